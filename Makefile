@@ -1,0 +1,67 @@
+# `make` lists the targets. Everything is installed into folders of this checkout (.tools, .venv);
+# nothing else on the machine is touched.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check gen golden bench lock clean setup
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/.ready
+LOCKED := operator/pyproject.toml runtime/pyproject.toml pyproject.toml
+# the machine's own certificates (a company's proxy), and never a Python that nobody asked for
+export UV_SYSTEM_CERTS := 1
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## train the fraud models, serve them split and mirrored, send 2,000 transactions (ONCE=1: then end)
+	@$(BIN)/python examples/demo.py $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+
+test: check ## check, and all tests that need no root
+	@echo "== tests"
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: setup gen ## ruff, format, mypy --strict, import-linter, generated files are up to date
+	@echo "== ruff";          $(BIN)/ruff check .
+	@echo "== ruff format";   $(BIN)/ruff format --check .
+	@echo "== mypy";          $(BIN)/mypy
+	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@echo "== generated files"; git diff --exit-code -- docs/reference
+
+gen: setup ## write the generated files (docs/reference)
+	@$(BIN)/python -m wye_operator.cli.reference docs/reference
+
+golden: setup ## rewrite the golden files (tests/golden); read the diff like code
+	@$(BIN)/python -m pytest -q tests/golden --rewrite
+
+bench: setup ## measure: bare session.run, runtime, router, mirrors, as ratios from one run
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+lock: $(UV) ## renew requirements.lock from the pyproject files
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  --upgrade --no-emit-package wye-operator --no-emit-package wye-runtime \
+	  --group pyproject.toml:dev --group pyproject.toml:examples \
+	  --all-extras operator/pyproject.toml runtime/pyproject.toml -o requirements.lock
+
+clean: ## remove what make and the examples made (not the tools)
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find examples -name '*.onnx' -delete; find . -name '.wye' -prune -exec rm -rf {} +; find . -name __pycache__ -prune -exec rm -rf {} +
+
+setup: $(READY)
+
+$(READY): requirements.lock $(LOCKED) | $(UV)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "Wye needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v)'
+	@echo "== installing the locked packages into .venv (a minute the first time)"
+	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --no-deps --no-build-isolation -e operator -e runtime
+	@touch $@
+
+$(CURDIR)/.tools/bin/uv:
+	@echo "== bringing uv $(UV_VERSION) into .tools (no uv on the PATH)"
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "neither uv nor pip is here: install uv, or python3-pip, then run make again" >&2; exit 1; }
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .tools "uv==$(UV_VERSION)"
