@@ -1,0 +1,1 @@
+"""What should be true: `plan(world)` is one pure function of everything that was observed."""

@@ -1,0 +1,84 @@
+"""The record beside the routes (`in-effect.json`): what a restart must not forget.
+
+It holds the last `traffic` that was taken (before any fail-over), and which versions of clusters and routes may
+still be in some router, so that no cluster leaves a router whose routes name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNAVAILABLE = "wye~unavailable"  # a static cluster without hosts: whoever is sent there gets 503
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cluster:
+    """One deployment as routers know it. `mirror` is the bounded twin of a shadow, named `violet~mirror`."""
+
+    name: str
+    deployment: str  # NAMESPACE/NAME, what a health check asks for
+    mirror: bool = False
+
+    @property
+    def hosts(self) -> str:
+        """Whose addresses it uses: a mirror's are those of its deployment."""
+        return self.name.removesuffix("~mirror")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One version that was written for the routers, the clusters it has or names, and when it was first written."""
+
+    version: str
+    clusters: tuple[Cluster, ...]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is in effect. `traffic` and `mirrors` are in hundredths of a percent; `traffic` None: nothing was taken yet."""
+
+    traffic: Mapping[str, int] | None = None
+    mirrors: Mapping[str, int] | None = None
+    clusters: tuple[Published, ...] = ()  # oldest first; the last one is what is written now
+    routes: tuple[Published, ...] = ()
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as JSON values."""
+    return {
+        "traffic": None if record.traffic is None else dict(sorted(record.traffic.items())),
+        "mirrorTraffic": None if record.mirrors is None else dict(sorted(record.mirrors.items())),
+        "clusters": [_published_to_json(p) for p in record.clusters],
+        "routes": [_published_to_json(p) for p in record.routes],
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> Record:
+    """The record from JSON values. Raises KeyError, TypeError or ValueError when they are no record."""
+    return Record(
+        traffic=_shares(data["traffic"]),
+        mirrors=_shares(data["mirrorTraffic"]),
+        clusters=tuple(_published_from_json(p) for p in data["clusters"]),
+        routes=tuple(_published_from_json(p) for p in data["routes"]),
+    )
+
+
+def _shares(data: Mapping[str, Any] | None) -> dict[str, int] | None:
+    return None if data is None else {str(name): int(share) for name, share in data.items()}
+
+
+def _published_to_json(published: Published) -> dict[str, Any]:
+    clusters = [
+        {"name": c.name, "deployment": c.deployment, "mirror": c.mirror} for c in published.clusters
+    ]
+    return {"version": published.version, "since": published.since, "clusters": clusters}
+
+
+def _published_from_json(data: Mapping[str, Any]) -> Published:
+    clusters = tuple(
+        Cluster(str(c["name"]), str(c["deployment"]), bool(c["mirror"])) for c in data["clusters"]
+    )
+    return Published(str(data["version"]), clusters, float(data["since"]))

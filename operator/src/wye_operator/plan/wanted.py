@@ -1,0 +1,143 @@
+"""The Plan: what should run, what the routers should say, and what the objects' status should be.
+
+`render` writes it down, for a cluster or for this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.plan.names import digest
+from wye_operator.plan.record import Cluster, Record
+from wye_operator.plan.world import Address, Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What runs for one Deployment; `settings` is the runtime's configuration but for the model's path (docs/concepts/wire.md)."""
+
+    deployment: str  # metadata.name: "fraud-blue"
+    namespace: str
+    instances: int
+    uri: str
+    content: str
+    settings: Mapping[str, Any]
+    environment: Mapping[str, str]
+    grace_seconds: float  # how long a request may still take when an instance is told to end
+
+    @property
+    def revision(self) -> str:
+        """Changes exactly when running instances have to be replaced."""
+        return digest([self.uri, self.content, self.settings, self.environment])
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A cluster's part of the live traffic, in hundredths of a percent (10,000 is all)."""
+
+    cluster: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Requests that name a deployment go there whatever the weights."""
+
+    cluster: str
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What the routers do with a request. Every list is sorted by cluster.
+
+    `plain` says what happens to a request without a pin: `Split` by `shares`; `NoLiveTraffic` is 404; `NoReadyPod` is 503.
+    A share on the cluster `UNAVAILABLE` is answered 503 (failover: Fail, for a deployment that is gone).
+    """
+
+    plain: Literal["Split", "NoLiveTraffic", "NoReadyPod"]
+    shares: tuple[Share, ...]
+    mirrors: tuple[Share, ...]  # weight: hundredths of a percent of requests that are copied
+    pins: tuple[Pin, ...]
+    timeout_ms: int  # of plain requests: the longest among the shares
+    most_mirror_bytes: int
+
+    @property
+    def version(self) -> str:
+        """Identity of these routes, as routers acknowledge it."""
+        return digest(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What stands in the bootstrap: a change here starts routers anew."""
+
+    most_request_bytes: int
+    access_log: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The addresses of one cluster: ready instances first, then the address that finds instances by itself."""
+
+    cluster: str
+    instances: tuple[Address, ...]
+    fallback: Address | None
+
+    @property
+    def version(self) -> str:
+        """Identity of these addresses, as routers acknowledge it."""
+        return digest(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Who may call: the keys, or everybody. Keys that are not there yet refuse everybody."""
+
+    open: bool
+    keys: Keys | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """Everything one Endpoint's routers should have."""
+
+    listener: Listener
+    clusters: tuple[Cluster, ...]
+    clusters_version: str
+    hosts: tuple[Hosts, ...]
+    routes: Routes
+    auth: Auth
+    version: str  # of clusters, routes and auth together: `status.router.version`
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling a person once; told again only when reason or message changes."""
+
+    kind: Literal["Endpoint", "Deployment"]
+    name: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What should be true. `held` names workloads that are left exactly as they are (their Endpoint has just gone)."""
+
+    workloads: tuple[Workload, ...]
+    held: tuple[str, ...]
+    router: RouterPlan | None
+    keys: (
+        Keys | None
+    )  # the keys to keep under the default name; None where the user keeps them or nobody needs any
+    record: Record
+    endpoint_status: EndpointStatus | None
+    deployment_statuses: Mapping[str, DeploymentStatus]
+    events: tuple[Event, ...]
+    look_again: float | None  # seconds from now; None: only when something changes

@@ -1,0 +1,177 @@
+"""The World: everything a pass has observed, gathered by the cluster or by the twin, and the only input of `plan`.
+
+Mode is data here: an instance has an address, whether it is a pod or a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wye_operator.api.deployment import DeploymentSpec
+from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.plan.record import Record
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where an instance listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The two keys of an Endpoint; both are always valid."""
+
+    primary: str
+    secondary: str
+
+    def __repr__(self) -> str:
+        return "Keys(…)"  # never in a log or an error
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSeen:
+    """One tensor of a signature; dimensions are -1 where dynamic."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a running model says of itself on its inner port."""
+
+    name: str
+    version: str
+    sha256: str
+    size_bytes: int
+    inputs: tuple[TensorSeen, ...]
+    outputs: tuple[TensorSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an instance ended by itself: `reason` is its own word for it where it left one, else ""."""
+
+    instance: str
+    exit_code: int
+    reason: str
+    message: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSeen:
+    """One pod or process of a Deployment. A leaving one takes nothing new and is never ready."""
+
+    name: str
+    address: Address
+    ready: bool
+    signature: Signature | None = None
+    unread: str = ""  # why the signature could not be read yet
+    revision: str = ""  # of the Workload it was started from
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSeen:
+    """What runs for one Deployment."""
+
+    instances: tuple[InstanceSeen, ...] = ()
+    failure: Failure | None = None
+    fallback: Address | None = None  # an address that finds ready instances by itself (a Service)
+
+    @property
+    def ready(self) -> tuple[InstanceSeen, ...]:
+        """The instances that answer."""
+        return tuple(i for i in self.instances if i.ready)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The versions that a router says it has, and since when it has said so.
+
+    `endpoints` is by cluster. Empty strings before the first file was taken.
+    """
+
+    clusters: str = ""
+    routes: str = ""
+    auth: str = ""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSeen:
+    """One router; `rejected` is its own reason for the last update it refused."""
+
+    name: str
+    ready: bool
+    taken: Taken = Taken()
+    rejected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSeen:
+    """The Endpoint as it stands."""
+
+    name: str
+    namespace: str
+    generation: int
+    spec: EndpointSpec
+    status: EndpointStatus | None = None
+    url: str = ""  # where callers reach it, as far as it is known
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSeen:
+    """A Deployment as it stands. `created` orders two that want one name (seconds, then object name)."""
+
+    object_name: str
+    namespace: str
+    generation: int
+    created: float
+    spec: DeploymentSpec
+    status: DeploymentStatus | None = None
+    content: str = ""  # digest of what model.uri leads to, where that is known; another digest is another revision
+    content_problem: str = (
+        ""  # why model.uri leads nowhere ("configmap models has no key model.onnx")
+    )
+
+    @property
+    def name(self) -> str:
+        """Its name inside the Endpoint."""
+        return self.spec.name or self.object_name
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long things may take, in seconds."""
+
+    progress: float = 600
+    endpoint_grace: float = 300
+    acknowledge: float = 10
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One Endpoint (or the gap where one was) with everything that stands behind its name.
+
+    `workloads` is by the Deployment's object name and also holds what runs for Deployments that are gone.
+    """
+
+    name: str
+    namespace: str
+    endpoint: EndpointSeen | None
+    deployments: tuple[DeploymentSeen, ...]
+    workloads: Mapping[str, WorkloadSeen]
+    routers: tuple[RouterSeen, ...]
+    record: Record
+    keys: Keys | None
+    keys_problem: str  # why named keys cannot be used, else ""
+    fresh_keys: Keys
+    now: float
+    deadlines: Deadlines = Deadlines()
