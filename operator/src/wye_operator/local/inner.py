@@ -1,0 +1,74 @@
+"""Questions to inner and admin ports on the loopback. An answer that does not come is a fact too, not an error."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from wye_operator.plan.world import Address, Signature, TensorSeen
+
+PATIENCE = aiohttp.ClientTimeout(total=2, connect=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status 0: nobody answered, and `slow` tells silence from refusal."""
+
+    status: int
+    text: str = ""
+    slow: bool = False
+
+
+class Inner:
+    """Asks processes of this machine."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def get(self, address: Address, path: str) -> Answer:
+        """GET a path."""
+        return await self._ask("GET", address, path)
+
+    async def post(self, address: Address, path: str) -> Answer:
+        """POST to a path, without a body."""
+        return await self._ask("POST", address, path)
+
+    async def _ask(self, method: str, address: Address, path: str) -> Answer:
+        url = f"http://{address.host}:{address.port}{path}"
+        try:
+            async with self._session.request(method, url, timeout=PATIENCE) as response:
+                return Answer(response.status, await response.text())
+        except TimeoutError:
+            return Answer(0, slow=True)
+        except (aiohttp.ClientError, UnicodeDecodeError):
+            return Answer(0)
+
+    async def signature(self, address: Address) -> Signature | str:
+        """What the model says of itself, or why that could not be read."""
+        answer = await self.get(address, "/signature")
+        if answer.status != 200:
+            return f"its /signature answers {answer.status or 'nothing'}"
+        try:
+            return _signature(json.loads(answer.text)["model"])
+        except (ValueError, KeyError, TypeError) as error:
+            return f"its /signature is not understood ({error!r})"
+
+
+def _signature(model: dict[str, Any]) -> Signature:
+    return Signature(
+        name=str(model["name"]),
+        version=str(model["version"]),
+        sha256=str(model["sha256"]),
+        size_bytes=int(model["sizeBytes"]),
+        inputs=tuple(_tensor(tensor) for tensor in model["inputs"]),
+        outputs=tuple(_tensor(tensor) for tensor in model["outputs"]),
+    )
+
+
+def _tensor(tensor: dict[str, Any]) -> TensorSeen:
+    return TensorSeen(
+        str(tensor["name"]), str(tensor["datatype"]), tuple(int(d) for d in tensor["shape"])
+    )

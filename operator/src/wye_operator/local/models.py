@@ -1,0 +1,148 @@
+"""The models that instances load: found, hashed and kept under their digest, as an init container does for a pod.
+
+An instance loads a copy whose bytes are what its revision says, so a file that is overwritten, or half written, harms
+nobody who serves: it becomes another revision. A file is read again only when its size, time or inode changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wye_operator.local import files
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a model's URI leads to: a digest and, where it is kept, the path to load; or why it leads nowhere."""
+
+    digest: str = ""
+    path: Path | None = None
+    problem: str = ""
+
+
+def digest_of(source: Path) -> Content:
+    """Hash a file or a folder without keeping it."""
+    try:
+        return Content(_hash(source, stamp(source), None), source)
+    except OSError as error:
+        return Content(problem=_problem(source, error))
+
+
+class ModelStore:
+    """The copies under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, tuple[Stamp, Content]] = {}
+        self._last: dict[Path, Stamp] = {}
+
+    def changing(self, source: Path) -> bool:
+        """Whether the file is being written: it differs from what is kept and from what the last look saw."""
+        try:
+            seen = stamp(source)
+        except OSError:
+            return False
+        known = self._known.get(source)
+        last = self._last.get(source, seen)
+        self._last[source] = seen
+        return known is not None and known[0] != seen != last
+
+    def content(self, source: Path) -> Content:
+        """The kept copy of a file or folder; reads it only when it changed. May take long: call it in a thread."""
+        try:
+            seen = stamp(source)
+            known = self._known.get(source)
+            if known is None or known[0] != seen:
+                known = (seen, self._keep(source, seen))
+                self._known[source] = known
+            return known[1]
+        except OSError as error:
+            self._known.pop(source, None)
+            return Content(problem=_problem(source, error))
+
+    def text(self, name: str, data: bytes) -> Content:
+        """The kept copy of bytes that stand in a manifest."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._folder / digest[:16] / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write(path, data)
+        return Content(digest, path)
+
+    def sweep(self, used: Iterable[Path]) -> None:
+        """Forget copies that nobody loads any more."""
+        keep = {path.parent for path in used}
+        keep |= {c.path.parent for _, c in self._known.values() if c.path}
+        for folder in self._folder.iterdir() if self._folder.exists() else ():
+            if folder not in keep:
+                shutil.rmtree(folder)
+
+    def _keep(self, source: Path, seen: Stamp) -> Content:
+        fresh = self._folder / f".{source.name}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        digest = _hash(source, seen, fresh / source.name)
+        final = self._folder / digest[:16]
+        if final.exists():
+            shutil.rmtree(fresh)
+        else:
+            fresh.rename(final)
+        return Content(digest, final / source.name)
+
+
+def stamp(source: Path) -> Stamp:
+    """What tells that a file or a folder changed, without reading it."""
+    stamps = []
+    for path in _members(source):
+        status = path.stat()
+        name = str(path.relative_to(source))
+        stamps.append((name, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(stamps)
+
+
+def _members(source: Path) -> list[Path]:
+    if source.is_dir():
+        return sorted(path for path in source.rglob("*") if path.is_file())
+    return [source]
+
+
+def _hash(source: Path, seen: Stamp, target: Path | None) -> str:
+    """The digest of a file, or of a folder's names and digests; copies to `target` what it hashes."""
+    if not source.is_dir():
+        return _hash_file(source, target)
+    whole = hashlib.sha256()
+    for name, *_ in seen:
+        part = _hash_file(source / name, target and target / name)
+        whole.update(f"{part}  {name}\n".encode())
+    return whole.hexdigest()
+
+
+def _hash_file(source: Path, target: Path | None) -> str:
+    with source.open("rb") as file:
+        if target is None:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as copy:
+            return _copy(file, copy)
+
+
+def _copy(file: BinaryIO, copy: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+        copy.write(chunk)
+    return digest.hexdigest()
+
+
+def _problem(source: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {source}"
+    return f"{source} cannot be read: {error.strerror}"

@@ -1,0 +1,119 @@
+"""One process of the twin: started through `launch.py`, its output in a bounded log file, its end noticed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wye_operator import settings
+from wye_operator.local import launch
+
+MOST_LOG_BYTES = 10 * 2**20
+BACK_OFF_FIRST, BACK_OFF_MOST, PROVEN_AFTER = 0.5, 30.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run. The environment is added to the twin's own."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+
+class Process:
+    """A child that runs, or has ended. `ended` is called once, from the event loop."""
+
+    def __init__(self, child: asyncio.subprocess.Process, log: Path) -> None:
+        self._child = child
+        self.log = log
+        self._waiter: asyncio.Task[int] | None = None
+
+    @classmethod
+    async def start(cls, command: Command, ended: Callable[[], None]) -> Process:
+        """Start it in a session of its own, so that Ctrl-C in the terminal reaches only the twin."""
+        _rotate(command.log)
+        launcher = (sys.executable, "-S", "-E", launch.__file__, str(os.getpid()))
+        with command.log.open("ab") as log:
+            child = await asyncio.create_subprocess_exec(
+                *launcher,
+                *command.argv,
+                env=settings.inherited() | dict(command.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        process = cls(child, command.log)
+        process._waiter = asyncio.create_task(child.wait())
+        process._waiter.add_done_callback(lambda _: ended())
+        return process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._child.returncode
+
+    def end(self) -> None:
+        """Ask it to end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self._signal(signal.SIGKILL)
+
+    async def gone(self) -> None:
+        """Wait until it has ended."""
+        if self._waiter is not None:
+            await asyncio.shield(self._waiter)
+
+    def last_lines(self, count: int = 5, most_bytes: int = 1024) -> str:
+        """The end of its output."""
+        with suppress(FileNotFoundError), self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 64 * most_bytes))
+            lines = file.read().decode(errors="replace").splitlines()
+            return "\n".join(lines[-count:])[-most_bytes:]
+        return ""
+
+    def trim_log(self) -> None:
+        """Keep the log bounded while it runs: what is too long moves to `NAME.log.1`."""
+        if self.log.exists() and self.log.stat().st_size > MOST_LOG_BYTES:
+            self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
+            os.truncate(self.log, 0)  # the process appends, so it goes on at the beginning
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):  # it has just ended
+            self._child.send_signal(number)
+
+
+def _rotate(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+
+
+@dataclass(slots=True)
+class BackOff:
+    """How long to wait before the next start: 0.5, 1, 2, 4 … 30 s, from the beginning after 10 good seconds."""
+
+    deaths: int = 0
+    not_before: float = 0.0
+
+    def died(self, now: float, ready_for: float) -> None:
+        """Count a death; `ready_for` says how long it had been ready."""
+        if ready_for >= PROVEN_AFTER:
+            self.deaths = 0
+        delay = BACK_OFF_FIRST * 2.0 ** min(self.deaths, 16)
+        self.deaths += 1
+        self.not_before = now + min(delay, BACK_OFF_MOST)
