@@ -7,7 +7,7 @@ still be in some router, so that no cluster leaves a router whose routes name it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 UNAVAILABLE = "wye~unavailable"  # a static cluster without hosts: whoever is sent there gets 503
@@ -38,12 +38,13 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is in effect. `traffic` and `mirrors` are in hundredths of a percent; `traffic` None: nothing was taken yet."""
+    """What is in effect; `traffic` and `mirrors` in hundredths of a percent, None: nothing was taken yet."""
 
     traffic: Mapping[str, int] | None = None
     mirrors: Mapping[str, int] | None = None
     clusters: tuple[Published, ...] = ()  # oldest first; the last one is what is written now
     routes: tuple[Published, ...] = ()
+    hosts: Mapping[str, float] = field(default_factory=dict)  # since when a cluster has had addresses
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def to_json(record: Record) -> dict[str, Any]:
         "mirrorTraffic": None if record.mirrors is None else dict(sorted(record.mirrors.items())),
         "clusters": [_published_to_json(p) for p in record.clusters],
         "routes": [_published_to_json(p) for p in record.routes],
+        "hosts": dict(sorted(record.hosts.items())),
     }
 
 
@@ -63,6 +65,7 @@ def from_json(data: Mapping[str, Any]) -> Record:
         mirrors=_shares(data["mirrorTraffic"]),
         clusters=tuple(_published_from_json(p) for p in data["clusters"]),
         routes=tuple(_published_from_json(p) for p in data["routes"]),
+        hosts={str(name): float(since) for name, since in data["hosts"].items()},
     )
 
 
@@ -71,14 +74,10 @@ def _shares(data: Mapping[str, Any] | None) -> dict[str, int] | None:
 
 
 def _published_to_json(published: Published) -> dict[str, Any]:
-    clusters = [
-        {"name": c.name, "deployment": c.deployment, "mirror": c.mirror} for c in published.clusters
-    ]
+    clusters = [{"name": c.name, "deployment": c.deployment, "mirror": c.mirror} for c in published.clusters]
     return {"version": published.version, "since": published.since, "clusters": clusters}
 
 
 def _published_from_json(data: Mapping[str, Any]) -> Published:
-    clusters = tuple(
-        Cluster(str(c["name"]), str(c["deployment"]), bool(c["mirror"])) for c in data["clusters"]
-    )
+    clusters = tuple(Cluster(str(c["name"]), str(c["deployment"]), bool(c["mirror"])) for c in data["clusters"])
     return Published(str(data["version"]), clusters, float(data["since"]))

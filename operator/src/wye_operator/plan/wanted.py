@@ -17,7 +17,10 @@ from wye_operator.plan.world import Address, Keys
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What runs for one Deployment; `settings` is the runtime's configuration but for the model's path (docs/concepts/wire.md)."""
+    """What runs for one Deployment.
+
+    `settings` is the runtime's configuration but for the model's path (docs/concepts/wire.md).
+    """
 
     deployment: str  # metadata.name: "fraud-blue"
     namespace: str
@@ -54,7 +57,7 @@ class Pin:
 class Routes:
     """What the routers do with a request. Every list is sorted by cluster.
 
-    `plain` says what happens to a request without a pin: `Split` by `shares`; `NoLiveTraffic` is 404; `NoReadyPod` is 503.
+    `plain` is what happens to a request without a pin: `Split` by `shares`; `NoLiveTraffic`: 404; `NoReadyPod`: 503.
     A share on the cluster `UNAVAILABLE` is answered 503 (failover: Fail, for a deployment that is gone).
     """
 
@@ -95,10 +98,10 @@ class Hosts:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Who may call: the keys, or everybody. Keys that are not there yet refuse everybody."""
+    """Who may call: whoever has a key, or everybody."""
 
     open: bool
-    keys: Keys | None
+    keys: Keys | None  # None and not open: what is in force stays in force, and where nothing is, nobody may call
     version: str
 
 
@@ -133,9 +136,7 @@ class Plan:
     workloads: tuple[Workload, ...]
     held: tuple[str, ...]
     router: RouterPlan | None
-    keys: (
-        Keys | None
-    )  # the keys to keep under the default name; None where the user keeps them or nobody needs any
+    keys: Keys | None  # the keys to keep under the default name; None where the user keeps them or nobody needs any
     record: Record
     endpoint_status: EndpointStatus | None
     deployment_statuses: Mapping[str, DeploymentStatus]

@@ -137,9 +137,7 @@ class DeploymentSeen:
     spec: DeploymentSpec
     status: DeploymentStatus | None = None
     content: str = ""  # digest of what model.uri leads to, where that is known; another digest is another revision
-    content_problem: str = (
-        ""  # why model.uri leads nowhere ("configmap models has no key model.onnx")
-    )
+    content_problem: str = ""  # why model.uri leads nowhere ("configmap models has no key model.onnx")
 
     @property
     def name(self) -> str:

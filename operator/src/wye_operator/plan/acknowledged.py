@@ -1,0 +1,115 @@
+"""What the routers are known to have, so that nothing is routed to a cluster that some router lacks.
+
+    add clusters ──> every waited-for router took them ──> routes name them
+    routes stop naming ──> every ready router took those routes ──> clusters are removed
+
+A router that has not taken what was written within the deadline no longer holds up what is new (it is named
+instead), but it always holds up removals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wye_operator.plan.names import mirror_cluster
+from wye_operator.plan.record import Cluster, Published
+from wye_operator.plan.wanted import Hosts
+from wye_operator.plan.world import RouterSeen, World
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Clusters that a route may name; `starved` are those whose routers have an empty address list."""
+
+    clusters: frozenset[str]
+    starved: frozenset[str]
+
+    def obstacle(self, name: str) -> str:
+        """Why a route may not lead to `name` yet, "" when it may."""
+        if name not in self.clusters:
+            return f"the routers are still taking {name}"
+        if name in self.starved:
+            return f"the routers are still taking the addresses of {name}"
+        return ""
+
+    def has_mirror(self, name: str) -> bool:
+        """Whether copies may be sent to `name`."""
+        return mirror_cluster(name) in self.clusters and not self.obstacle(name)
+
+
+def known_to(world: World) -> Known:
+    """What every waited-for router has, and what the routes that are written already name."""
+    waited = [router for router in world.routers if router.ready and not is_late(world, router)]
+    written = world.record.clusters[-1].clusters if world.record.clusters else ()
+    everywhere = {cluster.name for cluster in written}
+    for router in waited:
+        everywhere &= {c.name for c in _by_version(world.record.clusters, router.taken.clusters)}
+    named = world.record.routes[-1].clusters if world.record.routes else ()
+    everywhere |= {cluster.name for cluster in named}
+    starved = {name for name in everywhere if any(_starves(world, r, name) for r in waited)}
+    return Known(frozenset(everywhere), frozenset(starved))
+
+
+def is_late(world: World, router: RouterSeen) -> bool:
+    """Whether a router had its time to take the clusters or routes that are written, and did not."""
+    pairs = (
+        (world.record.clusters, router.taken.clusters),
+        (world.record.routes, router.taken.routes),
+    )
+    return any(
+        history and history[-1].version != taken and world.now - history[-1].since >= world.deadlines.acknowledge
+        for history, taken in pairs
+    )
+
+
+def _starves(world: World, router: RouterSeen, name: str) -> bool:
+    """Evidence is needed: a router that says nothing of a cluster does not starve it."""
+    fed_since = world.record.hosts.get(name, world.now)
+    if world.now - fed_since >= world.deadlines.acknowledge:
+        return False
+    return router.taken.endpoints.get(name) in {
+        Hosts(name, (), workload.fallback).version for workload in world.workloads.values()
+    } | {Hosts(name, (), None).version}
+
+
+def _by_version(history: tuple[Published, ...], version: str) -> tuple[Cluster, ...]:
+    return next((p.clusters for p in history if p.version == version), ())
+
+
+def still_named(world: World) -> tuple[Cluster, ...]:
+    """Clusters that the last acknowledged routes of some ready router may name: they must not leave.
+
+    A router whose routes nobody remembers may name every cluster that is written.
+    """
+    record, named = (
+        world.record,
+        set(world.record.routes[-1].clusters if world.record.routes else ()),
+    )
+    for router in world.routers:
+        if not router.ready:
+            continue
+        if any(p.version == router.taken.routes for p in record.routes):
+            named |= set(_since(record.routes, router.taken.routes))
+        elif record.clusters:
+            named |= set(record.clusters[-1].clusters)
+    return tuple(sorted(named))
+
+
+def _since(history: tuple[Published, ...], version: str) -> Iterable[Cluster]:
+    start = next(i for i, p in enumerate(history) if p.version == version)
+    return (cluster for published in history[start:] for cluster in published.clusters)
+
+
+def extended(history: tuple[Published, ...], written: Published, held: frozenset[str]) -> tuple[Published, ...]:
+    """The history with what is written now at its end; older versions stay while a ready router may have them."""
+    if history and history[-1].version == written.version:
+        written = history[-1]
+    older = [p for p in history if p.version != written.version]
+    oldest = next((i for i, p in enumerate(older) if p.version in held), len(older))
+    return (*older[oldest:], written)
+
+
+def held_versions(world: World, kind: str) -> frozenset[str]:
+    """The versions of "clusters" or "routes" that ready routers say they have."""
+    return frozenset(getattr(r.taken, kind) for r in world.routers if r.ready)

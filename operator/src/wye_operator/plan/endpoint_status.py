@@ -1,0 +1,206 @@
+"""What the Endpoint's status should say, and the events that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.api.status import DeploymentShare, EndpointStatus, Reason, RouterStatus
+from wye_operator.plan.acknowledged import is_late
+from wye_operator.plan.conditions import (
+    Before,
+    Now,
+    Problem,
+    State,
+    clock,
+    condition,
+    remaining,
+    sorted_problems,
+    verdict,
+)
+from wye_operator.plan.facts import Facts, percents, shares_text
+from wye_operator.plan.members import Member
+from wye_operator.plan.record import UNAVAILABLE
+from wye_operator.plan.routes import keys_for
+from wye_operator.plan.routing import hundredths
+from wye_operator.plan.wanted import Event
+from wye_operator.plan.world import EndpointSeen, RouterSeen
+
+
+def endpoint_status(facts: Facts, endpoint: EndpointSeen) -> tuple[EndpointStatus, float | None]:
+    """(the Endpoint's status, seconds until its deadline strikes)."""
+    before, now = _before(endpoint.status), _now(facts, endpoint)
+    problems = sorted_problems(_endpoint_problems(facts, endpoint.spec))
+    waiting = clock(before, now, problems)
+    left = remaining(waiting, now)
+    if left is not None and left <= 0:
+        problems = sorted_problems([*problems, *_unknown_names(facts, endpoint.spec)])
+    result = verdict(before, now, problems, waiting)
+    serving = condition(before, now, "Serving", _serving(facts))
+    routing = facts.routing
+    status = EndpointStatus(
+        observed_generation=endpoint.generation,
+        conditions=[*result.conditions, serving],
+        provisioning_state=result.provisioning,
+        scoring_uri=f"{endpoint.url}/score" if endpoint.url else None,
+        openapi_uri=f"{endpoint.url}/openapi.json" if endpoint.url else None,
+        traffic=percents(routing.weights),
+        mirror_traffic=percents(routing.mirrors),
+        traffic_text=shares_text(routing.weights),
+        mirror_text=shares_text(routing.mirrors),
+        deployments=[_share(facts, name, member) for name, member in facts.members.by_name.items()],
+        router=_router_status(facts, endpoint.status),
+        waiting=result.waiting,
+    )
+    return status, result.deadline_in
+
+
+def _before(old: EndpointStatus | None) -> Before:
+    if old is None:
+        return Before((), None, 0, "")
+    ready = sum(share.ready_replicas for share in old.deployments)
+    return Before(old.conditions, old.waiting, ready, old.provisioning_state)
+
+
+def _now(facts: Facts, endpoint: EndpointSeen) -> Now:
+    ready = sum(len(member.workload.ready) for member in facts.members.by_name.values())
+    return Now(facts.world.now, endpoint.generation, ready, facts.world.deadlines.progress)
+
+
+def _router_status(facts: Facts, old: EndpointStatus | None) -> RouterStatus:
+    """The version moves only when every ready router took it."""
+    ready = [router for router in facts.world.routers if router.ready]
+    version = old.router.version if old else None
+    if ready and not _behind(facts):
+        version = facts.router.version
+    return RouterStatus(replicas=len(facts.world.routers), ready_replicas=len(ready), version=version)
+
+
+def _share(facts: Facts, name: str, member: Member) -> DeploymentShare:
+    return DeploymentShare(
+        name=name,
+        ready_replicas=len(member.workload.ready),
+        replicas=member.seen.spec.instance_count,
+        traffic=facts.routing.weights.get(name, 0) / 100,
+        mirror=facts.routing.mirrors.get(name, 0) / 100,
+    )
+
+
+def _endpoint_problems(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:
+    routing = facts.routing
+    if routing.unset:
+        names = [n for n in facts.members.by_name if n not in (spec.mirror_traffic or {})]
+        yield Problem(
+            Reason.TRAFFIC_NOT_SET,
+            f"{len(names)} Deployments stand behind this Endpoint and spec.traffic does not say who gets what: "
+            f"write for example {_example(names)}",
+        )
+    for sentence in routing.mismatched.values():
+        yield Problem(Reason.SIGNATURE_MISMATCH, sentence)
+    for sentence in routing.waiting.values():
+        yield Problem(Reason.WAITING_FOR_DEPLOYMENT, sentence)
+    if routing.lost:
+        yield Problem(Reason.DEGRADED, _loss(facts, spec))
+    if spec.auth_mode == "Key" and keys_for(facts.world, spec) is None:
+        yield Problem(Reason.KEYS_NOT_FOUND, facts.world.keys_problem or "the keys are not there")
+    yield from _router_problems(facts)
+
+
+def _loss(facts: Facts, spec: EndpointSpec) -> str:
+    names = ", ".join(facts.routing.lost)
+    able = {n: w for n, w in facts.routing.weights.items() if n not in (*facts.routing.lost, UNAVAILABLE)}
+    if spec.failover == "Redistribute" and able:
+        return f"no ready instance of {names}: its share goes to {shares_text(able)}"
+    return f"no ready instance of {names}: its share is answered 503"
+
+
+def _router_problems(facts: Facts) -> Iterator[Problem]:
+    ready = [router for router in facts.world.routers if router.ready]
+    for router in facts.world.routers:
+        if router.rejected:
+            yield Problem(
+                Reason.ROUTER_REJECTED,
+                f"router {router.name} rejected the update and keeps the last good one: {router.rejected}",
+            )
+    if not ready:
+        yield Problem(Reason.ROUTER_STARTING, "no router is ready yet")
+    elif len(ready) < len(facts.world.routers):
+        missing = ", ".join(r.name for r in facts.world.routers if not r.ready)
+        yield Problem(Reason.DEGRADED, f"router {missing} is not ready")
+    behind = _behind(facts)
+    if behind:
+        late = [router.name for router in behind if is_late(facts.world, router)]
+        who = f": {', '.join(late)}" if late else ""
+        yield Problem(
+            Reason.ROUTER_BEHIND,
+            f"{len(behind)} of {len(ready)} routers have not taken version {facts.router.version} yet{who}",
+        )
+
+
+def _behind(facts: Facts) -> list[RouterSeen]:
+    plan = facts.router
+    return [
+        router
+        for router in facts.world.routers
+        if router.ready
+        and (
+            router.taken.clusters != plan.clusters_version
+            or router.taken.routes != plan.routes.version
+            or (plan.auth.version and router.taken.auth != plan.auth.version)
+        )
+    ]
+
+
+def _unknown_names(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:
+    known = facts.members.by_name
+    for name in sorted({*hundredths(spec.traffic), *hundredths(spec.mirror_traffic)} - set(known)):
+        have = f"there are {', '.join(known)}" if known else "there is none yet"
+        yield Problem(Reason.UNKNOWN_DEPLOYMENT, f"spec names {name}, and no Deployment has that name: {have}")
+
+
+def _serving(facts: Facts) -> tuple[State, Reason, str]:
+    routing, lost = facts.routing, set(facts.routing.lost)
+    if not facts.members.by_name:
+        return "False", Reason.NO_DEPLOYMENT, "no Deployment stands behind this Endpoint"
+    if routing.plain == "NoLiveTraffic":
+        return (
+            "False",
+            Reason.NO_LIVE_TRAFFIC,
+            "no Deployment has live traffic: plain calls get 404",
+        )
+    if not set(routing.weights) - lost - {UNAVAILABLE}:
+        return "False", Reason.NO_READY_POD, "no Deployment with live traffic has a ready instance"
+    if not any(router.ready for router in facts.world.routers):
+        return "False", Reason.NO_READY_POD, "no router is ready"
+    return "True", Reason.SERVING, f"plain requests go to {shares_text(routing.weights)}"
+
+
+def _example(names: list[str]) -> str:
+    whole, *rest = names
+    return "traffic: {" + ", ".join([f"{whole}: 100", *(f"{name}: 0" for name in rest)]) + "}"
+
+
+def endpoint_events(facts: Facts, endpoint: EndpointSeen) -> Iterator[Event]:
+    """What a person should hear of this pass; the same as long as nothing changes."""
+    spec, routing, name = endpoint.spec, facts.routing, endpoint.name
+    if routing.lost:
+        yield Event("Endpoint", name, "Warning", "FailedOver", _loss(facts, spec))
+    elif routing.weights:
+        text = f"traffic in effect: {shares_text(routing.weights)}"
+        yield Event("Endpoint", name, "Normal", "TrafficInEffect", text)
+    if spec.traffic is not None or routing.taken is None:
+        return
+    kept = shares_text(routing.taken) or "no live traffic"
+    others = [n for n in facts.members.by_name if n not in routing.taken and n not in (spec.mirror_traffic or {})]
+    if len(routing.taken) != 1:
+        text = f"spec.traffic is not set any more: {kept} stays in effect"
+        yield Event("Endpoint", name, "Normal", "TrafficKept", text)
+    elif others and not routing.unset:
+        text = f"{', '.join(others)} gets no traffic until spec.traffic names it ({kept} stays in effect)"
+        yield Event(
+            "Endpoint",
+            name,
+            "Normal",
+            "TrafficKept",
+            f"{text}: {_example([*routing.taken, *others])}",
+        )

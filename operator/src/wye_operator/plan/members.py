@@ -1,0 +1,120 @@
+"""Who stands behind the Endpoint's name: each Deployment that has its name to itself, and what stands in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wye_operator.api.contract import Contract
+from wye_operator.plan.acknowledged import Known
+from wye_operator.plan.contracts import ContractsDoNotFit, Promise, disagreement, merged
+from wye_operator.plan.world import DeploymentSeen, WorkloadSeen, World
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One Deployment with its name to itself; `misfit` says why its contract cannot be made."""
+
+    seen: DeploymentSeen
+    workload: WorkloadSeen
+    contract: Contract | None
+    misfit: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one instance answers."""
+        return bool(self.workload.ready)
+
+    @property
+    def unread(self) -> str:
+        """Why no ready instance's signature is known, "" when one is."""
+        if any(instance.signature for instance in self.workload.ready):
+            return ""
+        return next((i.unread for i in self.workload.ready if i.unread), "not asked yet")
+
+    @property
+    def promise(self) -> Promise:
+        """What it promises its callers, by the instance that was read last in name order."""
+        signatures = [i.signature for i in self.workload.ready if i.signature]
+        name = self.seen.spec.model.name or self.seen.spec.endpoint_name
+        return Promise(name, self.contract, signatures[-1] if signatures else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Everybody behind the Endpoint: `by_name`, and `crowded`: who came too late for a name, with who has it."""
+
+    by_name: Mapping[str, Member]
+    crowded: Mapping[str, str]
+
+
+def members_of(world: World) -> Members:
+    """The older of two Deployments keeps a name; the newer is NameTaken."""
+    by_name: dict[str, Member] = {}
+    crowded: dict[str, str] = {}
+    for seen in sorted(world.deployments, key=lambda d: (d.created, d.object_name)):
+        if seen.name in by_name:
+            crowded[seen.object_name] = by_name[seen.name].seen.object_name
+        else:
+            by_name[seen.name] = _member(world, seen)
+    return Members(dict(sorted(by_name.items())), crowded)
+
+
+def _member(world: World, seen: DeploymentSeen) -> Member:
+    workload = world.workloads.get(seen.object_name, WorkloadSeen())
+    endpoints = world.endpoint.spec.contract if world.endpoint else None
+    try:
+        return Member(seen, workload, merged(endpoints, seen.spec.contract))
+    except ContractsDoNotFit as misfit:
+        return Member(seen, workload, None, str(misfit))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a name may be given something: `obstacle` says why not, `mismatch` how its promise differs."""
+
+    obstacle: str
+    mismatch: str
+
+    @property
+    def eligible(self) -> bool:
+        """Nothing stands in the way of a share or a mirror."""
+        return not self.obstacle and not self.mismatch
+
+
+def standing_of(name: str, member: Member | None, known: Known, reference: Promise | None) -> Standing:
+    """Why `name` gets no new share or mirror now, if there is a reason."""
+    if member is None:
+        return Standing(f"there is no Deployment named {name}", "")
+    if not member.ready:
+        return Standing(f"{name} has no ready instance{_failure(member)}", "")
+    if member.unread:
+        return Standing(f"the signature of {name} could not be read yet ({member.unread})", "")
+    mismatch = disagreement(reference, member.promise) if reference else ""
+    if mismatch:
+        return Standing("", f"{name} does not agree with the others: {mismatch}")
+    return Standing(known.obstacle(name), "")
+
+
+def _failure(member: Member) -> str:
+    if member.seen.content_problem:
+        return f" ({member.seen.content_problem})"
+    failure = member.workload.failure
+    return f" ({failure.reason or 'exit code ' + str(failure.exit_code)})" if failure else ""
+
+
+def reference_for(world: World, members: Members) -> Promise | None:
+    """Whose promise counts: the Endpoint's contract, else the deployment with the largest share in effect.
+
+    With nothing in effect, the largest share that is asked for.
+    """
+    if world.endpoint is None:
+        return None
+    asked = {name: round(share * 100) for name, share in (world.endpoint.spec.traffic or {}).items()}
+    shares = world.record.traffic or asked
+    largest = sorted((-share, name) for name, share in shares.items() if name in members.by_name and share)
+    leader = next((members.by_name[n] for _, n in largest if members.by_name[n].ready), None)
+    contract = world.endpoint.spec.contract
+    if contract is not None:
+        return Promise(leader.promise.model_name if leader else "", contract, None)
+    return leader.promise if leader and not leader.unread else None

@@ -1,0 +1,110 @@
+"""What the routers should have: clusters, addresses, routes and keys, written in the order that loses nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+
+from wye_operator.api.base import byte_count
+from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.plan.acknowledged import Known, still_named
+from wye_operator.plan.members import Member, Members
+from wye_operator.plan.names import digest, mirror_cluster
+from wye_operator.plan.record import UNAVAILABLE, Cluster
+from wye_operator.plan.routing import Routing
+from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, RouterPlan, Routes, Share
+from wye_operator.plan.world import Keys, WorkloadSeen, World
+
+DEFAULT_TIMEOUT_MS = 5000
+
+
+def router_for(world: World, spec: EndpointSpec, members: Members, routing: Routing, known: Known) -> RouterPlan:
+    """Everything the Endpoint's routers should have after this pass."""
+    clusters = _clusters(world, spec, members)
+    version = digest(clusters)
+    routes = _routes(spec, members, routing, known)
+    auth = _auth(world, spec)
+    return RouterPlan(
+        listener=Listener(byte_count(spec.limits.max_request_bytes), spec.router.access_log),
+        clusters=clusters,
+        clusters_version=version,
+        hosts=hosts_of(world, clusters),
+        routes=routes,
+        auth=auth,
+        version=digest([version, routes.version, auth.version]),
+    )
+
+
+def _clusters(world: World, spec: EndpointSpec, members: Members) -> tuple[Cluster, ...]:
+    """Those of today's Deployments, and those that some router's routes may still name."""
+    clusters = {cluster.name: cluster for cluster in still_named(world)}
+    for name, member in members.by_name.items():
+        owner = f"{member.seen.namespace}/{member.seen.object_name}"
+        clusters[name] = Cluster(name, owner)
+        if name in (spec.mirror_traffic or {}):
+            clusters[mirror_cluster(name)] = Cluster(mirror_cluster(name), owner, mirror=True)
+    return tuple(sorted(clusters.values()))
+
+
+def hosts_of(world: World, clusters: tuple[Cluster, ...]) -> tuple[Hosts, ...]:
+    """One list of addresses for each deployment, its mirror's included."""
+    owners = {cluster.hosts: cluster.deployment.partition("/")[2] for cluster in clusters}
+    return tuple(_hosts(name, world.workloads.get(owner, WorkloadSeen())) for name, owner in sorted(owners.items()))
+
+
+def _hosts(name: str, workload: WorkloadSeen) -> Hosts:
+    return Hosts(name, tuple(sorted(i.address for i in workload.ready)), workload.fallback)
+
+
+def _routes(spec: EndpointSpec, members: Members, routing: Routing, known: Known) -> Routes:
+    return Routes(
+        plain=routing.plain,
+        shares=tuple(Share(name, weight) for name, weight in sorted(routing.weights.items())),
+        mirrors=tuple(Share(mirror_cluster(n), share) for n, share in sorted(routing.mirrors.items())),
+        pins=tuple(
+            Pin(name, member.seen.spec.request_settings.request_timeout_ms)
+            for name, member in sorted(members.by_name.items())
+            if name in known.clusters
+        ),
+        timeout_ms=_longest_timeout(members.by_name, routing),
+        most_mirror_bytes=byte_count(spec.limits.max_mirror_bytes),
+    )
+
+
+def _longest_timeout(members: Mapping[str, Member], routing: Routing) -> int:
+    """A split route has one time-out: the longest; the runtimes keep to their own."""
+    timeouts = [
+        members[name].seen.spec.request_settings.request_timeout_ms for name in routing.weights if name in members
+    ]
+    return max(timeouts, default=DEFAULT_TIMEOUT_MS)
+
+
+def named_by(routes: Routes, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+    """The clusters that these routes name."""
+    names = {share.cluster for share in (*routes.shares, *routes.mirrors)} | {p.cluster for p in routes.pins}
+    return tuple(c for c in clusters if c.name in names - {UNAVAILABLE})
+
+
+def keys_for(world: World, spec: EndpointSpec) -> Keys | None:
+    """The keys in force: those that were seen, else fresh ones under the default name; named ones are the user's."""
+    if spec.auth_mode == "None":
+        return None
+    named = spec.keys is not None and spec.keys.secret_name is not None
+    return world.keys if named else world.keys or world.fresh_keys
+
+
+def _auth(world: World, spec: EndpointSpec) -> Auth:
+    if spec.auth_mode == "None":
+        return Auth(open=True, keys=None, version="open")
+    keys = keys_for(world, spec)
+    if keys is None:
+        return Auth(open=False, keys=None, version="")
+    return Auth(open=False, keys=keys, version=_fingerprint(keys.primary, keys.secondary, world.name))
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(primary: str, secondary: str, salt: str) -> str:
+    """Identity of two keys that may be shown: a slow hash, so that a weak key cannot be tried against it."""
+    text = f"{primary}\n{secondary}".encode()
+    return hashlib.scrypt(text, salt=salt.encode(), n=2**12, r=8, p=1, dklen=6).hex()

@@ -1,0 +1,176 @@
+"""Which deployment gets which share: what is taken into effect, fail-over, mirrors ("Traffic, exactly" in API.md).
+
+Shares are in hundredths of a percent. A change of traffic is taken whole or not at all; a mirror begins by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.plan.acknowledged import Known
+from wye_operator.plan.members import Members, Standing
+from wye_operator.plan.record import UNAVAILABLE, Record
+
+WHOLE = 10_000
+
+Shares = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The decision of one pass.
+
+    `taken` is recorded (None: nothing was taken yet); `weights` is what routers get, fail-over included;
+    `waiting` and `mismatched` say, by name, why the asked traffic or mirror is not in effect; `unset` that somebody
+    has to write traffic; `lost` are names in effect that cannot answer.
+    """
+
+    plain: Literal["Split", "NoLiveTraffic", "NoReadyPod"]
+    taken: Shares | None
+    weights: Shares
+    mirrors: Shares
+    waiting: Mapping[str, str]
+    mismatched: Mapping[str, str]
+    unset: bool
+    lost: tuple[str, ...]
+
+
+def hundredths(percents: Mapping[str, float] | None) -> dict[str, int]:
+    """Percentages as whole hundredths, without the zeros."""
+    shares = {name: round(percent * 100) for name, percent in (percents or {}).items()}
+    return {name: share for name, share in sorted(shares.items()) if share}
+
+
+def routing_for(
+    spec: EndpointSpec,
+    record: Record,
+    members: Members,
+    standings: Mapping[str, Standing],
+    known: Known,
+) -> Routing:
+    """What is in effect after this pass."""
+    if spec.traffic is None:
+        taken, unset = _unasked(spec, record, members, standings)
+        waiting: dict[str, str] = {}
+        mismatched: dict[str, str] = {}
+    else:
+        unset = False
+        asked = hundredths(spec.traffic)
+        waiting, mismatched = _hindrances(asked, record.traffic or {}, standings)
+        taken = record.traffic if waiting or mismatched else asked
+    carried = taken if taken is not None else _first_shares(spec, standings)
+    alive = {n for n in carried if n in members.by_name and members.by_name[n].ready and not known.obstacle(n)}
+    weights = _weights(spec, carried, alive, frozenset(members.by_name) & known.clusters)
+    mirrors = _mirrors(spec, carried, standings, known)
+    _explain_mirrors(spec, carried, mirrors, standings, (waiting, mismatched))
+    lost = tuple(sorted(set(carried) - alive)) if taken else ()
+    return Routing(
+        _plain(spec, taken, weights, members),
+        taken,
+        weights,
+        mirrors,
+        waiting,
+        mismatched,
+        unset,
+        lost,
+    )
+
+
+def _plain(
+    spec: EndpointSpec, taken: Shares | None, weights: Shares, members: Members
+) -> Literal["Split", "NoLiveTraffic", "NoReadyPod"]:
+    if weights:
+        return "Split"
+    if taken == {} or (taken is None and not spec.traffic and len(members.by_name) != 1):
+        return "NoLiveTraffic"
+    return "NoReadyPod"
+
+
+def _unasked(
+    spec: EndpointSpec, record: Record, members: Members, standings: Mapping[str, Standing]
+) -> tuple[Shares | None, bool]:
+    """Without `traffic`: who is alone when it becomes ready gets all and keeps it; else what is in effect stays."""
+    candidates = [name for name in members.by_name if name not in (spec.mirror_traffic or {})]
+    in_effect = record.traffic
+    gone = [name for name in in_effect or {} if name not in members.by_name]
+    alone = len(candidates) == 1 and standings[candidates[0]].eligible
+    if (in_effect is None or gone) and alone:
+        return {candidates[0]: WHOLE}, False
+    nobody = in_effect is None or (bool(gone) and len(gone) == len(in_effect))
+    return in_effect, nobody and len(candidates) > 1
+
+
+def _hindrances(
+    asked: Shares, in_effect: Shares, standings: Mapping[str, Standing]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Why the asked traffic cannot be taken: of every name that would gain share."""
+    gaining = {name for name, share in asked.items() if share > in_effect.get(name, 0)}
+    waiting = {n: standings[n].obstacle for n in sorted(gaining) if standings[n].obstacle}
+    mismatched = {n: standings[n].mismatch for n in sorted(gaining) if standings[n].mismatch}
+    return waiting, mismatched
+
+
+def _first_shares(spec: EndpointSpec, standings: Mapping[str, Standing]) -> dict[str, int]:
+    """With nothing in effect yet, those who are ready share in proportion."""
+    asked = hundredths(spec.traffic)
+    return scaled({name: share for name, share in asked.items() if standings[name].eligible})
+
+
+def scaled(shares: Shares) -> dict[str, int]:
+    """Shares in the same proportion that add up to the whole (largest remainder; ties by name)."""
+    total = sum(shares.values())
+    if not total:
+        return {}
+    whole = {name: share * WHOLE // total for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: (-(shares[name] * WHOLE % total), name))
+    for name in by_remainder[: WHOLE - sum(whole.values())]:
+        whole[name] += 1
+    return {name: share for name, share in sorted(whole.items()) if share}
+
+
+def _weights(spec: EndpointSpec, carried: Shares, alive: set[str], routable: frozenset[str]) -> dict[str, int]:
+    """Fail-over, worked out anew in each pass.
+
+    When nobody is alive the shares stay where they are: the router answers 503 by itself, and 200 again the moment
+    an instance does, without waiting for us.
+    """
+    if carried.keys() <= alive:
+        return dict(sorted(carried.items()))
+    if spec.failover == "Redistribute":
+        able = {name: share for name, share in carried.items() if name in alive}
+        standing = {name: share for name, share in carried.items() if name in routable}
+        return scaled(able or standing)
+    kept = {name: share for name, share in carried.items() if name in routable}
+    rest = sum(carried.values()) - sum(kept.values())
+    return dict(sorted(kept.items())) | ({UNAVAILABLE: rest} if rest else {})
+
+
+def _mirrors(spec: EndpointSpec, carried: Shares, standings: Mapping[str, Standing], known: Known) -> dict[str, int]:
+    """Each mirror by itself: its target is ready, agrees, is known to the routers and has no live share."""
+    return {
+        name: share
+        for name, share in hundredths(spec.mirror_traffic).items()
+        if standings[name].eligible and known.has_mirror(name) and name not in carried
+    }
+
+
+def _explain_mirrors(
+    spec: EndpointSpec,
+    carried: Shares,
+    mirrors: Shares,
+    standings: Mapping[str, Standing],
+    into: tuple[dict[str, str], dict[str, str]],
+) -> None:
+    waiting, mismatched = into
+    for name in hundredths(spec.mirror_traffic):
+        if name in mirrors:
+            continue
+        if standings[name].mismatch:
+            mismatched[name] = standings[name].mismatch
+        elif name in carried:
+            waiting[name] = f"the mirror to {name} waits while {name} has a live share"
+        else:
+            waiting[name] = standings[name].obstacle or f"the routers are still taking the mirror to {name}"
