@@ -1,0 +1,170 @@
+"""From the first open port to the exit code.
+
+loading ──loaded──> ready ──signal──> draining ──idle, or time is up──> exit 0
+   │ CannotServe                          │ second signal
+   └──> last words, exit 3                └──> exit 1
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from wye_runtime.app.http import BoundedProtocol
+from wye_runtime.endpoints import Edge, inner_app, serving_app
+from wye_runtime.errors import CannotServe, ConfigError, WyeError
+from wye_runtime.metrics import Metrics
+from wye_runtime.service import Service
+from wye_runtime.settings import Config, Environment
+
+log = logging.getLogger("wye")
+LAST_WORDS_BYTES = 4096
+DRAIN_EXTRA = 5.0  # seconds over the request's time-out
+QUIET = 0.3  # seconds without a request that count as idle
+TICK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the two ports are; 0 lets the system choose."""
+
+    host: str
+    port: int
+    inner_port: int
+
+
+class Listener(uvicorn.Server):
+    """A server on one socket that leaves signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def run(config: Config, environment: Environment, listen: Listen) -> NoReturn:
+    """Serves until told to stop; ends the process itself, because a run in a thread may never end."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(served(config, environment, listen))
+        sys.stdout.flush()
+        os._exit(code)
+
+
+async def served(config: Config, environment: Environment, listen: Listen) -> int:
+    """The exit code."""
+    service = Service(config, Metrics(), environment.log_sample)
+    edge = serving_app(service)
+    try:
+        sockets = opened(listen.host, listen.port), opened(listen.host, listen.inner_port)
+    except OSError as error:
+        log.error("cannot listen", extra={"why": str(error)})
+        return 2
+    servers = [listener(edge), listener(inner_app(service))]
+    async with asyncio.TaskGroup() as tasks:
+        for server, each in zip(servers, sockets, strict=True):
+            tasks.create_task(server.serve(sockets=[each]))
+        ports = [each.getsockname()[1] for each in sockets]
+        log.info("listening", extra={"port": ports[0], "innerPort": ports[1], "pid": os.getpid()})
+        code = await lifetime(service, edge, environment)
+        service.workers.close()
+        for server in servers:
+            server.should_exit = True
+    log.info("ended", extra={"exitCode": code})
+    return code
+
+
+def opened(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def listener(app: ASGIApp) -> Listener:
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=75,
+    )
+    return Listener(config)
+
+
+async def lifetime(service: Service, edge: Edge, environment: Environment) -> int:
+    stop = stop_event()
+    loading: asyncio.Future[object] = asyncio.get_running_loop().run_in_executor(None, service.load)
+    stopping: asyncio.Future[object] = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not loading.done():
+        return 0
+    try:
+        loading.result()
+    except WyeError as error:
+        return refused(error, environment)
+    log.info("ready")
+    await stopping
+    service.is_draining = True
+    log.info("draining", extra={"active": edge.active})
+    await drained(edge, service.config.request.timeout + DRAIN_EXTRA)
+    return 0
+
+
+def stop_event() -> asyncio.Event:
+    """Set by the first signal; the second one ends the process."""
+    stop = asyncio.Event()
+
+    def stopped() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped)
+    return stop
+
+
+async def drained(edge: Edge, patience: float) -> None:
+    """Until no request is active and none came for a moment, or until patience ends."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < patience:
+        if not edge.active and loop.time() - max(edge.latest, began) >= QUIET:
+            return
+        await asyncio.sleep(TICK)
+    log.warning("drain ended with requests left", extra={"active": edge.active})
+
+
+def refused(error: WyeError, environment: Environment) -> int:
+    """Says why this process cannot serve, where the kubelet and the operator look for it."""
+    log.error("cannot serve", extra={"reason": error.code, "why": error.message})
+    if isinstance(error, ConfigError):
+        return 2
+    if environment.termination_log:
+        write_last_words(environment.termination_log, error)
+    return 3 if isinstance(error, CannotServe) else 1
+
+
+def write_last_words(path: Path, error: WyeError) -> None:
+    message = error.message
+    words = json.dumps({"reason": error.code, "message": message}).encode()
+    while len(words) > LAST_WORDS_BYTES:
+        message = message[: len(message) // 2] + "…"
+        words = json.dumps({"reason": error.code, "message": message}).encode()
+    try:
+        path.write_bytes(words)
+    except OSError as failure:
+        log.warning("the last words could not be written", extra={"why": str(failure)})

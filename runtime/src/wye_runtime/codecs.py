@@ -1,0 +1,238 @@
+"""Bodies of the Open Inference Protocol v2 into tensors and back: JSON, and the binary tensor extension."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from wye_runtime import tensors
+from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, shown
+from wye_runtime.protocol import (
+    BINARY_TYPE,
+    HEADER_LENGTH,
+    Array,
+    RawResponse,
+    Signature,
+    Tensors,
+    TensorSpec,
+)
+
+REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs"})
+INPUT_KEYS = frozenset({"name", "shape", "datatype", "data", "parameters"})
+OUTPUT_KEYS = frozenset({"name", "parameters"})
+BINARY_SIZE = "binary_data_size"
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """A decoded request: what goes into the model, and which outputs come back in which form."""
+
+    id: str | None
+    feeds: Tensors
+    outputs: tuple[str, ...]
+    binary: frozenset[str]
+
+
+def loads(body: bytes | memoryview) -> Any:
+    """The JSON value of a body."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def dumps(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def decode(signature: Signature, body: bytes, header_length: str | None) -> InferRequest:
+    """A request's tensors, checked against the model's; every offending tensor is named at once."""
+    header, raw = framed(body, header_length)
+    head = objects(loads(header), "the body", REQUEST_KEYS)
+    given = listed(head.get("inputs"), "inputs", INPUT_KEYS)
+    feeds = fed(signature, given, Payload(raw, is_framed=header_length is not None))
+    return InferRequest(request_id(head), feeds, *asked(signature, head))
+
+
+def framed(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+    """The JSON part and the raw part."""
+    if header_length is None:
+        return body, memoryview(b"")
+    size = header_size(header_length)
+    if size > len(body):
+        raise BadRequest(f"{HEADER_LENGTH} is {size}, the body has only {len(body)} bytes")
+    view = memoryview(body)
+    return view[:size], view[size:]
+
+
+def header_size(given: str) -> int:
+    if not (given.isascii() and given.isdigit() and len(given) < 20):
+        raise BadRequest(f"{HEADER_LENGTH} is {shown(given)}, want a number of bytes")
+    return int(given)
+
+
+def objects(value: object, where: str, known: frozenset[str]) -> dict[str, Any]:
+    """The object itself, once it is one and has no key that would be ignored."""
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} must be a JSON object, got {shown(value)}")
+    unknown = sorted(value.keys() - known)
+    if unknown:
+        details = [{"field": f"{name}", "message": "is not known here"} for name in unknown]
+        raise InvalidInput(f"{where} has unknown fields: {', '.join(map(shown, unknown))}", details)
+    return value
+
+
+def listed(value: object, where: str, known: frozenset[str]) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise InvalidInput(f"{where} must be a list of tensors, got {shown(value)}")
+    each = [objects(item, f"{where}[{at}]", known) for at, item in enumerate(value)]
+    for at, item in enumerate(each):
+        if not isinstance(item.get("name"), str):
+            raise InvalidInput(f"{where}[{at}].name must be a string")
+    return each
+
+
+def request_id(head: Mapping[str, Any]) -> str | None:
+    given = head.get("id")
+    if given is not None and not isinstance(given, str):
+        raise InvalidInput(f"id must be a string, got {shown(given)}")
+    return given
+
+
+class Payload:
+    """The raw bytes behind the JSON part, handed out tensor by tensor."""
+
+    def __init__(self, raw: memoryview, *, is_framed: bool) -> None:
+        self.rest = raw
+        self.is_framed = is_framed
+
+    def taken(self, name: str, size: object) -> memoryview:
+        """The next `size` bytes."""
+        if not self.is_framed:
+            raise BadRequest(f"{shown(name)} has {BINARY_SIZE}, but {HEADER_LENGTH} is missing")
+        if type(size) is not int or size < 0:
+            raise BadRequest(f"{BINARY_SIZE} of {shown(name)} must be a number of bytes")
+        if size > len(self.rest):
+            raise BadRequest(f"the body ends within the bytes of {shown(name)}")
+        part, self.rest = self.rest[:size], self.rest[size:]
+        return part
+
+    def end(self) -> None:
+        if self.rest:
+            raise BadRequest(f"{len(self.rest)} bytes are left after the last tensor")
+
+
+def fed(signature: Signature, given: list[dict[str, Any]], payload: Payload) -> Tensors:
+    """The arrays of all inputs, or one InvalidInput with every offence."""
+    specs = {spec.name: spec for spec in signature.inputs}
+    feeds: Tensors = {}
+    details: list[Detail] = []
+    raws = [raw_part(item, payload) for item in given]
+    payload.end()
+    for item, raw in zip(given, raws, strict=True):
+        name = item["name"]
+        try:
+            if name in feeds:
+                raise Misfit("is given twice")
+            feeds[name] = array_of(specs, item, raw)
+        except Misfit as misfit:
+            details.append(misfit.detail(tensor=name))
+    missing = specs.keys() - {item["name"] for item in given}
+    details += [{"tensor": name, "message": "is missing"} for name in specs if name in missing]
+    if details:
+        raise refusal("inputs", details)
+    return feeds
+
+
+def refusal(what: str, details: list[Detail]) -> InvalidInput:
+    """One sentence with the first offence; all of them in `details`."""
+    first = details[0]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return InvalidInput(f"wrong {what}: {shown(first['tensor'])} {first['message']}{more}", details)
+
+
+def parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    given = item.get("parameters")
+    if given is not None and not isinstance(given, dict):
+        raise InvalidInput(f"parameters of {where} must be an object, got {shown(given)}")
+    return given or {}
+
+
+def raw_part(item: Mapping[str, Any], payload: Payload) -> memoryview | None:
+    size = parameters(item, shown(item["name"])).get(BINARY_SIZE)
+    return None if size is None else payload.taken(item["name"], size)
+
+
+def array_of(specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memoryview | None) -> Array:
+    """One input's array."""
+    spec = specs.get(item["name"])
+    if spec is None:
+        raise Misfit(f"is not an input of the model, which has {', '.join(specs)}")
+    if item.get("datatype") != spec.datatype:
+        raise Misfit(f"datatype is {shown(item.get('datatype'))}, the model wants {spec.datatype}")
+    shape = tensors.checked_shape(spec, item.get("shape"))
+    if raw is None:
+        return tensors.from_json(spec.datatype, shape, item.get("data"))
+    if item.get("data") is not None:
+        raise Misfit(f"has both data and {BINARY_SIZE}")
+    return tensors.from_bytes(spec.datatype, shape, raw)
+
+
+def asked(signature: Signature, head: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Which outputs, in the caller's order, and which of them in binary."""
+    known = [spec.name for spec in signature.outputs]
+    default = flag(parameters(head, "the request"), "binary_data_output", fallback=False)
+    if head.get("outputs") is None:
+        return tuple(known), frozenset(known if default else ())
+    items = listed(head["outputs"], "outputs", OUTPUT_KEYS)
+    names = tuple(item["name"] for item in items)
+    details = [output_detail(name, known) for name in names if name not in known]
+    details += [{"tensor": n, "message": "is asked twice"} for n in known if names.count(n) > 1]
+    if details:
+        raise refusal("outputs", details)
+    return names or tuple(known), frozenset(n for n, i in zip(names, items, strict=True) if is_binary(i, default))
+
+
+def output_detail(name: str, known: list[str]) -> Detail:
+    message = f"is not an output of the model, which has {', '.join(known)}"
+    return {"tensor": name, "message": message}
+
+
+def is_binary(item: Mapping[str, Any], default: object) -> bool:
+    given = parameters(item, shown(item["name"]))
+    if "classification" in given:
+        raise InvalidInput("the classification extension is not served; ask for the tensor itself")
+    return flag(given, "binary_data", fallback=bool(default))
+
+
+def flag(given: Mapping[str, Any], name: str, *, fallback: bool) -> bool:
+    value = given.get(name, fallback)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} must be a boolean (true or false), got {shown(value)}")
+    return value
+
+
+def encode(
+    request: InferRequest,
+    outputs: Mapping[str, Array],
+    datatypes: Mapping[str, str],
+    head: dict[str, object],
+) -> RawResponse:
+    """The answer: JSON, or JSON with the raw tensors behind it."""
+    raws: list[bytes] = []
+    described = []
+    for name in request.outputs:
+        array = outputs[name]
+        entry: dict[str, object] = {"name": name, "datatype": datatypes[name], "shape": array.shape}
+        if name in request.binary:
+            raws.append(tensors.to_bytes(array))
+            entry["parameters"] = {BINARY_SIZE: len(raws[-1])}
+        else:
+            entry["data"] = tensors.to_json(array.reshape(-1))
+        described.append(entry)
+    identity = {} if request.id is None else {"id": request.id}
+    body = dumps({**head, **identity, "outputs": described})
+    if not request.binary:
+        return RawResponse(body)
+    return RawResponse(b"".join((body, *raws)), BINARY_TYPE, {HEADER_LENGTH: str(len(body))})

@@ -1,0 +1,7 @@
+"""Callers' fields over a model's tensors: declared in the configuration, bound to the model at load."""
+
+from wye_runtime.contract.binding import bound
+from wye_runtime.contract.contract import Contract
+from wye_runtime.contract.declared import Declared, Field, Output, parse
+
+__all__ = ["Contract", "Declared", "Field", "Output", "bound", "parse"]

@@ -1,0 +1,119 @@
+"""A model's output tensor into the values of one answered field, a value for each instance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wye_runtime import tensors
+from wye_runtime.contract.declared import Output
+from wye_runtime.errors import ModelError, ModelInvalid
+from wye_runtime.protocol import DTYPES, FLOATS, INTEGERS, Array, TensorSpec
+
+Values = Callable[[Array], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOutput:
+    """One answered field and how it is made from its tensor's rows."""
+
+    output: Output
+    spec: TensorSpec
+    values: Values
+
+
+def bound_output(output: Output, spec: TensorSpec) -> BoundOutput:
+    """Decides once, at load, how the field is made; what cannot be made is a ModelInvalid."""
+    if output.thresholds is not None:
+        return BoundOutput(output, spec, scale(output, spec))
+    if output.labels is not None:
+        return BoundOutput(output, spec, classes(output, spec))
+    pick = picked(output, spec)
+    return BoundOutput(output, spec, lambda rows: listed(pick(rows)))
+
+
+def listed(values: Array) -> list[Any]:
+    """The values as orjson writes them shortest."""
+    ready = tensors.to_json(values)
+    return ready if isinstance(ready, list) else list(ready)
+
+
+def width(spec: TensorSpec) -> int:
+    """How many values an instance has; -1 when only a run can tell."""
+    return 1 if len(spec.shape) < 2 else spec.shape[1] if len(spec.shape) == 2 else -1
+
+
+def picked(output: Output, spec: TensorSpec) -> Callable[[Array], Array]:
+    """The rows of a tensor down to what the field shows."""
+    index = output.index
+    if index is not None and len(spec.shape) > 2:
+        raise wrong(output, spec, "index needs a tensor of shape [N, k]")
+    if index is not None and 0 <= width(spec) <= index:
+        raise wrong(output, spec, f"index {index} is outside of it")
+    if index is None and width(spec) != 1:
+        return lambda rows: rows
+    return lambda rows: rows if rows.ndim == 1 else column(rows, index or 0)
+
+
+def column(rows: Array, index: int) -> Array:
+    if rows.ndim != 2 or index >= rows.shape[1]:
+        raise ModelError(f"the model gave {list(rows.shape)}, the contract wants column {index}")
+    return rows[:, index]
+
+
+def scale(output: Output, spec: TensorSpec) -> Values:
+    """Labels by thresholds, compared in the tensor's own precision; no label for NaN."""
+    if spec.datatype not in FLOATS | INTEGERS:
+        raise wrong(output, spec, "thresholds need numbers")
+    if output.index is None and width(spec) != 1:
+        raise wrong(output, spec, "thresholds need one number an instance: name the index")
+    pick, labels = picked(output, spec), output.labels or ()
+    is_float = spec.datatype in FLOATS
+    edges = np.array(output.thresholds).astype(DTYPES[spec.datatype] if is_float else np.float64)
+    edges = edges.astype(np.float64)
+
+    def values(rows: Array) -> list[str | None]:
+        numbers = pick(rows).astype(np.float64)
+        steps = np.searchsorted(edges, numbers, side="right")
+        return [None if np.isnan(number) else labels[step] for number, step in zip(numbers, steps, strict=True)]
+
+    return values
+
+
+def classes(output: Output, spec: TensorSpec) -> Values:
+    """The label of the highest score, or of an index that the model gives."""
+    if spec.datatype in INTEGERS and width(spec) == 1:
+        return by_index(output, spec)
+    if spec.datatype not in FLOATS | INTEGERS or len(spec.shape) != 2 or output.index is not None:
+        raise wrong(output, spec, "labels alone need a score for each label, or one integer")
+    labels = output.labels or ()
+    if width(spec) not in (-1, len(labels)):
+        raise wrong(output, spec, f"it has {width(spec)} scores for {len(labels)} labels")
+    return lambda rows: [labels[at] for at in best(rows, len(labels))]
+
+
+def best(rows: Array, count: int) -> Array:
+    if rows.ndim != 2 or rows.shape[1] != count:
+        raise ModelError(f"the model gave {list(rows.shape)}, the contract has {count} labels")
+    highest: Array = np.argmax(rows.astype(np.float64), axis=1)
+    return highest
+
+
+def by_index(output: Output, spec: TensorSpec) -> Values:
+    pick, labels = picked(output, spec), output.labels or ()
+
+    def values(rows: Array) -> list[str]:
+        classes = [int(each) for each in pick(rows)]
+        if any(not 0 <= each < len(labels) for each in classes):
+            raise ModelError(f"the model gave a class outside of the {len(labels)} labels")
+        return [labels[each] for each in classes]
+
+    return values
+
+
+def wrong(output: Output, spec: TensorSpec, why: str) -> ModelInvalid:
+    return ModelInvalid(
+        f"the contract's output {output.name} does not fit the model's tensor {spec.name} "
+        f"({spec.datatype} {list(spec.shape)}): {why}"
+    )

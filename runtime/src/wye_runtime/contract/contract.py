@@ -1,0 +1,114 @@
+"""A contract that is bound to a model: objects into tensors, tensors into objects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wye_runtime.contract.answering import BoundOutput
+from wye_runtime.contract.declared import Declared
+from wye_runtime.contract.reading import Column
+from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, shown
+from wye_runtime.protocol import Array, Tensors, TensorSpec
+from wye_runtime.tensors import array_of
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Columns grouped by the tensor that they fill, each group in the order of its indices."""
+
+    declared: Declared
+    columns: tuple[Column, ...]
+    inputs: tuple[tuple[TensorSpec, tuple[Column, ...]], ...]
+    outputs: tuple[BoundOutput, ...]
+    is_batched: bool
+
+    @property
+    def example(self) -> dict[str, Any]:
+        return {field.name: field.example for field in self.declared.inputs}
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The model's outputs that the answer needs."""
+        return tuple(dict.fromkeys(each.spec.name for each in self.outputs))
+
+    def batches(self, instances: Sequence[Any], *, is_list: bool) -> list[Tensors]:
+        """What goes into the model, in one run where it can; every wrong field is named at once."""
+        details: list[Detail] = []
+        rows = []
+        for at, instance in enumerate(instances):
+            where = {"instance": at} if is_list else {}
+            rows.append(self.read(instance, where, details))
+        if details:
+            raise refusal(details)
+        groups = [rows] if self.is_batched and rows else [[row] for row in rows]
+        return [self.feeds(group) for group in groups]
+
+    def read(self, instance: object, where: Mapping[str, object], details: list[Detail]) -> dict[str, Any]:
+        """The values of one instance by field; what is wrong goes to `details`."""
+        if not isinstance(instance, dict):
+            message = f"expected an object, got {shown(instance)}"
+            details.append({**where, "message": message})
+            return {}
+        values: dict[str, Any] = {}
+        for column in self.columns:
+            try:
+                values[column.field.name] = value_of(column, instance)
+            except Misfit as misfit:
+                details.append(misfit.detail(**where, field=column.field.name))
+        if not self.declared.drops_unknown:
+            details.extend(self.unknown(instance, where))
+        return values
+
+    def unknown(self, instance: dict[str, Any], where: Mapping[str, object]) -> list[Detail]:
+        known = {column.field.name for column in self.columns}
+        message = f"is not known; known fields: {', '.join(f.name for f in self.declared.inputs)}"
+        extra = [name for name in instance if name not in known]
+        return [{**where, "field": name, "message": message} for name in extra]
+
+    def feeds(self, rows: list[dict[str, Any]]) -> Tensors:
+        return {spec.name: tensor(spec, columns, rows) for spec, columns in self.inputs}
+
+    def answers(self, outputs: Tensors, count: int) -> list[dict[str, Any]]:
+        """An object for each of the instances of one run."""
+        names = [each.output.name for each in self.outputs]
+        columns = [each.values(rows_of(each.spec, outputs, count)) for each in self.outputs]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def value_of(column: Column, instance: dict[str, Any]) -> Any:
+    field = column.field
+    if field.name in instance:
+        return column.read(instance[field.name])
+    if field.is_required:
+        raise Misfit("is required")
+    return column.read(field.default)
+
+
+def refusal(details: list[Detail]) -> InvalidInput:
+    """One sentence with the first offence; all of them in `details`."""
+    first = details[0]
+    named = (f"instance {first['instance']}" if "instance" in first else "", first.get("field", ""))
+    where = ", ".join(str(each) for each in named if each) or "the body"
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return InvalidInput(f"{where}: {first['message']}{more}", details)
+
+
+def tensor(spec: TensorSpec, columns: Sequence[Column], rows: list[dict[str, Any]]) -> Array:
+    """One input tensor, its columns in order."""
+    names = [column.field.name for column in columns]
+    number = {True: 1, False: 0} if spec.datatype not in ("BOOL", "BYTES") else {}
+    values = [row[name] for row in rows for name in names]
+    if number:
+        values = [number[each] if isinstance(each, bool) else each for each in values]
+    shape = ((), (len(rows),), (len(rows), len(names)))[len(spec.shape)]
+    return array_of(spec.datatype, values).reshape(shape)
+
+
+def rows_of(spec: TensorSpec, outputs: Tensors, count: int) -> Array:
+    """The output with one row for each instance."""
+    array = outputs[spec.name]
+    if array.ndim == 0:
+        array = array.reshape(1)
+    if len(array) != count:
+        raise ModelError(f"the model's output {spec.name} has the shape {list(array.shape)} for {count} instances")
+    return array

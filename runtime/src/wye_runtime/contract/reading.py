@@ -1,0 +1,98 @@
+"""One field's value into one element of a tensor, or the sentence that says what was expected."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wye_runtime.contract.declared import Field
+from wye_runtime.errors import Misfit, shown
+from wye_runtime.protocol import INTEGERS, LARGEST
+from wye_runtime.tensors import integer_range
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where a field goes, and how its values are read."""
+
+    field: Field
+    tensor: str
+    index: int
+    read: Callable[[object], Any]
+
+
+def reader(field: Field, datatype: str) -> Callable[[object], Any]:
+    """The function that reads this field's values for a tensor of this datatype."""
+    if field.type == "boolean":
+        return boolean
+    if field.type == "string":
+        return strings(field, datatype)
+    return numbers(field, datatype)
+
+
+def boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise Misfit(f"expected a boolean (true or false), got {shown(value)}")
+
+
+def strings(field: Field, datatype: str) -> Callable[[object], Any]:
+    """A string itself, or its index among the field's values."""
+    if field.values is None:
+        return text
+    kept = datatype == "BYTES"
+    known = {each: each if kept else at for at, each in enumerate(field.values)}
+    wanted = ", ".join(field.values)
+
+    def read(value: object) -> Any:
+        if isinstance(value, str) and value in known:
+            return known[value]
+        raise Misfit(f"expected one of {wanted}, got {shown(value)}")
+
+    return read
+
+
+def text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise Misfit(f"expected a string, got {shown(value)}")
+
+
+def numbers(field: Field, datatype: str) -> Callable[[object], Any]:
+    """A number within the field's range and the tensor's."""
+    least, most = limits(field, datatype)
+    is_integer = field.type == "integer"
+    wanted = expected(field, least, most)
+
+    def read(value: object) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Misfit(f"expected {wanted}, got {shown(value)}")
+        if not least <= value <= most or (is_integer and value != int(value)):
+            raise Misfit(f"expected {wanted}, got {shown(value)}")
+        return int(value) if is_integer else value
+
+    return read
+
+
+def limits(field: Field, datatype: str) -> tuple[float, float]:
+    least, most = number_range(datatype)
+    if field.minimum is not None:
+        least = max(least, field.minimum)
+    return least, most if field.maximum is None else min(most, field.maximum)
+
+
+def number_range(datatype: str) -> tuple[float, float]:
+    if datatype in INTEGERS:
+        return integer_range(datatype)
+    return -LARGEST[datatype], LARGEST[datatype]
+
+
+def expected(field: Field, least: float, most: float) -> str:
+    """The range in a sentence, as far as the contract gives it."""
+    what = "an integer" if field.type == "integer" else "a number"
+    if field.minimum is not None and field.maximum is not None:
+        return f"{what} from {field.minimum:g} to {field.maximum:g}"
+    if field.minimum is not None:
+        return f"{what} of at least {field.minimum:g}"
+    if field.maximum is not None:
+        return f"{what} of at most {field.maximum:g}"
+    return what if abs(most) > 1e30 else f"{what} from {least:g} to {most:g}"

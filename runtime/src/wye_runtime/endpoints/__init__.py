@@ -1,0 +1,7 @@
+"""HTTP: routes, bodies in, answers and errors out; what they mean is in service."""
+
+from wye_runtime.endpoints.edge import Edge
+from wye_runtime.endpoints.inner import inner_app
+from wye_runtime.endpoints.serving import serving_app
+
+__all__ = ["Edge", "inner_app", "serving_app"]

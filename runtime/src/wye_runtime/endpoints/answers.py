@@ -1,0 +1,80 @@
+"""The one place where this runtime's errors become HTTP: status, headers and the body that every error has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from wye_runtime import errors
+from wye_runtime.codecs import dumps
+from wye_runtime.errors import RequestError
+from wye_runtime.protocol import JSON_TYPE
+
+STATUS: Mapping[type[RequestError], int] = {
+    errors.BadRequest: 400,
+    errors.NotFound: 404,
+    errors.ModelNotFound: 404,
+    errors.UploadTimeout: 408,
+    errors.PayloadTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.InvalidInput: 422,
+    errors.Misfit: 422,
+    errors.TooManyRequests: 429,
+    errors.ModelError: 500,
+    errors.ModelNotReady: 503,
+    errors.RequestTimeout: 504,
+}
+# of the framework and the parser, which have no class of ours
+CODES = {
+    400: "BadRequest",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    431: "HeadersTooLarge",
+    500: "InternalError",
+}
+RETRY_AFTER = {"retry-after": "1"}
+REQUEST_ID = "wye.request_id"
+
+
+def error_body(code: str, message: str, request_id: str, details: Any = ()) -> dict[str, dict[str, Any]]:
+    """The body that every error of router and runtime has."""
+    body = {"code": code, "message": message, "requestId": request_id}
+    return {"error": {**body, "details": list(details)} if details else body}
+
+
+def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(dumps(body), status, headers, JSON_TYPE)
+
+
+def request_id(request: Request) -> str:
+    return str(request.scope.get(REQUEST_ID, ""))
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """A RequestError as its status and sentence."""
+    if not isinstance(error, RequestError):
+        return await failed(request, error)
+    status = STATUS.get(type(error), 500)
+    body = error_body(error.code, error.message, request_id(request), error.details)
+    return json_answer(body, status, RETRY_AFTER if status in (429, 503) else None)
+
+
+async def unrouted(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    place = f"{request.method} {request.url.path[:200]}"
+    message = {404: f"there is no {place} here", 405: f"{place} does not take this method"}
+    code = CODES.get(status, "BadRequest")
+    return json_answer(error_body(code, message.get(status, str(error)), request_id(request)), status, headers)
+
+
+async def failed(request: Request, _: Exception) -> Response:
+    """What nobody foresaw: the log has the traceback, the caller has the id."""
+    message = "an error inside the runtime; its log has more under this requestId"
+    return json_answer(error_body("InternalError", message, request_id(request)), 500)
+
+
+HANDLERS = {RequestError: refused, HTTPException: unrouted, Exception: failed}

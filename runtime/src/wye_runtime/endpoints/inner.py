@@ -1,0 +1,61 @@
+"""The inner port's routes: for the kubelet, the operator and Prometheus; the router never leads here."""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wye_runtime.endpoints.answers import HANDLERS, json_answer
+from wye_runtime.metrics import CONTENT_TYPE
+from wye_runtime.service import Service
+
+
+class Inner:
+    """The handlers, over one service."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/livez", self.live),
+            Route("/readyz", self.ready),
+            Route("/signature", self.signature),
+            Route("/load", self.load),
+            Route("/metrics", self.metrics),
+        ]
+
+    async def live(self, _: Request) -> Response:
+        return json_answer({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        why = self.service.not_ready
+        return json_answer({"ready": why is None, "reason": why}, 503 if why else 200)
+
+    async def signature(self, _: Request) -> Response:
+        """What is served, for the operator's status and its comparison of contracts."""
+        ready, config = self.service.current(), self.service.config
+        artifact, signature = ready.model.artifact, ready.model.signature
+        model = {
+            "name": config.model.name,
+            "version": config.model.version,
+            "uri": config.model.uri,
+            "sha256": artifact.sha256,
+            "sizeBytes": artifact.size,
+            "inputs": [spec.to_json() for spec in signature.inputs],
+            "outputs": [spec.to_json() for spec in signature.outputs],
+        }
+        return json_answer({"model": model, "provider": ready.model.provider, "contract": config.contract})
+
+    async def load(self, _: Request) -> Response:
+        return json_answer(self.service.load_now())
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(self.service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+
+def inner_app(service: Service) -> Starlette:
+    """The ASGI application of the inner port."""
+    app = Starlette(routes=Inner(service).routes(), exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False
+    return app

@@ -1,0 +1,133 @@
+"""The one family of errors: what went wrong, in words for the caller; HTTP codes are given in endpoints."""
+
+from collections.abc import Mapping, Sequence
+
+Detail = Mapping[str, object]
+
+
+class WyeError(Exception):
+    """A refusal that a caller or an operator can read; `code` is stable, `message` is a sentence."""
+
+    code = "InternalError"
+
+    def __init__(self, message: str, details: Sequence[Detail] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class RequestError(WyeError):
+    """An answer to one request that is not the model's."""
+
+
+class BadRequest(RequestError):
+    code = "BadRequest"
+
+
+class NotFound(RequestError):
+    code = "NotFound"
+
+
+class ModelNotFound(RequestError):
+    code = "ModelNotFound"
+
+
+class UploadTimeout(RequestError):
+    code = "UploadTimeout"
+
+
+class PayloadTooLarge(RequestError):
+    code = "PayloadTooLarge"
+
+
+class UnsupportedMediaType(RequestError):
+    code = "UnsupportedMediaType"
+
+
+class InvalidInput(RequestError):
+    code = "InvalidInput"
+
+
+class Misfit(RequestError):
+    """One tensor's values do not fit; whoever knows the tensor's name makes an InvalidInput of it."""
+
+    code = "InvalidInput"
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+    def detail(self, **where: object) -> Detail:
+        """This misfit as an entry of `details`."""
+        at = {} if self.position is None else {"position": self.position}
+        return {**where, **at, "message": self.message}
+
+
+class TooManyRequests(RequestError):
+    code = "TooManyRequests"
+
+
+class ModelError(RequestError):
+    code = "ModelError"
+
+
+class ModelNotReady(RequestError):
+    code = "ModelNotReady"
+
+
+class RequestTimeout(RequestError):
+    code = "RequestTimeout"
+
+
+class ClientGone(RequestError):
+    """Nobody is there to read the answer; it never leaves the process."""
+
+    code = "ClientGone"
+
+
+class ConfigError(WyeError):
+    """The configuration or the command line is wrong: exit 2."""
+
+    code = "ConfigError"
+
+
+class CannotServe(WyeError):
+    """The model cannot be served: exit 3; `code` is the reason in the last words."""
+
+
+class ModelFetch(CannotServe):
+    code = "ModelFetch"
+
+
+class ModelDigestMismatch(CannotServe):
+    code = "ModelDigestMismatch"
+
+
+class ModelInvalid(CannotServe):
+    code = "ModelInvalid"
+
+
+class InvalidDeploymentSpec(CannotServe):
+    code = "InvalidDeploymentSpec"
+
+
+JSON_TYPES = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """A value of a caller in a sentence: short, and in JSON's words."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | dict):
+        return JSON_TYPES[type(value)]
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"

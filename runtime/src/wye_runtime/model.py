@@ -1,0 +1,271 @@
+"""The only module that knows ONNX Runtime: a file into a checked session, tensors in, tensors out."""
+
+import ctypes
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]
+from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+
+from wye_runtime.errors import (
+    InvalidDeploymentSpec,
+    ModelDigestMismatch,
+    ModelError,
+    ModelFetch,
+    ModelInvalid,
+)
+from wye_runtime.protocol import DTYPES, DYNAMIC, Array, Signature, Tensors, TensorSpec
+from wye_runtime.settings import Engine, ModelSource, cpu_count
+
+DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+EXECUTION_PROVIDERS = {
+    "CPU": "CPUExecutionProvider",
+    "CUDA": "CUDAExecutionProvider",
+    "TensorRT": "TensorrtExecutionProvider",
+}
+# ONNX Runtime's exceptions have no common base
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    *(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+)
+# protobuf's op_type field (4) with the names of nodes whose time depends on values
+CONTROL_FLOW = (b'"\x04Loop', b'"\x04Scan', b'"\x02If')
+SCANNED_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The bytes to serve: the ONNX file, and what they are all together."""
+
+    file: Path
+    sha256: str
+    size: int
+
+
+def artifact_at(source: ModelSource) -> Artifact:
+    """Finds and checks the bytes; the digest of a folder is that of its `sha256sum` list."""
+    path = Path(source.path)
+    try:
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        digest = digest_of(files, path)
+        size = sum(each.stat().st_size for each in files)
+    except OSError as error:
+        raise ModelFetch(f"{path} cannot be read: {error.strerror}") from error
+    if source.sha256 and source.sha256 != digest:
+        raise ModelDigestMismatch(f"{source.uri or path} has the sha256 {digest}, model.sha256 wants {source.sha256}")
+    return Artifact(onnx_file(path, files), digest, size)
+
+
+def digest_of(files: Sequence[Path], root: Path) -> str:
+    if len(files) == 1:
+        return file_digest(files[0])
+    lines = sorted((str(each.relative_to(root)), file_digest(each)) for each in files)
+    return hashlib.sha256("".join(f"{d}  {n}\n" for n, d in lines).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def onnx_file(path: Path, files: Sequence[Path]) -> Path:
+    """The model of a folder: model.onnx, else the only *.onnx in it."""
+    if not path.is_dir():
+        return path
+    found = [each for each in files if each.suffix == ".onnx" and each.parent == path]
+    named = [each for each in found if each.name == "model.onnx"]
+    if len(named or found) == 1:
+        return (named or found)[0]
+    what = ", ".join(each.name for each in found) or "no *.onnx"
+    raise ModelInvalid(f"{path} holds {what}; want model.onnx, or exactly one *.onnx")
+
+
+class Run:
+    """One call of the model that another thread may end early."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+        self.options.log_severity_level = 4  # its errors reach the caller; not the log twice
+
+    def terminate(self) -> None:
+        self.options.terminate = True
+
+
+class Model:
+    """A loaded model."""
+
+    def __init__(self, artifact: Artifact, session: ort.InferenceSession, threads: int) -> None:
+        self.artifact = artifact
+        self.session = session
+        self.threads = threads
+        self.signature = signature_of(session)
+        self.provider = session.get_providers()[0]
+        self.datatypes = {spec.name: spec.datatype for spec in self.signature.outputs}
+        self.uses_bfloat16_outputs = "BF16" in self.datatypes.values()
+        self.forbid_strings_with_bfloat16()
+
+    def forbid_strings_with_bfloat16(self) -> None:
+        given = [spec.name for spec in self.signature.inputs if spec.datatype == "BYTES"]
+        if given and self.uses_bfloat16_outputs:
+            raise ModelInvalid(
+                f"the model takes strings ({given[0]}) and gives BF16; ONNX Runtime's Python API "
+                "cannot do both at once: cast the outputs to float in the model"
+            )
+
+    def run(self, feeds: Tensors, names: Sequence[str], run: Run | None = None) -> Tensors:
+        """The asked outputs, or a ModelError with the first line of what ONNX Runtime said."""
+        values = {name: fed(array) for name, array in feeds.items()}
+        options = run.options if run else None
+        try:
+            if self.uses_bfloat16_outputs:
+                outputs = self.run_values(values, names, options)
+            else:
+                outputs = self.session.run(list(names), values, options)
+        except ORT_ERRORS as error:
+            raise ModelError(f"the model failed: {first_line(error)}") from error
+        return dict(zip(names, outputs, strict=True))
+
+    def run_values(self, feeds: dict[str, Any], names: Sequence[str], options: Any) -> list[Array]:
+        """The way that gives BF16, which ONNX Runtime has no numpy type for."""
+        values = {n: v if isinstance(v, ort.OrtValue) else ort_value(v) for n, v in feeds.items()}
+        return [array_of(v) for v in self.session.run_with_ort_values(list(names), values, options)]
+
+    def has_control_flow(self) -> bool:
+        """Whether the time of a run may depend on values; a large model counts as if it did."""
+        if self.artifact.size > SCANNED_BYTES:
+            return True
+        content = self.artifact.file.read_bytes()
+        return any(mark in content for mark in CONTROL_FLOW)
+
+
+def ort_value(array: Array) -> ort.OrtValue:
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def fed(array: Array) -> Any:
+    """What ONNX Runtime takes for an array."""
+    if array.dtype != DTYPES["BF16"]:
+        return array
+    bits = np.ascontiguousarray(array).view(np.uint16).reshape(array.shape)
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16)
+
+
+def array_of(value: ort.OrtValue) -> Array:
+    """An output as an array of our own memory."""
+    if value.data_type() != "tensor(bfloat16)":
+        array: Array = value.numpy()
+        return array
+    size = value.tensor_size_in_bytes()
+    raw = ctypes.string_at(value.data_ptr(), size) if size else b""
+    return np.frombuffer(raw, DTYPES["BF16"]).reshape(value.shape())
+
+
+def load(artifact: Artifact, engine: Engine) -> Model:
+    """A session on the provider that was asked for, and on no other."""
+    threads = engine.threads or cpu_count()
+    wanted = providers_for(engine.provider)
+    session = session_of(artifact, wanted, threads)
+    if session.get_providers()[0] != wanted[0]:
+        if engine.provider != "Auto":
+            raise InvalidDeploymentSpec(
+                f"engine.provider {engine.provider} was asked for, but {wanted[0]} could not start here: "
+                "is there a GPU with a driver for this image?"
+            )
+        session = session_of(artifact, [EXECUTION_PROVIDERS["CPU"]], threads)
+    return Model(artifact, session, threads)
+
+
+def providers_for(asked: str) -> list[str]:
+    """The providers in order; CPU is always the last one, for operators that have no other kernel."""
+    available = ort.get_available_providers()
+    cpu = EXECUTION_PROVIDERS["CPU"]
+    if asked == "Auto":
+        cuda = EXECUTION_PROVIDERS["CUDA"]
+        return [cuda, cpu] if cuda in available else [cpu]
+    first = EXECUTION_PROVIDERS[asked]
+    if first not in available:
+        has = ", ".join(name for name, long in EXECUTION_PROVIDERS.items() if long in available)
+        raise InvalidDeploymentSpec(
+            f"engine.provider {asked} is not in this runtime, which has {has}: "
+            "use the GPU image, or engine.provider CPU"
+        )
+    return [first] if first == cpu else [first, cpu]
+
+
+def session_of(artifact: Artifact, providers: list[str], threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(artifact.file), options, providers=providers)
+    except ORT_ERRORS as error:
+        raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
+
+
+def why_not_loaded(artifact: Artifact, said: str) -> str:
+    """A sentence for the person who exported the model."""
+    name = artifact.file.name
+    if "ValidateOpsetForDomain" in said or "opset" in said:
+        why = f"{name} uses a newer opset than ONNX Runtime {ort.__version__} reads: export it with an older one"
+    elif "Unsupported model IR version" in said:
+        why = f"{name} has a newer IR version than ONNX Runtime {ort.__version__} reads: save it with an older one"
+    elif "INVALID_PROTOBUF" in said or "No graph was found" in said:
+        why = f"{name} ({artifact.size} bytes) is no ONNX model, or only a part of one: fetch or export it again"
+    else:
+        why = f"{name} cannot be loaded by ONNX Runtime {ort.__version__}"
+    return f"{why}. ONNX Runtime says: {said}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line, without source paths and file paths."""
+    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    line = re.sub(r"/onnxruntime_src/\S+ |\S+ ?onnxruntime::.*?\) (?=[A-Z])", "", line)
+    return re.sub(r"(/[\w.+-]+){2,}/?", "…", line)[:500]
+
+
+def signature_of(session: ort.InferenceSession) -> Signature:
+    """The model's tensors in the protocol's words; a type that it has no word for is refused."""
+    inputs = tuple(spec_of(each, "input") for each in session.get_inputs())
+    return Signature(inputs, tuple(spec_of(each, "output") for each in session.get_outputs()))
+
+
+def spec_of(value: Any, role: str) -> TensorSpec:
+    datatype = DATATYPES.get(value.type)
+    if datatype is None:
+        todo = (
+            "export it with the option zipmap=False"
+            if value.type.startswith("seq(map")
+            else "export the model with tensors of an ordinary type there"
+        )
+        raise ModelInvalid(
+            f"the model's {role} {value.name} is {value.type}, which has no datatype in the Open Inference "
+            f"Protocol: {todo}"
+        )
+    shape = tuple(size if isinstance(size, int) and size >= 0 else DYNAMIC for size in value.shape)
+    return TensorSpec(value.name, datatype, shape)

@@ -1,0 +1,89 @@
+"""The words of the Open Inference Protocol v2: datatypes, tensors, and one request and answer without any transport."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+DYNAMIC = -1
+HEADER_LENGTH = "inference-header-content-length"
+JSON_TYPE = "application/json"
+BINARY_TYPE = "application/octet-stream"
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+}
+FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
+INTEGERS = frozenset(name for name in DTYPES if "INT" in name)
+# the largest finite value, so that a number that would become infinite is refused
+LARGEST: Mapping[str, float] = {
+    "FP16": float(np.finfo(np.float16).max),
+    "BF16": 3.3895313892515355e38,
+    "FP32": float(np.finfo(np.float32).max),
+    "FP64": float(np.finfo(np.float64).max),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor that a model takes or gives; -1 is a dimension that may have any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    @property
+    def has_free_batch(self) -> bool:
+        return bool(self.shape) and self.shape[0] == DYNAMIC
+
+    def to_json(self) -> dict[str, object]:
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """All that a model takes and gives, in its own order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+Tensors = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """One request that wants a run, as it came; `model` is None for /score."""
+
+    body: bytes
+    request_id: str
+    model: str | None = None
+    version: str | None = None
+    content_type: str | None = None
+    header_length: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """One answer, ready to be written."""
+
+    body: bytes
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,150 @@
+"""Answers requests with one model: in the event loop where a run is shorter than a thread hand-over, else in a slot."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wye_runtime.errors import ModelNotReady
+from wye_runtime.metrics import Metrics
+from wye_runtime.model import Run
+from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.service.jobs import Job
+from wye_runtime.service.loading import Loaded, loaded
+from wye_runtime.service.slots import Slots, Workers
+from wye_runtime.settings import Config
+
+log = logging.getLogger("wye")
+INLINE_BODY = 4 << 10  # a larger body may mean many rows
+INLINE_RUNS = 4
+LARGE_BODY = 64 << 10  # decoded in the worker's thread
+INLINE_LIMIT = 5e-3  # seconds; an inline answer longer than this was the last one
+SAMPLE_BYTES = 4096
+MOST_SLOTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that must wait for a slot."""
+
+    raw: RawRequest
+    work: Callable[[Run], RawResponse]
+    deadline: float
+
+
+class Service:
+    """The one model of this process and its state: loading, ready, draining."""
+
+    def __init__(self, config: Config, metrics: Metrics, log_sample: float = 0.0) -> None:
+        self.config = config
+        self.metrics = metrics
+        self.log_sample = log_sample
+        self.loaded: Loaded | None = None
+        self.is_draining = False
+        self.is_inline = False
+        self.requests = 0
+        self.workers = Workers(Slots(1, config.request.queue_wait, metrics))
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why no new traffic should come; None when ready."""
+        if self.is_draining:
+            return "draining"
+        return None if self.loaded else "loading"
+
+    def load(self) -> None:
+        """Loads and warms up; blocks, so call it in a thread."""
+        self.serve(loaded(self.config, self.metrics))
+
+    def serve(self, ready: Loaded) -> None:
+        """Everything is prepared first; the last line makes it ready."""
+        asked = self.config.request.maxConcurrentRequestsPerInstance
+        slots = asked or min(ready.model.threads, MOST_SLOTS)
+        self.workers = Workers(Slots(slots, self.config.request.queue_wait, self.metrics))
+        self.is_inline = ready.is_inline
+        self.log_loaded(ready, slots)
+        self.loaded = ready
+
+    def log_loaded(self, ready: Loaded, slots: int) -> None:
+        source, model = self.config.model, ready.model
+        mode = "inline" if ready.is_inline else "threads"
+        labels = (source.name, source.version, model.artifact.sha256, model.provider, mode)
+        self.metrics.model_info.labels(*labels).set(1)
+        self.metrics.load_seconds.set(ready.seconds)
+        log.info(
+            "model loaded",
+            extra={
+                "model": source.name,
+                "sha256": model.artifact.sha256,
+                "ms": round(ready.seconds * 1000, 1),
+                "inputs": [spec.to_json() for spec in model.signature.inputs],
+                "outputs": [spec.to_json() for spec in model.signature.outputs],
+            },
+        )
+        extra = {"mode": mode, "why": ready.why, "slots": slots, "threads": model.threads}
+        log.info("decided where runs happen", extra={**extra, "provider": model.provider})
+
+    def current(self) -> Loaded:
+        """The loaded model, or ModelNotReady."""
+        if self.loaded is None:
+            raise ModelNotReady("the model is still being loaded")
+        return self.loaded
+
+    async def answer(self, raw: RawRequest) -> RawResponse:
+        """The answer to one request."""
+        begun = self.begin(raw)
+        return begun if isinstance(begun, RawResponse) else await self.finish(begun)
+
+    def begin(self, raw: RawRequest) -> RawResponse | Pending:
+        """Decodes a request and answers it at once where that is short, else says what to await."""
+        ready = self.current()
+        ready.jobs.check_target(raw)
+        self.requests += 1
+        deadline = asyncio.get_running_loop().time() + self.config.request.timeout
+        if len(raw.body) >= LARGE_BODY:
+            return Pending(raw, lambda run: ready.jobs.job(raw).run(run), deadline)
+        job = ready.jobs.job(raw)
+        if self.is_inline and job.runs <= INLINE_RUNS and len(raw.body) <= INLINE_BODY:
+            return self.sampled(raw, self.at_once(job))
+        return Pending(raw, job.run, deadline)
+
+    async def finish(self, pending: Pending) -> RawResponse:
+        """Waits for a slot and for the run in it."""
+        response = await self.workers.do(pending.work, pending.deadline)
+        return self.sampled(pending.raw, response)
+
+    def sampled(self, raw: RawRequest, response: RawResponse) -> RawResponse:
+        if self.log_sample and random.random() < self.log_sample:
+            log_sampled(raw, response)
+        return response
+
+    def at_once(self, job: Job) -> RawResponse:
+        """Runs in the event loop, and never again once that took too much of the thread's time."""
+        began = time.thread_time()
+        response = job.run(None)
+        taken = time.thread_time() - began
+        if taken > INLINE_LIMIT:
+            self.is_inline = False
+            log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
+        return response
+
+    def load_now(self) -> dict[str, int]:
+        """The figures of GET /load."""
+        slots = self.workers.slots
+        return {
+            "active": slots.active,
+            "queued": len(slots.waiters),
+            "capacity": slots.capacity,
+            "requests": self.requests,
+        }
+
+
+def log_sampled(raw: RawRequest, response: RawResponse) -> None:
+    extra = {
+        "requestId": raw.request_id,
+        "inputs": raw.body[:SAMPLE_BYTES].decode(errors="replace"),
+        "outputs": response.body[:SAMPLE_BYTES].decode(errors="replace"),
+    }
+    log.info("sample", extra=extra)

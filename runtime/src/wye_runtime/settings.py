@@ -1,0 +1,218 @@
+"""What this process was told: the configuration file, the environment, the machine's limits; read once."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from wye_runtime.errors import ConfigError, shown
+
+PROVIDERS = ("Auto", "CPU", "CUDA", "TensorRT")
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Which bytes to serve, and under which name."""
+
+    path: str
+    name: str = "model"
+    version: str = "1"
+    sha256: str | None = None
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    provider: str = "Auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    requestTimeoutMs: int = 5000  # the wire's own names
+    maxConcurrentRequestsPerInstance: int | None = None
+    maxQueueWaitMs: int = 500
+
+    @property
+    def timeout(self) -> float:
+        return self.requestTimeoutMs / 1000
+
+    @property
+    def queue_wait(self) -> float:
+        return self.maxQueueWaitMs / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    requests: int = 3
+    input: Any = None  # a body of /score
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration file of docs/concepts/wire.md."""
+
+    model: ModelSource
+    deployment: str | None = None
+    engine: Engine = field(default_factory=Engine)
+    request: RequestSettings = field(default_factory=RequestSettings)
+    max_request_bytes: int = 1 << 30
+    warmup: Warmup = field(default_factory=Warmup)
+    contract: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The two variables this process reads."""
+
+    log_sample: float
+    termination_log: Path | None
+
+
+def config_from(path: Path) -> Config:
+    """The configuration in a file, or a ConfigError that says what is wrong with it."""
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    return parse_config(body)
+
+
+def parse_config(body: object) -> Config:
+    """The configuration in a decoded JSON object; unknown keys are refused by name."""
+    top = known(body, "the configuration", TOP_KEYS)
+    if "model" not in top:
+        raise ConfigError("the configuration names no model: want model.path")
+    return Config(
+        model=model_source(top["model"]),
+        deployment=text(top.get("deployment"), "deployment"),
+        engine=engine(top.get("engine") or {}),
+        request=request_settings(top.get("requestSettings") or {}),
+        max_request_bytes=whole(top.get("maxRequestBytes", 1 << 30), "maxRequestBytes", 1),
+        warmup=warmup(top.get("warmup") or {}),
+        contract=top.get("contract"),
+    )
+
+
+TOP_KEYS = (
+    "deployment",
+    "model",
+    "engine",
+    "requestSettings",
+    "maxRequestBytes",
+    "warmup",
+    "contract",
+)
+
+
+def model_source(body: object) -> ModelSource:
+    given = known(body, "model", names(ModelSource))
+    path = text(given.get("path"), "model.path")
+    if not path:
+        raise ConfigError("the configuration names no model: want model.path")
+    version = given.get("version", "1")
+    return ModelSource(
+        path=path,
+        name=text(given.get("name"), "model.name") or Path(path).stem,
+        version=str(version) if type(version) is int else text(version, "model.version") or "1",
+        sha256=(text(given.get("sha256"), "model.sha256") or "").lower() or None,
+        uri=text(given.get("uri"), "model.uri"),
+    )
+
+
+def engine(body: object) -> Engine:
+    given = known(body, "engine", names(Engine))
+    provider = given.get("provider", "Auto")
+    if provider not in PROVIDERS:
+        raise ConfigError(f"engine.provider is {shown(provider)}, want one of {', '.join(PROVIDERS)}")
+    return Engine(provider, optional_whole(given.get("threads"), "engine.threads"))
+
+
+def request_settings(body: object) -> RequestSettings:
+    given = known(body, "requestSettings", names(RequestSettings))
+    slots = given.get("maxConcurrentRequestsPerInstance")
+    return RequestSettings(
+        whole(given.get("requestTimeoutMs", 5000), "requestSettings.requestTimeoutMs", 1),
+        optional_whole(slots, "requestSettings.maxConcurrentRequestsPerInstance"),
+        whole(given.get("maxQueueWaitMs", 500), "requestSettings.maxQueueWaitMs", 0),
+    )
+
+
+def warmup(body: object) -> Warmup:
+    given = known(body, "warmup", names(Warmup))
+    return Warmup(whole(given.get("requests", 3), "warmup.requests", 0), given.get("input"))
+
+
+def names(shape: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(shape))
+
+
+def known(body: object, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The object itself, once it is one and all its keys are known."""
+    if not isinstance(body, dict):
+        raise ConfigError(f"{where} is {shown(body)}, want an object")
+    unknown = sorted(set(body) - set(keys))
+    if unknown:
+        raise ConfigError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(keys)}")
+    return body
+
+
+def text(value: object, where: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigError(f"{where} is {shown(value)}, want a string")
+
+
+def whole(value: object, where: str, least: int) -> int:
+    if type(value) is int and value >= least:
+        return value
+    raise ConfigError(f"{where} is {shown(value)}, want an integer of at least {least}")
+
+
+def optional_whole(value: object, where: str) -> int | None:
+    return None if value is None else whole(value, where, 1)
+
+
+def environment() -> Environment:
+    """The variables of docs/concepts/wire.md."""
+    asked = os.environ.get("WYE_LOG_SAMPLE") or "0"
+    try:
+        sample = float(asked)
+    except ValueError:
+        sample = -1.0
+    if not 0 <= sample <= 1:
+        raise ConfigError(f"WYE_LOG_SAMPLE is {shown(asked)}, want a number from 0 to 1")
+    named = os.environ.get("WYE_TERMINATION_LOG")
+    path = Path(named or TERMINATION_LOG)
+    return Environment(sample, path if named or path.exists() else None)
+
+
+def cpu_count(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """The CPUs this process may use: the cgroup's quota rounded up, else the scheduler's mask."""
+    allowed = len(os.sched_getaffinity(0))
+    quota = cgroup_quota(root)
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def cgroup_quota(root: Path) -> float | None:
+    """The CPU quota in cores; cgroup v2 first, then v1; None where there is none."""
+    try:
+        limit, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cgroup_v1_quota(root)
+    return None if limit == "max" else int(limit) / int(period)
+
+
+def cgroup_v1_quota(root: Path) -> float | None:
+    try:
+        limit = int((root / "cpu/cpu.cfs_quota_us").read_text())
+        period = int((root / "cpu/cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return limit / period if limit > 0 and period > 0 else None

@@ -1,0 +1,174 @@
+"""Between what callers write (JSON, raw bytes) and numpy arrays of exactly the asked datatype and shape."""
+
+import math
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from wye_runtime.errors import Misfit, shown
+from wye_runtime.protocol import DTYPES, DYNAMIC, FLOATS, INTEGERS, LARGEST, Array, TensorSpec
+
+# an empty tensor's other dimensions cost its caller nothing; a model may multiply them
+EMPTY_LIMIT = 1 << 20
+LENGTH = struct.Struct("<I")
+KINDS: dict[str, frozenset[type]] = {
+    "BOOL": frozenset({bool}),
+    "BYTES": frozenset({str}),
+    **dict.fromkeys(INTEGERS, frozenset({int})),
+    **dict.fromkeys(FLOATS, frozenset({int, float})),
+}
+
+
+def checked_shape(spec: TensorSpec, given: object) -> tuple[int, ...]:
+    """The shape of a request, once it fits the model's."""
+    if not isinstance(given, list) or any(type(size) is not int or size < 0 for size in given):
+        raise Misfit("shape must be a list of integers that are not negative")
+    fits = len(given) == len(spec.shape) and all(
+        want in (DYNAMIC, size) for want, size in zip(spec.shape, given, strict=True)
+    )
+    if not fits:
+        raise Misfit(f"shape is {given}, the model wants {list(spec.shape)} (-1: any size)")
+    if 0 in given and math.prod(size for size in given if size) > EMPTY_LIMIT:
+        raise Misfit(f"shape {given} is empty, and too large in its other dimensions")
+    return tuple(given)
+
+
+def from_json(datatype: str, shape: tuple[int, ...], data: object) -> Array:
+    """An array of JSON values, flat in row-major order or nested."""
+    if not isinstance(data, list):
+        raise Misfit(f"data must be a list, got {shown(data)}")
+    flat = flattened(data, shape)
+    want = math.prod(shape)
+    if len(flat) != want:
+        raise Misfit(f"shape {list(shape)} wants {want} values, got {len(flat)}")
+    return array_of(datatype, flat).reshape(shape)
+
+
+def flattened(data: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """The values of a nested list, level by level; a flat list stays."""
+    if not data or not isinstance(data[0], list):
+        return data
+    if len(data) != shape[0] if shape else True:
+        raise Misfit(f"nested data must have the shape {list(shape)}")
+    for size in shape[1:]:
+        if any(type(row) is not list or len(row) != size for row in data):
+            raise Misfit(f"nested data must have the shape {list(shape)}")
+        data = list(chain.from_iterable(data))
+    return data
+
+
+def array_of(datatype: str, flat: Sequence[Any]) -> Array:
+    """A one-dimensional array of values, or a Misfit that names the first wrong one."""
+    if not KINDS[datatype].issuperset(map(type, flat)):
+        raise first_misfit(datatype, flat)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, np.float64 if datatype == "BF16" else DTYPES[datatype])
+            array = array.astype(DTYPES[datatype], copy=False)
+    except OverflowError:
+        raise first_misfit(datatype, flat) from None
+    if datatype in FLOATS and len(flat) and not np.isfinite(array).all():
+        raise first_misfit(datatype, flat)
+    return array
+
+
+def first_misfit(datatype: str, flat: Sequence[Any]) -> Misfit:
+    """Which value it was, and what was expected there."""
+    for position, value in enumerate(flat):
+        if not holds(datatype, value):
+            return Misfit(f"expected {expected(datatype)}, got {shown(value)}", position)
+    return Misfit(f"expected {expected(datatype)} at every position")
+
+
+def holds(datatype: str, value: object) -> bool:
+    """Whether a JSON value can become one element."""
+    if type(value) not in KINDS[datatype]:
+        return False
+    if datatype in INTEGERS:
+        least, most = integer_range(datatype)
+        return isinstance(value, int) and least <= value <= most
+    if datatype in FLOATS and isinstance(value, int | float):
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float64(value).astype(DTYPES[datatype])))
+    return True
+
+
+def expected(datatype: str) -> str:
+    """What one element must be, in a sentence."""
+    if datatype in INTEGERS:
+        least, most = integer_range(datatype)
+        return f"an integer from {least} to {most} ({datatype})"
+    if datatype in FLOATS:
+        return f"a number within ±{LARGEST[datatype]:.6g} ({datatype})"
+    return "a boolean (true or false)" if datatype == "BOOL" else "a string"
+
+
+def integer_range(datatype: str) -> tuple[int, int]:
+    info = np.iinfo(DTYPES[datatype])
+    return int(info.min), int(info.max)
+
+
+def from_bytes(datatype: str, shape: tuple[int, ...], raw: memoryview) -> Array:
+    """An array over raw little-endian bytes, copied only where the memory is not aligned."""
+    if datatype == "BYTES":
+        return strings_from(raw, math.prod(shape)).reshape(shape)
+    dtype = DTYPES[datatype]
+    want = math.prod(shape) * dtype.itemsize
+    if len(raw) != want:
+        raise Misfit(f"shape {list(shape)} of {datatype} wants {want} bytes, got {len(raw)}")
+    if datatype == "BOOL":
+        return booleans_from(raw).reshape(shape)
+    return np.require(np.frombuffer(raw, dtype).reshape(shape), requirements="A")
+
+
+def booleans_from(raw: memoryview) -> Array:
+    given = np.frombuffer(raw, np.uint8)
+    wrong = np.flatnonzero(given > 1)
+    if len(wrong):
+        position = int(wrong[0])
+        raise Misfit(f"expected the byte 0 or 1 (BOOL), got {given[position]}", position)
+    return given.view(np.bool_)
+
+
+def strings_from(raw: memoryview, count: int) -> Array:
+    """The elements of a BYTES tensor: each a 4-byte little-endian length and that many bytes of UTF-8."""
+    values: list[str] = []
+    at = 0
+    while at < len(raw):
+        end = at + LENGTH.size
+        size = LENGTH.unpack_from(raw, at)[0] if end <= len(raw) else 0
+        if end + size > len(raw):
+            raise Misfit("the element's length runs over the end of the tensor", len(values))
+        values.append(utf8(raw[end : end + size], len(values)))
+        at = end + size
+    if len(values) != count:
+        raise Misfit(f"the shape wants {count} elements, got {len(values)}")
+    return np.array(values, np.object_)
+
+
+def utf8(raw: memoryview, position: int) -> str:
+    """Text, because that is what ONNX strings are through ONNX Runtime's Python API."""
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise Misfit("expected UTF-8 text (BYTES), got other bytes", position) from None
+
+
+def to_bytes(array: Array) -> bytes:
+    """The raw form of the binary tensor extension."""
+    if array.dtype != np.object_:
+        return array.tobytes()
+    texts = [str(value).encode() for value in array.ravel()]
+    return b"".join(LENGTH.pack(len(each)) + each for each in texts)
+
+
+def to_json(array: Array) -> Any:
+    """What orjson writes as this array's values; NaN and infinities come out as null."""
+    if array.dtype == np.object_:
+        return array.tolist()
+    if array.dtype == DTYPES["BF16"]:
+        array = array.astype(np.float32)
+    return array[()] if array.ndim == 0 else np.ascontiguousarray(array)
