@@ -1,7 +1,7 @@
 """Brings the rows of UCI's "Website Phishing" data set: 1,250 real web sites, nine features each.
 
 They come inside the package `river` (BSD-3-Clause), which carries them as a small file; the rows themselves are UCI's,
-by Neda Abdelhamid, CC-BY-4.0. Only that package is fetched, into a temporary folder, without what it depends on; the one
+by Neda Abdelhamid, CC-BY-4.0. Only that package is fetched, without its dependencies, into a temporary folder; one
 file is kept in .tools/ and its sha256 is checked every time.
 """
 
