@@ -2,28 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from wye_operator.api.base import Model, Rule
+from wye_operator.api.base import Description, Model, Rule, Text, Unique
 
 RESERVED_FIELDS = ("instances", "data", "input_data")
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=63)]
-Scalar = bool | int | float | str
+FIELD_NAME = Text(
+    pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$",
+    most=63,
+    sentence="letters, digits, '_', '.' and '-', beginning with a letter or '_', at most 63 characters",
+)
+
+
+class AnyScalar:
+    """One JSON value that is no list and no object. A structural schema has no type for it."""
+
+    @staticmethod
+    def checked(value: Any) -> bool | int | float | str:
+        """The value itself, when it is a scalar."""
+        if not isinstance(value, bool | int | float | str):
+            raise PydanticCustomError("text", "text", {"hint": ""})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.checked)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        sentence = "true or false, a number or a string"
+        return {"x-kubernetes-preserve-unknown-fields": True, "x-sentence": sentence}
+
+
+FieldName = Annotated[str, FIELD_NAME]
+TensorName = Annotated[str, Field(min_length=1, max_length=512)]
+Index = Annotated[int, Field(ge=0, le=1_000_000)]
+Word = Annotated[str, Field(max_length=253)]
+Scalar = Annotated[bool | int | float | str, AnyScalar()]
 FieldType = Literal["number", "integer", "boolean", "string"]
+
+INDEX_NEEDS_TENSOR = Rule(
+    "index",
+    "!has(self.index) || has(self.tensor)",
+    "needs the tensor it is a column of: set tensor too",
+    lambda field: field.index is None or field.tensor is not None,
+)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _fits_type(kind: str, value: object) -> bool:
+def _default_fits_type(field: InputField) -> bool:
+    value, kind = field.default, field.type
+    if value is None or kind is None:
+        return True
     if kind == "boolean":
         return isinstance(value, bool)
     if kind == "string":
         return isinstance(value, str)
-    return _is_number(value) and (kind == "number" or float(value) == int(value))  # type: ignore[arg-type,call-overload]
+    return _is_number(value) and (kind == "number" or float(value).is_integer())
+
+
+def _default_in_range(field: InputField) -> bool:
+    value = field.default
+    if isinstance(value, str) or not _is_number(value):
+        return True
+    above = field.minimum is None or value >= field.minimum  # type: ignore[operator]
+    return above and (field.maximum is None or value <= field.maximum)  # type: ignore[operator]
 
 
 class InputField(Model):
@@ -32,25 +79,21 @@ class InputField(Model):
     name: FieldName = Field(description="The field's name in the body of `/score`.")
     type: FieldType | None = Field(
         default=None,
-        description="JSON type of the value: `number` where neither the Endpoint nor the Deployment says one.",
+        description="JSON type of the value; `number` where neither the Endpoint nor the Deployment says one.",
     )
-    minimum: float | None = Field(default=None, description="Smallest value, inclusive (numbers).")
-    maximum: float | None = Field(default=None, description="Largest value, inclusive (numbers).")
-    values: list[str] | None = Field(
+    minimum: float | None = Field(default=None, description="Smallest value, inclusive.")
+    maximum: float | None = Field(default=None, description="Largest value, inclusive.")
+    values: Annotated[list[Word], Field(min_length=1, max_length=1000), Unique()] | None = Field(
         default=None,
-        min_length=1,
-        max_length=1000,
         description="The strings that are valid; a numeric tensor gets the value's index in this list.",
     )
     default: Scalar | None = Field(
         default=None,
-        description="Used when the field is left out; without one the field is required.",
+        description="Used when the field is left out; without a default the field is required.",
     )
-    description: str | None = Field(default=None, description="Shown in the OpenAPI document.")
-    tensor: str | None = Field(
-        default=None, min_length=1, description="The model's input that carries it."
-    )
-    index: int | None = Field(default=None, ge=0, description="Column inside that tensor.")
+    description: Description | None = Field(default=None, description="Shown in the OpenAPI document.")
+    tensor: TensorName | None = Field(default=None, description="The model's input that carries it. Default: by order.")
+    index: Index | None = Field(default=None, description="Column inside that tensor.")
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -67,7 +110,7 @@ class InputField(Model):
         ),
         Rule(
             "type",
-            "!(has(self.type) && self.type in ['boolean', 'string']) || (!has(self.minimum) && !has(self.maximum))",
+            "!has(self.type) || self.type in ['number', 'integer'] || (!has(self.minimum) && !has(self.maximum))",
             "must be number or integer where minimum or maximum is given",
             lambda f: f.type not in ("boolean", "string") or f.minimum is f.maximum is None,
         ),
@@ -78,44 +121,19 @@ class InputField(Model):
             lambda f: f.values is None or f.type == "string",
         ),
         Rule(
-            "values",
-            "!has(self.values) || self.values.all(v, self.values.exists_one(w, w == v))",
-            "must not name a value twice",
-            lambda f: f.values is None or len(set(f.values)) == len(f.values),
-        ),
-        Rule(
             "default",
-            "!has(self.default) || !has(self.type) || (self.type == 'boolean' ? type(self.default) == bool : "
-            "self.type == 'string' ? type(self.default) == string : "
-            "type(self.default) == int || type(self.default) == double)",
+            "",  # any scalar: the API server has no type for it, so CEL cannot see it
             "must be a value of the field's own type",
-            lambda f: f.default is None or f.type is None or _fits_type(f.type, f.default),
+            _default_fits_type,
         ),
         Rule(
             "default",
-            "!has(self.default) || !has(self.values) || self.default in self.values",
+            "",
             "must be one of the values",
             lambda f: f.default is None or f.values is None or f.default in f.values,
         ),
-        Rule(
-            "default",
-            "!has(self.default) || ((!has(self.minimum) || self.default >= self.minimum) && "
-            "(!has(self.maximum) || self.default <= self.maximum))",
-            "must be between minimum and maximum",
-            lambda f: (
-                not _is_number(f.default)
-                or (
-                    (f.minimum is None or f.default >= f.minimum)
-                    and (f.maximum is None or f.default <= f.maximum)
-                )
-            ),
-        ),
-        Rule(
-            "index",
-            "!has(self.index) || has(self.tensor)",
-            "needs the tensor it is a column of",
-            lambda f: f.index is None or f.tensor is not None,
-        ),
+        Rule("default", "", "must be between minimum and maximum", _default_in_range),
+        INDEX_NEEDS_TENSOR,
     )
 
 
@@ -123,25 +141,23 @@ class OutputField(Model):
     """One field that callers get: a number, a decision by threshold, or a class."""
 
     name: FieldName = Field(description="The field's name in the answer of `/score`.")
-    tensor: str | None = Field(
-        default=None, min_length=1, description="The model's output that carries it."
+    tensor: TensorName | None = Field(
+        default=None, description="The model's output that carries it. Default: by order."
     )
-    index: int | None = Field(default=None, ge=0, description="Column inside that tensor.")
-    labels: list[str] | None = Field(
+    index: Index | None = Field(default=None, description="Column inside that tensor.")
+    labels: Annotated[list[Word], Field(min_length=2, max_length=10_000), Unique()] | None = Field(
         default=None,
-        min_length=2,
-        max_length=10000,
-        description="Names of the decision, the scale or the classes; without labels the answer is the number itself.",
+        description="Names of the decision, of the scale or of the classes; without labels the answer is "
+        "the number itself.",
     )
     threshold: float | None = Field(
         default=None, description="With two labels: the second where the value is at least this."
     )
-    thresholds: list[float] | None = Field(
+    thresholds: Annotated[list[float], Field(min_length=1, max_length=1000), Unique()] | None = Field(
         default=None,
-        min_length=1,
         description="Ascending, one fewer than labels: an ordered scale.",
     )
-    description: str | None = Field(default=None, description="Shown in the OpenAPI document.")
+    description: Description | None = Field(default=None, description="Shown in the OpenAPI document.")
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -160,59 +176,29 @@ class OutputField(Model):
             "labels",
             "!has(self.thresholds) || !has(self.labels) || size(self.labels) == size(self.thresholds) + 1",
             "must be one more than thresholds",
-            lambda f: (
-                f.thresholds is None or f.labels is None or len(f.labels) == len(f.thresholds) + 1
-            ),
-        ),
-        Rule(
-            "labels",
-            "!has(self.labels) || self.labels.all(v, self.labels.exists_one(w, w == v))",
-            "must not name a label twice",
-            lambda f: f.labels is None or len(set(f.labels)) == len(f.labels),
+            lambda f: f.thresholds is None or f.labels is None or len(f.labels) == len(f.thresholds) + 1,
         ),
         Rule(
             "thresholds",
             "!has(self.thresholds) || self.thresholds.isSorted()",
             "must be ascending",
-            lambda f: f.thresholds is None or f.thresholds == sorted(set(f.thresholds)),
+            lambda f: f.thresholds is None or f.thresholds == sorted(f.thresholds),
         ),
-        Rule(
-            "index",
-            "!has(self.index) || has(self.tensor)",
-            "needs the tensor it is a column of",
-            lambda f: f.index is None or f.tensor is not None,
-        ),
+        INDEX_NEEDS_TENSOR,
     )
-
-
-def _names_once(fields: list[InputField] | list[OutputField] | None) -> bool:
-    names = [field.name for field in fields or ()]
-    return len(set(names)) == len(names)
 
 
 class Contract(Model):
     """What callers see instead of tensors; on the Endpoint it is the promise behind the stable URL."""
 
-    inputs: list[InputField] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=1000,
-        description="Fields that callers send, in tensor order.",
+    inputs: Annotated[list[InputField], Field(min_length=1, max_length=1000), Unique("name")] | None = Field(
+        default=None, description="Fields that callers send, in tensor order."
     )
-    outputs: list[OutputField] | None = Field(
-        default=None, min_length=1, max_length=1000, description="Fields that callers get."
+    outputs: Annotated[list[OutputField], Field(min_length=1, max_length=100), Unique("name")] | None = Field(
+        default=None, description="Fields that callers get."
     )
     unknown_fields: Literal["error", "drop"] | None = Field(
         default=None,
-        description="What happens to a field that is not in the contract: `error` (default) is a 422, `drop` ignores it.",
-    )
-
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "inputs",
-            "",  # a list-map by name: the API server refuses a second entry by itself
-            "must not name a field twice",
-            lambda c: _names_once(c.inputs),
-        ),
-        Rule("outputs", "", "must not name a field twice", lambda c: _names_once(c.outputs)),
+        description="What happens to a field that is not in the contract: `error` (the default) is a "
+        "422, `drop` ignores it.",
     )

@@ -6,34 +6,85 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from wye_operator.api.base import Model, Name, Rule
+from wye_operator.api.base import (
+    NOT_BUILT,
+    Description,
+    Model,
+    Name,
+    Rule,
+    Tags,
+    Text,
+    TextOrNumber,
+)
 from wye_operator.api.contract import Contract
 
-URI_PATTERN = r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+)$"
-URI_SENTENCE = (
-    "file://PATH (a path beside the manifest, or file:///absolute/path) or configmap://NAME/KEY"
+LATER_SCHEMES = ("pvc", "https", "s3", "gs", "az", "hf", "oci")
+
+
+def _uri_hint(uri: str) -> str:
+    """What to write instead of a path without a scheme, or of a scheme that comes later."""
+    scheme, colon, rest = uri.partition("://")
+    if scheme in LATER_SCHEMES and colon:
+        return f"{scheme}:// is not built in this version of Wye"
+    if not colon and 0 < len(uri) <= 80:
+        return f"use 'file://{uri}'"
+    return "" if rest else "a path is missing"
+
+
+URI = Text(
+    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+)$",
+    most=2048,
+    sentence="file://PATH (a path beside the manifest, or file:///absolute/path) or configmap://NAME/KEY",
+    hint=_uri_hint,
 )
+SHA256 = Text(
+    pattern=r"^[0-9a-f]{64}$",
+    most=64,
+    sentence="64 hexadecimal digits in lower case, as sha256sum prints them",
+    hint=lambda text: "write it in lower case" if text != text.lower() else "",
+)
+MODEL_NAME = Text(
+    pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
+    most=63,
+    sentence="letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, at most 63 characters",
+)
+MODEL_VERSION = TextOrNumber(
+    Text(
+        pattern=r"^[-._A-Za-z0-9]+$",
+        most=63,
+        sentence="a whole number from 0, or a string of letters, digits, '-', '_' and '.' of at most 63 characters",
+    ),
+    least=0,
+)
+ENVIRONMENT_NAME = Text(
+    pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$",
+    most=253,
+    sentence="letters, digits, '_', '-' and '.', not beginning with a digit",
+)
+EnvironmentVariables = Annotated[
+    dict[Annotated[str, ENVIRONMENT_NAME], Annotated[str, Field(max_length=32_768)]],
+    Field(max_length=200),
+]
 
 
 class ModelSource(Model):
     """Where the model is and what it is called."""
 
-    uri: Annotated[str, Field(pattern=URI_PATTERN, max_length=2048)] = Field(
-        description="`file://PATH` (the local twin only; relative to the manifest's folder) or `configmap://NAME/KEY`. A file or a folder."
+    uri: Annotated[str, URI] = Field(
+        description="`file://PATH` (the local twin only; relative to the manifest's folder) or "
+        "`configmap://NAME/KEY`. A file or a folder."
     )
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+    sha256: Annotated[str, SHA256] | None = Field(
         default=None, description="Digest of the model file; other bytes never start."
     )
-    name: (
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$", max_length=63)]
-        | None
-    ) = Field(
+    name: Annotated[str, MODEL_NAME] | None = Field(
         default=None, description="The name in `/v2/models/NAME`. Default: the Endpoint's name."
     )
-    version: (
-        Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[-._A-Za-z0-9]+$")]
-        | Annotated[int, Field(ge=0)]
-    ) = Field(default="1", description="The model's version, a number or a string.")
+    version: Annotated[str | int, MODEL_VERSION] = Field(
+        default="1", description="The model's version, a number or a string."
+    )
+
+    REFUSED: ClassVar[dict[str, str]] = {"secretName": NOT_BUILT}
 
 
 class Engine(Model):
@@ -41,7 +92,9 @@ class Engine(Model):
 
     provider: Literal["Auto", "CPU"] = Field(
         default="Auto",
-        description="Execution provider. One that was asked for and is not there is an error, never a silent fall-back.",
+        json_schema_extra={"x-later": ["CUDA", "TensorRT"]},
+        description="Execution provider. One that was asked for and is not there is an error, never a "
+        "silent fall-back.",
     )
     threads: int | None = Field(
         default=None,
@@ -49,6 +102,8 @@ class Engine(Model):
         le=1024,
         description="Threads of one run. Default: the processors the instance may use.",
     )
+
+    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("sessionOptions", "providerOptions"), NOT_BUILT)
 
 
 class RequestSettings(Model):
@@ -77,39 +132,49 @@ class RequestSettings(Model):
 class Warmup(Model):
     """What runs before an instance is ready."""
 
-    requests: int = Field(default=3, ge=0, le=1000, description="How many requests.")
+    requests: int = Field(default=3, ge=0, le=1000, description="How many requests; 0: no warm-up.")
     input: dict[str, Any] | None = Field(
         default=None,
         description="A body of `/score`. Default: made from the contract or the model's inputs.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "requests",
+            "!has(self.input) || !has(self.requests) || self.requests > 0",
+            "must be at least 1 where an input is given",
+            lambda warmup: warmup.input is None or warmup.requests > 0,
+        ),
     )
 
 
 class DeploymentSpec(Model):
     """What a Deployment should be."""
 
-    description: str | None = Field(default=None, description="Free text.")
-    tags: dict[str, str] | None = Field(
-        default=None, description="Free labels for people; nothing selects by them."
-    )
+    description: Description | None = Field(default=None, description="Free text.")
+    tags: Tags | None = Field(default=None, description="Free labels for people; nothing selects by them.")
     endpoint_name: Name = Field(
         description="The Endpoint it stands behind, in the same namespace; may be created later. Immutable."
     )
-    name: Name | None = Field(
-        default=None, description="Its name in `traffic`. Default: `metadata.name`. Immutable."
-    )
-    model: ModelSource = Field(description="The model.")
+    name: Name | None = Field(default=None, description="Its name in `traffic`. Default: `metadata.name`. Immutable.")
+    model: ModelSource = Field(description="The model: where it is and what it is called.")
     instance_count: int = Field(default=1, ge=0, le=1000, description="How many instances run.")
     engine: Engine = Field(default=Engine(), description="How ONNX Runtime runs the model.")
-    request_settings: RequestSettings = Field(
-        default=RequestSettings(), description="Time-outs and limits."
-    )
+    request_settings: RequestSettings = Field(default=RequestSettings(), description="Time-outs and limits.")
     contract: Contract | None = Field(
         default=None,
         description="How this model carries the contract's fields, or the whole contract.",
     )
     warmup: Warmup = Field(default=Warmup(), description="What runs before an instance is ready.")
-    environment_variables: (
-        dict[Annotated[str, Field(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")], str] | None
-    ) = Field(default=None, description="Environment of the model server.")
+    environment_variables: EnvironmentVariables | None = Field(
+        default=None, description="Environment of the model server."
+    )
 
-    RULES: ClassVar[tuple[Rule, ...]] = ()
+    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            *("resources", "batching", "codeConfiguration", "environment", "environmentFrom"),
+            *("livenessProbe", "readinessProbe", "startupProbe", "pod", "strategy"),
+            *("scaleSettings", "tests", "dataCollector"),
+        ),
+        NOT_BUILT,
+    )

@@ -6,10 +6,22 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from wye_operator.api.base import ByteQuantity, Model, Name, Percent, Rule, byte_count
+from wye_operator.api.base import (
+    NOT_BUILT,
+    OBJECT_NAME,
+    ByteQuantity,
+    Description,
+    Model,
+    Name,
+    Percent,
+    Rule,
+    Tags,
+    byte_count,
+)
 from wye_operator.api.contract import Contract
 
 MOST_REQUEST_BYTES = 2**30
+HUNDREDTHS = "self.traffic.map(k, int(self.traffic[k] * 100.0 + 0.5)).sum()"
 
 
 def _sum(shares: dict[str, float] | None) -> float:
@@ -28,9 +40,7 @@ def _apart(spec: EndpointSpec) -> bool:
 class Keys(Model):
     """Where the two keys of `authMode: Key` are kept."""
 
-    secret_name: (
-        Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)] | None
-    ) = Field(
+    secret_name: Annotated[str, OBJECT_NAME] | None = Field(
         default=None,
         description="Secret with `primaryKey` and `secondaryKey`. Default: `<name>-keys`, made when it is missing.",
     )
@@ -51,11 +61,14 @@ class Limits(Model):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "maxRequestBytes",
-            "!has(self.maxRequestBytes) || quantity(string(self.maxRequestBytes)).compareTo(quantity('1Gi')) <= 0",
+            "!has(self.maxRequestBytes) || (type(self.maxRequestBytes) == int "
+            "? self.maxRequestBytes <= 1073741824 "
+            ": quantity(self.maxRequestBytes).compareTo(quantity('1Gi')) <= 0)",
             "must be at most 1Gi",
             lambda limits: byte_count(limits.max_request_bytes) <= MOST_REQUEST_BYTES,
         ),
     )
+    REFUSED: ClassVar[dict[str, str]] = {"requestsPerSecond": NOT_BUILT}
 
 
 class Router(Model):
@@ -65,33 +78,33 @@ class Router(Model):
         default=True, description="One JSON line for each request, without bodies or query strings."
     )
 
+    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("replicas", "resources", "service", "pod"), NOT_BUILT)
+
 
 class EndpointSpec(Model):
     """What an Endpoint should be."""
 
-    description: str | None = Field(default=None, description="Free text.")
-    tags: dict[str, str] | None = Field(
-        default=None, description="Free labels for people; nothing selects by them."
-    )
+    description: Description | None = Field(default=None, description="Free text.")
+    tags: Tags | None = Field(default=None, description="Free labels for people; nothing selects by them.")
     auth_mode: Literal["Key", "None"] = Field(
         default="Key",
+        json_schema_extra={"x-later": ["Token"]},
         description="`Key`: a primary and a secondary key. `None`: open, for callers the network already limits.",
     )
     keys: Keys | None = Field(default=None, description="Where the keys are kept.")
-    traffic: dict[Name, Percent] | None = Field(
+    traffic: Annotated[dict[Name, Percent], Field(max_length=20)] | None = Field(
         default=None,
-        max_length=20,
-        description="Percent of live traffic for each Deployment's name; adds up to 100, or to 0 for no live traffic. "
-        "Absent: the first Deployment that is ready alone gets 100.",
+        description="Percent of live traffic for each Deployment's name; adds up to 100, or to 0 for "
+        "no live traffic. Absent: the first Deployment that is ready alone gets 100.",
     )
-    mirror_traffic: dict[Name, Percent] | None = Field(
+    mirror_traffic: Annotated[dict[Name, Percent], Field(max_length=5)] | None = Field(
         default=None,
-        max_length=5,
         description="Percent of requests that are copied to each named Deployment; its answers are never returned.",
     )
     failover: Literal["Redistribute", "Fail"] = Field(
         default="Redistribute",
-        description="When a Deployment in effect lost its last ready instance: its share goes to the others in proportion, or is answered 503.",
+        description="When a Deployment in effect lost its last ready instance: its share goes to the "
+        "others in proportion, or is answered 503.",
     )
     contract: Contract | None = Field(default=None, description="The fields that callers see.")
     limits: Limits = Field(default=Limits(), description="How much a caller may send.")
@@ -99,17 +112,28 @@ class EndpointSpec(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
+            "keys.secretName",
+            "!has(self.authMode) || self.authMode != 'None' || !has(self.keys) || !has(self.keys.secretName)",
+            "must not be set with authMode None, which asks for no key: remove one of the two",
+            lambda spec: spec.auth_mode != "None" or spec.keys is None or spec.keys.secret_name is None,
+        ),
+        Rule(
             "traffic",
-            "!has(self.traffic) || int(self.traffic.map(k, int(self.traffic[k] * 100.0 + 0.5)).sum()) in [0, 10000]",
-            "adds up to {:g}; it must be 100, or 0 for no live traffic",
+            f"!has(self.traffic) || {HUNDREDTHS} in [0, 10000]",
+            "adds up to {}; it must be 100, or 0 for no live traffic",
             _sums_up,
-            lambda spec: _sum(spec.traffic),
+            figure=lambda spec: f"{_sum(spec.traffic):g}",
+            figure_cel=f"double({HUNDREDTHS}) / 100.0",
         ),
         Rule(
             "mirrorTraffic",
             "!has(self.mirrorTraffic) || !has(self.traffic) || "
             "self.mirrorTraffic.all(k, !(k in self.traffic) || self.traffic[k] == 0.0)",
-            "must not name a Deployment that has live traffic: a name is in traffic (above 0) or in mirrorTraffic",
+            "must not name a Deployment that has live traffic: a name stands in traffic (above 0) or in mirrorTraffic",
             _apart,
         ),
+    )
+    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("token", "sticky", "cors", "errorStatuses", "tls", "expose", "rollout", "stopped", "type"),
+        NOT_BUILT,
     )

@@ -44,17 +44,13 @@ class Reason(StrEnum):
 class StatusModel(BaseModel):
     """Base of what the operator writes: camelCase, frozen; reads leniently what an older version wrote."""
 
-    model_config = ConfigDict(
-        extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
 class Condition(StatusModel):
     """One condition as Kubernetes writes it."""
 
-    type: Literal["Ready", "Reconciling", "Stalled", "Serving"] = Field(
-        description="What it speaks of."
-    )
+    type: Literal["Ready", "Reconciling", "Stalled", "Serving"] = Field(description="What it speaks of.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: Reason = Field(description="Why, in one word; each has an entry in the docs.")
     message: str = Field(description="What is, what should be, and what to do.")
@@ -100,14 +96,10 @@ class EndpointStatus(StatusModel):
     traffic: dict[str, float] | None = Field(
         default=None, description="Live traffic as it is in effect, fail-over included."
     )
-    mirror_traffic: dict[str, float] | None = Field(
-        default=None, description="Mirrors as they are in effect."
-    )
+    mirror_traffic: dict[str, float] | None = Field(default=None, description="Mirrors as they are in effect.")
     traffic_text: str = Field(default="", description="`blue=90 green=10`, for the column.")
     mirror_text: str = Field(default="", description="`violet=50`, for the column.")
-    deployments: list[DeploymentShare] = Field(
-        default_factory=list, description="The Deployments behind it."
-    )
+    deployments: list[DeploymentShare] = Field(default_factory=list, description="The Deployments behind it.")
     router: RouterStatus = Field(description="The routers.")
     waiting: Waiting | None = Field(default=None, description="What it waits for, and since when.")
 
@@ -152,7 +144,5 @@ class DeploymentStatus(StatusModel):
     mirror: float = Field(default=0, description="Percent of requests copied to it.")
     traffic_text: str = Field(default="", description="`90` or `mirror 50`, for the column.")
     model: ModelStatus | None = Field(default=None, description="The model as it runs.")
-    last_failure: LastFailure | None = Field(
-        default=None, description="The last instance that ended by itself."
-    )
+    last_failure: LastFailure | None = Field(default=None, description="The last instance that ended by itself.")
     waiting: Waiting | None = Field(default=None, description="What it waits for, and since when.")
