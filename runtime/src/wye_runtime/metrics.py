@@ -7,6 +7,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -23,6 +24,7 @@ class Metrics:
     """All instruments over one registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a time that nobody reads
         registry = self.registry = CollectorRegistry()
         self.requests = Counter("wye_requests_total", "Requests answered", ("code", "route"), registry=registry)
         self.request_seconds = Histogram(

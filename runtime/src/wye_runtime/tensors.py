@@ -171,4 +171,18 @@ def to_json(array: Array) -> Any:
         return array.tolist()
     if array.dtype == DTYPES["BF16"]:
         array = array.astype(np.float32)
-    return array[()] if array.ndim == 0 else np.ascontiguousarray(array)
+    if array.ndim:
+        return np.ascontiguousarray(array)
+    return array[()] if is_float(array) else array.item()
+
+
+def listed(array: Array) -> list[Any]:
+    """The rows of an array, each as orjson writes it; a float32 stays one, for its shortest form."""
+    if array.ndim > 1 and array.dtype != np.object_:
+        return list(to_json(array))
+    return list(to_json(array)) if is_float(array) else list(array.tolist())
+
+
+def is_float(array: Array) -> bool:
+    """Integers may be C's long long, which orjson knows in arrays only."""
+    return array.dtype.kind == "f" or array.dtype == DTYPES["BF16"]

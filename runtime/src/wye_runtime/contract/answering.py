@@ -30,13 +30,7 @@ def bound_output(output: Output, spec: TensorSpec) -> BoundOutput:
     if output.labels is not None:
         return BoundOutput(output, spec, classes(output, spec))
     pick = picked(output, spec)
-    return BoundOutput(output, spec, lambda rows: listed(pick(rows)))
-
-
-def listed(values: Array) -> list[Any]:
-    """The values as orjson writes them shortest."""
-    ready = tensors.to_json(values)
-    return ready if isinstance(ready, list) else list(ready)
+    return BoundOutput(output, spec, lambda rows: tensors.listed(pick(rows)))
 
 
 def width(spec: TensorSpec) -> int:

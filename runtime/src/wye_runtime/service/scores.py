@@ -200,15 +200,10 @@ def split(signature: Signature, outputs: Tensors, count: int) -> list[Any]:
                 f"the model's output {name} has the shape {list(array.shape)}, not a row for each of "
                 f"the {count} instances: send the tensors by their names"
             )
-    columns = {name: listed(array) for name, array in outputs.items()}
+    columns = {name: tensors.listed(array) for name, array in outputs.items()}
     if len(signature.outputs) == 1:
         return next(iter(columns.values()))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def listed(array: Array) -> list[Any]:
-    ready = tensors.to_json(array)
-    return ready if isinstance(ready, list) else list(ready)
 
 
 def unbatched(signature: Signature, outputs: Tensors) -> Any:

@@ -1,0 +1,112 @@
+"""JSON Schemas of what callers send to /score and get from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from wye_runtime.contract import Contract, Field
+from wye_runtime.contract.answering import BoundOutput, width
+from wye_runtime.protocol import INTEGERS, Signature, TensorSpec
+from wye_runtime.service.scores import example
+from wye_runtime.tensors import to_json
+
+Schema = dict[str, Any]
+
+
+def contract_schemas(contract: Contract) -> Mapping[str, Schema]:
+    """Instance and Prediction as the contract has them."""
+    declared = contract.declared
+    instance = closed({field.name: field_schema(field) for field in declared.inputs})
+    instance["required"] = [field.name for field in declared.inputs if field.is_required]
+    instance["additionalProperties"] = declared.drops_unknown
+    instance["examples"] = [contract.example]
+    prediction = closed({each.output.name: output_schema(each) for each in contract.outputs})
+    return {
+        "Instance": instance,
+        "Prediction": prediction,
+        "ScoreRequest": {"oneOf": [ref("Instance"), wrapped("instances", ref("Instance"))]},
+        "ScoreResponse": {"oneOf": [ref("Prediction"), wrapped("predictions", ref("Prediction"))]},
+    }
+
+
+def tensor_schemas(signature: Signature) -> Mapping[str, Schema]:
+    """The three forms of /score without a contract."""
+    inputs = closed({spec.name: value_schema(spec) for spec in signature.inputs})
+    inputs["examples"] = [{spec.name: to_json_list(spec) for spec in signature.inputs}]
+    outputs = closed({spec.name: value_schema(spec) for spec in signature.outputs})
+    anything: Schema = {}
+    forms = [wrapped("instances", anything), wrapped("data", anything), ref("Inputs")]
+    answers = [wrapped("predictions", anything), {"type": "array"}, ref("Outputs")]
+    return {
+        "Inputs": inputs,
+        "Outputs": outputs,
+        "ScoreRequest": {"anyOf": forms},
+        "ScoreResponse": {"anyOf": answers},
+    }
+
+
+def to_json_list(spec: TensorSpec) -> Any:
+    value = to_json(example(spec))
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def closed(properties: Schema) -> Schema:
+    """An object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def wrapped(key: str, items: Schema) -> Schema:
+    return closed({key: {"type": "array", "items": items}})
+
+
+def field_schema(field: Field) -> Schema:
+    """One input field."""
+    known = {
+        "type": field.type,
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "enum": list(field.values) if field.values else None,
+        "description": field.description,
+    }
+    schema = {key: value for key, value in known.items() if value is not None}
+    return schema if field.is_required else {**schema, "default": field.default}
+
+
+def output_schema(bound: BoundOutput) -> Schema:
+    """One output field; null stands for NaN."""
+    output, spec = bound.output, bound.spec
+    described = {"description": output.description} if output.description else {}
+    if output.labels is not None:
+        if output.thresholds is None:
+            return {"type": "string", "enum": list(output.labels), **described}
+        return {"type": ["string", "null"], "enum": [*output.labels, None], **described}
+    is_list = len(spec.shape) > 2 or (output.index is None and width(spec) != 1)
+    if is_list:
+        return {"type": "array", "items": {}, **described}
+    return {**element_schema(spec), **described}
+
+
+def element_schema(spec: TensorSpec) -> Schema:
+    """One value of a tensor."""
+    if spec.datatype == "BYTES":
+        return {"type": "string"}
+    if spec.datatype == "BOOL":
+        return {"type": "boolean"}
+    return {"type": "integer"} if spec.datatype in INTEGERS else {"type": ["number", "null"]}
+
+
+def value_schema(spec: TensorSpec) -> Schema:
+    """A tensor's values as nested lists; the batch dimension may be left out."""
+    shape = f"{spec.datatype} {list(spec.shape)} (-1: any size)"
+    if not spec.shape:
+        return {**element_schema(spec), "description": shape}
+    inner = element_schema(spec)
+    return {"description": shape, "anyOf": [{"type": "array"}, inner]}

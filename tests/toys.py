@@ -1,0 +1,154 @@
+"""Toy models for the runtime's tests: each a few nodes, and each wrong or right in one way only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+ELEMENTS = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BF16": TensorProto.BFLOAT16,
+    "BYTES": TensorProto.STRING,
+}
+Shape = Sequence[int | str | None]
+
+
+def tensor(name, datatype, shape: Shape):
+    return helper.make_tensor_value_info(name, ELEMENTS[datatype], list(shape))
+
+
+def model(nodes, inputs, outputs, constants=(), opset=17) -> ModelProto:
+    graph = helper.make_graph(nodes, "toy", inputs, outputs, list(constants))
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def constant(name, value):
+    return numpy_helper.from_array(np.array(value), name)
+
+
+def saved(made: ModelProto, path: Path) -> Path:
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def echo(*datatypes: str, shape: Shape = (None,)) -> ModelProto:
+    """Gives every input back: in_FP32 as out_FP32, and so on."""
+    nodes = [helper.make_node("Identity", [f"in_{each}"], [f"out_{each}"]) for each in datatypes]
+    inputs = [tensor(f"in_{each}", each, shape) for each in datatypes]
+    return model(nodes, inputs, [tensor(f"out_{each}", each, shape) for each in datatypes])
+
+
+def linear(width=7, batch: int | str = "N") -> ModelProto:
+    """x [N, width] -> probability [N, 1]: the sigmoid of a hundredth of the sum."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["probability"]),
+    ]
+    weights = constant("W", np.full((width, 1), 0.01, np.float32))
+    return model(nodes, [tensor("x", "FP32", [batch, width])], [tensor("probability", "FP32", [batch, 1])], [weights])
+
+
+def passing(datatype="FP32", shape: Shape = ("N", 3)) -> ModelProto:
+    """x -> y, the same."""
+    node = helper.make_node("Identity", ["x"], ["y"])
+    return model([node], [tensor("x", datatype, shape)], [tensor("y", datatype, shape)])
+
+
+def columns() -> ModelProto:
+    """amount [N, 1], note [N, 1] of strings, count [N] -> total [N, 1], text [N, 1]."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["count", "one"], ["counted"]),
+        helper.make_node("Cast", ["counted"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["amount", "floats"], ["total"]),
+        helper.make_node("Identity", ["note"], ["text"]),
+    ]
+    inputs = [tensor("amount", "FP32", ["N", 1]), tensor("note", "BYTES", ["N", 1]), tensor("count", "INT64", ["N"])]
+    outputs = [tensor("total", "FP32", ["N", 1]), tensor("text", "BYTES", ["N", 1])]
+    return model(nodes, inputs, outputs, [constant("one", np.array([1], np.int64))])
+
+
+def classifier() -> ModelProto:
+    """x [N, 3] -> scores [N, 3], the same, and label [N], the index of the highest."""
+    nodes = [
+        helper.make_node("Identity", ["x"], ["scores"]),
+        helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
+    ]
+    outputs = [tensor("scores", "FP32", ["N", 3]), tensor("label", "INT64", ["N"])]
+    return model(nodes, [tensor("x", "FP32", ["N", 3])], outputs)
+
+
+def doubled() -> ModelProto:
+    """A scalar x -> y = 2 x."""
+    node = helper.make_node("Mul", ["x", "two"], ["y"])
+    return model([node], [tensor("x", "FP32", [])], [tensor("y", "FP32", [])], [constant("two", np.float32(2))])
+
+
+def logarithm() -> ModelProto:
+    """x [N, 1] -> y = log x: NaN below zero, minus infinity at zero."""
+    node = helper.make_node("Log", ["x"], ["y"])
+    return model([node], [tensor("x", "FP32", ["N", 1])], [tensor("y", "FP32", ["N", 1])])
+
+
+def raising() -> ModelProto:
+    """index [N] -> y: fails where an index is above 2."""
+    node = helper.make_node("Gather", ["three", "index"], ["y"])
+    values = constant("three", np.array([10, 20, 30], np.float32))
+    return model([node], [tensor("index", "INT64", ["N"])], [tensor("y", "FP32", ["N"])], [values])
+
+
+def slow() -> ModelProto:
+    """A scalar trips -> y: multiplies small matrices that often (tens of microseconds each)."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["goes_on"]),
+            helper.make_node("MatMul", ["matrix", "W"], ["product"]),
+        ],
+        "body",
+        [tensor("trip", "INT64", []), tensor("going", "BOOL", []), tensor("matrix", "FP32", [64, 64])],
+        [tensor("goes_on", "BOOL", []), tensor("product", "FP32", [64, 64])],
+    )
+    nodes = [
+        helper.make_node("Loop", ["trips", "", "W"], ["last"], body=body),
+        helper.make_node("ReduceMax", ["last"], ["y"], keepdims=0),
+    ]
+    weights = constant("W", np.eye(64, dtype=np.float32))
+    return model(nodes, [tensor("trips", "INT64", [])], [tensor("y", "FP32", [])], [weights])
+
+
+def zipmap() -> ModelProto:
+    """What skl2onnx gives without zipmap=False: a sequence of maps."""
+    node = helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2])
+    entry = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    output = helper.make_value_info("y", helper.make_sequence_type_proto(entry))
+    return model([node], [tensor("x", "FP32", ["N", 3])], [output])
+
+
+def float8() -> ModelProto:
+    """A type that ONNX has and the protocol has not."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT8E4M3FN, ["N"]) for name in ("x", "y")]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    made = model([node], [value[0]], [value[1]], opset=19)
+    made.ir_version = 9
+    return made
+
+
+def newer(made: ModelProto, *, opset=0, ir=0) -> ModelProto:
+    """The same model from the future."""
+    if opset:
+        made.opset_import[0].version = opset
+    if ir:
+        made.ir_version = ir
+    return made
