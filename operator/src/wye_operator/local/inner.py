@@ -69,6 +69,4 @@ def _signature(model: dict[str, Any]) -> Signature:
 
 
 def _tensor(tensor: dict[str, Any]) -> TensorSeen:
-    return TensorSeen(
-        str(tensor["name"]), str(tensor["datatype"]), tuple(int(d) for d in tensor["shape"])
-    )
+    return TensorSeen(str(tensor["name"]), str(tensor["datatype"]), tuple(int(d) for d in tensor["shape"]))

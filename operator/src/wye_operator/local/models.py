@@ -70,12 +70,17 @@ class ModelStore:
 
     def text(self, name: str, data: bytes) -> Content:
         """The kept copy of bytes that stand in a manifest."""
-        digest = hashlib.sha256(data).hexdigest()
+        digest = self.digest(data)
         path = self._folder / digest[:16] / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, data)
         return Content(digest, path)
+
+    @staticmethod
+    def digest(data: bytes) -> str:
+        """Identity of bytes."""
+        return hashlib.sha256(data).hexdigest()
 
     def sweep(self, used: Iterable[Path]) -> None:
         """Forget copies that nobody loads any more."""

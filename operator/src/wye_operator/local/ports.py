@@ -4,7 +4,48 @@ from __future__ import annotations
 
 import socket
 
+from wye_operator.errors import WyeError
+from wye_operator.local.state import State
+
 LOOPBACK = "127.0.0.1"
+TRIES = 100
+
+
+class PortInUse(WyeError):
+    """Somebody else has the port that was asked for."""
+
+
+class Ports:
+    """The ports of the Endpoints: the first one gets `first`, each later one the next free; one once given is kept."""
+
+    def __init__(self, first: int, state: State) -> None:
+        self._first = first
+        self._state = state
+        self._held: list[socket.socket] = []
+
+    def take(self, endpoint: str) -> socket.socket:
+        """The Endpoint's port, kept for it. Raises PortInUse."""
+        self._held = [holder for holder in self._held if holder.fileno() != -1]
+        ours = {holder.getsockname()[1] for holder in self._held}
+        if not ours:
+            holder = reserve(self._first)
+            if holder is None:
+                raise PortInUse(f"port {self._first} is in use by another program, try --port {self._first + 10}")
+        else:
+            before = self._state.port(endpoint)
+            candidates = [*([before] if before else []), *range(self._first + 1, self._first + TRIES)]
+            found = (reserve(port) for port in candidates if port not in ours)
+            holder = next((h for h in found if h is not None), None)
+        if holder is None:
+            raise PortInUse(f"ports {self._first} to {self._first + TRIES} are all in use")
+        self._held.append(holder)
+        self._state.keep_port(endpoint, holder.getsockname()[1])
+        return holder
+
+    def close(self) -> None:
+        """Give all of them back."""
+        for holder in self._held:
+            holder.close()
 
 
 def free_port() -> int:

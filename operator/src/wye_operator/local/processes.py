@@ -20,37 +20,41 @@ BACK_OFF_FIRST, BACK_OFF_MOST, PROVEN_AFTER = 0.5, 30.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. The environment is added to the twin's own."""
+    """What to run. The environment is added to the twin's own; `output` takes stdout where it is another log."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
+    output: Path | None = None
 
 
 class Process:
     """A child that runs, or has ended. `ended` is called once, from the event loop."""
 
-    def __init__(self, child: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, child: asyncio.subprocess.Process, command: Command) -> None:
         self._child = child
-        self.log = log
+        self.log = command.log
+        self._logs = {command.log, command.output or command.log}
         self._waiter: asyncio.Task[int] | None = None
 
     @classmethod
     async def start(cls, command: Command, ended: Callable[[], None]) -> Process:
         """Start it in a session of its own, so that Ctrl-C in the terminal reaches only the twin."""
-        _rotate(command.log)
+        output = command.output or command.log
+        for path in {command.log, output}:
+            _rotate(path)
         launcher = (sys.executable, "-S", "-E", launch.__file__, str(os.getpid()))
-        with command.log.open("ab") as log:
+        with command.log.open("ab") as log, output.open("ab") as out:
             child = await asyncio.create_subprocess_exec(
                 *launcher,
                 *command.argv,
                 env=settings.inherited() | dict(command.environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
+                stdout=out,
                 stderr=log,
                 start_new_session=True,
             )
-        process = cls(child, command.log)
+        process = cls(child, command)
         process._waiter = asyncio.create_task(child.wait())
         process._waiter.add_done_callback(lambda _: ended())
         return process
@@ -86,11 +90,12 @@ class Process:
             return "\n".join(lines[-count:])[-most_bytes:]
         return ""
 
-    def trim_log(self) -> None:
-        """Keep the log bounded while it runs: what is too long moves to `NAME.log.1`."""
-        if self.log.exists() and self.log.stat().st_size > MOST_LOG_BYTES:
-            self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
-            os.truncate(self.log, 0)  # the process appends, so it goes on at the beginning
+    def trim_logs(self) -> None:
+        """Keep the logs bounded while it runs: what is too long moves to `NAME.log.1`."""
+        for log in self._logs:
+            if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
+                log.with_suffix(".log.1").write_bytes(log.read_bytes())
+                os.truncate(log, 0)  # the process appends, so it goes on at the beginning
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):  # it has just ended
@@ -105,8 +110,12 @@ def _rotate(log: Path) -> None:
 
 @dataclass(slots=True)
 class BackOff:
-    """How long to wait before the next start: 0.5, 1, 2, 4 … 30 s, from the beginning after 10 good seconds."""
+    """How long to wait before the next start: 0.5, 1, 2, 4 … 30 s, from the beginning after 10 good seconds.
 
+    `free` deaths cost no wait at all.
+    """
+
+    free: int = 0
     deaths: int = 0
     not_before: float = 0.0
 
@@ -114,6 +123,6 @@ class BackOff:
         """Count a death; `ready_for` says how long it had been ready."""
         if ready_for >= PROVEN_AFTER:
             self.deaths = 0
-        delay = BACK_OFF_FIRST * 2.0 ** min(self.deaths, 16)
+        delay = BACK_OFF_FIRST * 2.0 ** min(self.deaths - self.free, 16) if self.deaths >= self.free else 0.0
         self.deaths += 1
         self.not_before = now + min(delay, BACK_OFF_MOST)

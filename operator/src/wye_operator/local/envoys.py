@@ -1,0 +1,168 @@
+"""One Envoy process of an Endpoint's router: started, asked what it has taken, drained, ended.
+
+starting ──> ready ──> draining (it closes its callers' connections as they fall idle) ──> told ──> gone
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wye_operator.local import files
+from wye_operator.local.inner import Inner
+from wye_operator.local.instances import NOWHERE, Home
+from wye_operator.local.ports import LOOPBACK, free_port
+from wye_operator.local.processes import BackOff, Command, Process
+from wye_operator.plan.wanted import RouterPlan
+from wye_operator.plan.world import Address, RouterSeen, Taken
+from wye_operator.render import envoy as render
+from wye_operator.render.envoy import Place
+from wye_operator.render.process import router_argv
+
+DRAIN = "/drain_listeners?graceful&skip_exit"
+ACTIVE = "/stats?filter=^(http.router.downstream_(rq|cx)_active|listener_manager.total_listeners_active)$"
+LONGEST_DRAIN = 310.0  # the longest request, as a router's pod has it
+HOST = re.compile(r"^([^:]+)::([0-9.]+):(\d+)::health_flags::(\S+)$", re.MULTILINE)
+
+
+@dataclass(slots=True, eq=False)
+class Envoy:
+    """One process; `identity` tells which bootstrap it has, ports aside."""
+
+    name: str
+    binary: Path
+    home: Home
+    routes: Path
+    auth: Path
+    listen: Address
+    identity: str
+    plan: RouterPlan  # that its bootstrap is made from
+    process: Process | None = None
+    inner: Address = NOWHERE
+    admin: Address = NOWHERE
+    ready_since: float | None = None
+    taken: Taken = field(default_factory=Taken)
+    hosts: dict[Address, bool] = field(default_factory=dict)  # what it sends to, and whether that is healthy
+    rejected: str = ""
+    back_off: BackOff = field(default_factory=lambda: BackOff(free=1))
+    draining_since: float | None = None
+    told: bool = False
+    read: int = 0  # how far its log was read
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers and stays."""
+        return self.ready_since is not None and self.draining_since is None
+
+    def place(self) -> Place:
+        """Where it lives now."""
+        return Place(str(self.routes), str(self.auth), self.listen, self.inner, self.admin)
+
+    async def start(self) -> None:
+        """Start it with the files as they are."""
+        self.inner, self.admin = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
+        self.home.run.mkdir(parents=True, exist_ok=True)
+        bootstrap = self.home.run / f"{self.name}.json"
+        files.write(bootstrap, render.bootstrap(self.plan, self.place()))
+        self.read = 0
+        logs = self.home.logs
+        command = Command(
+            router_argv(str(self.binary), str(bootstrap)),
+            {},
+            logs / f"{self.name}.log",
+            logs / f"{self.name}.requests.log",
+        )
+        self.process = await Process.start(command, self.home.ended)
+
+    async def observe(self, inner: Inner, now: float) -> bool:
+        """Ask it what it has; True when it has ended by itself since the last look."""
+        if self.process is None:
+            return False
+        if self.process.exit_code is not None:
+            return self._died(now)
+        ready, taken, clusters = await asyncio.gather(
+            inner.get(self.inner, render.READY_PATH),
+            inner.get(self.inner, render.TAKEN_PATH),
+            inner.get(self.admin, "/clusters"),
+        )
+        if ready.status == 200:
+            self.ready_since = now if self.ready_since is None else self.ready_since
+        elif not ready.slow:
+            self.ready_since = None
+        if taken.status == 200:
+            self.taken = render.taken(taken.text)
+        if not clusters.slow:
+            self.hosts = _hosts(clusters.text)
+        self._read_log(self.process)
+        self.process.trim_logs()
+        return False
+
+    def _died(self, now: float) -> bool:
+        ready_since = self.ready_since
+        self.process, self.ready_since, self.taken, self.hosts = None, None, Taken(), {}
+        self.back_off.died(now, now - ready_since if ready_since is not None else 0.0)
+        return self.draining_since is None
+
+    def _read_log(self, process: Process) -> None:
+        """Why an update was refused stands nowhere but in the log."""
+        size = process.log.stat().st_size
+        with process.log.open("rb") as log:
+            log.seek(self.read if self.read <= size else 0)
+            text = log.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self.read = (self.read if self.read <= size else 0) + len(whole)
+        reasons = [reason for line in whole.decode(errors="replace").splitlines() if (reason := render.refused(line))]
+        self.rejected = reasons[-1] if reasons else self.rejected
+
+    def has(self, wanted: RouterPlan) -> bool:
+        """Whether it has taken everything that is wanted."""
+        taken = self.taken
+        return (
+            self.ready
+            and taken.clusters == wanted.clusters_version
+            and taken.routes == wanted.routes.version
+            and (taken.auth == wanted.auth.version or not wanted.auth.version)
+            and all(taken.endpoints.get(h.cluster, h.version) == h.version for h in wanted.hosts)
+        )
+
+    async def drain(self, inner: Inner, now: float) -> None:
+        """Ask callers to go elsewhere; it ends when nobody is left."""
+        if self.draining_since is None:
+            self.draining_since = now
+            await inner.post(self.admin, DRAIN)
+        elif self.process is not None and (now - self.draining_since > LONGEST_DRAIN or await self.idle(inner)):
+            self.end()
+
+    async def idle(self, inner: Inner) -> bool:
+        """Whether it listens no more and nobody is connected: also when it does not answer at all."""
+        return not any((await self._figures(inner)).values())
+
+    async def active(self, inner: Inner) -> int:
+        """How many requests are in flight."""
+        return (await self._figures(inner)).get("http.router.downstream_rq_active", 0)
+
+    async def _figures(self, inner: Inner) -> dict[str, int]:
+        answer = await inner.get(self.admin, ACTIVE)
+        lines = (line.rpartition(": ") for line in answer.text.splitlines())
+        return {name: int(value) for name, _, value in lines if value.isdecimal()}
+
+    def end(self) -> None:
+        """End it now: by its second telling by force."""
+        if self.process is not None:
+            self.process.kill() if self.told else self.process.end()
+            self.told = True
+
+    def seen(self) -> RouterSeen:
+        """The router as the planner sees it."""
+        return RouterSeen(self.name, self.ready, self.taken, self.rejected)
+
+
+def _hosts(text: str) -> dict[Address, bool]:
+    """Addresses of `/clusters`; one that several clusters have is healthy when it is so for all."""
+    hosts: dict[Address, bool] = {}
+    for _, host, port, flags in HOST.findall(text):
+        address = Address(host, int(port))
+        hosts[address] = flags == "healthy" and hosts.get(address, True)
+    return hosts

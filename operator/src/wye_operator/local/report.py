@@ -1,0 +1,145 @@
+"""What the twin tells the person who started it: one line when something they care about changes, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from wye_operator.api.contract import Contract
+from wye_operator.api.status import Condition, DeploymentStatus, EndpointStatus
+from wye_operator.local import sample
+from wye_operator.local.instances import words_of
+from wye_operator.local.target import EndpointTarget
+from wye_operator.plan.wanted import Plan
+from wye_operator.plan.world import Keys, Signature
+
+
+class Voice(Protocol):
+    """Where words go: a terminal, a log, nowhere."""
+
+    def say(self, text: str) -> None:
+        """Something changed."""
+
+    def warn(self, text: str) -> None:
+        """Something is wrong."""
+
+    def progress(self, text: str) -> None:
+        """What is being waited for now; "" when nothing is."""
+
+
+class Silent:
+    """Says nothing: for programs that ask `Twin.status` themselves."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def progress(self, text: str) -> None:
+        """Nothing."""
+
+
+class Reporter:
+    """Remembers what was told, so that nothing is told twice in a row."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._told: dict[str, str] = {}
+        self._shown: set[str] = set()
+
+    def tell(self, target: EndpointTarget, wanted: Plan, keys: Keys | None) -> None:
+        """Everything new about one Endpoint."""
+        self._tell_failures(target)
+        for name, deployment in wanted.deployment_statuses.items():
+            self._once(f"Deployment {name}", deployment_line(name, deployment), fine=is_ready(deployment.conditions))
+        status = wanted.endpoint_status
+        if status is not None:
+            self._once(
+                f"Endpoint {target.label}", endpoint_line(target.label, status), fine=is_ready(status.conditions)
+            )
+        for event in wanted.events:
+            text = f"{event.name}: {event.message}"
+            self._once(f"event {event.kind} {event.name} {event.reason}", text, fine=event.type == "Normal")
+        if status is not None and is_ready(status.conditions) and target.label not in self._shown:
+            self._shown.add(target.label)
+            self._voice.say(_how_to_call(target, wanted, keys))
+
+    def gone(self, target: EndpointTarget) -> None:
+        """An Endpoint that is no longer there; another one of its name is told anew."""
+        self._shown.discard(target.label)
+        if self._told.pop(f"Endpoint {target.label}", None):
+            self._voice.say(f"{target.label}  gone")
+
+    def mistakes(self, lines: Iterable[str]) -> None:
+        """What is wrong with the folder; what runs goes on."""
+        text = "\n".join(lines)
+        if text and self._told.get("mistakes") != text:
+            self._voice.warn(f"{text}\nwhat runs goes on as it was")
+        self._told["mistakes"] = text
+
+    def trouble(self, text: str) -> None:
+        """A pass that could not be finished; the next one tries again."""
+        self._once("trouble", text, fine=False)
+
+    def _tell_failures(self, target: EndpointTarget) -> None:
+        for group in target.groups.values():
+            for failure in group.news:
+                self._voice.warn(f"{words_of(failure)}; it is started again")
+            group.news.clear()
+
+    def _once(self, key: str, text: str, *, fine: bool) -> None:
+        if self._told.get(key) != text:
+            self._told[key] = text
+            (self._voice.say if fine else self._voice.warn)(text)
+
+
+def condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """The condition of that type."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
+def is_ready(conditions: Iterable[Condition]) -> bool:
+    """Whether Ready holds."""
+    ready = condition(conditions, "Ready")
+    return ready is not None and ready.status == "True"
+
+
+def endpoint_line(name: str, status: EndpointStatus) -> str:
+    """`fraud  Ready  blue=90 green=10  mirror violet=50  http://127.0.0.1:8080/score`."""
+    mirror = f"mirror {status.mirror_text}" if status.mirror_text else ""
+    return _line(name, status.conditions, [status.traffic_text, mirror, status.scoring_uri or ""])
+
+
+def deployment_line(name: str, status: DeploymentStatus) -> str:
+    """`fraud-blue  Ready  2/2`."""
+    return _line(name, status.conditions, [f"{status.ready_replicas}/{status.replicas}"])
+
+
+def _line(name: str, conditions: Iterable[Condition], parts: list[str]) -> str:
+    ready = condition(conditions, "Ready")
+    if ready is None:
+        return name
+    message = "" if ready.status == "True" else ready.message
+    return "  ".join(part for part in (name, str(ready.reason), *parts, message) if part)
+
+
+def _how_to_call(target: EndpointTarget, wanted: Plan, keys: Keys | None) -> str:
+    body = sample.example(_contract(wanted), _signature(target))
+    line = sample.curl(f"{target.url}/score", keys, body)
+    return f"\ncall it:\n  {line}\n"
+
+
+def _contract(wanted: Plan) -> Contract | None:
+    shares: Mapping[str, int] = {s.cluster: s.weight for s in wanted.router.routes.shares} if wanted.router else {}
+    clusters = (
+        {c.deployment.partition("/")[2]: shares.get(c.name, 0) for c in wanted.router.clusters} if wanted.router else {}
+    )
+    ordered = sorted(wanted.workloads, key=lambda w: -clusters.get(w.deployment, 0))
+    contract = ordered[0].settings.get("contract") if ordered else None
+    return Contract.model_validate(contract) if contract else None
+
+
+def _signature(target: EndpointTarget) -> Signature | None:
+    instances = [i for _, group in sorted(target.groups.items()) for i in group.instances]
+    return next((i.signature for i in instances if i.signature), None)

@@ -1,0 +1,46 @@
+"""An example request for an Endpoint, made from its contract, and the `curl` line that sends it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from wye_operator.api.contract import Contract, InputField
+from wye_operator.plan.world import Keys, Signature
+
+ZERO: dict[str, object] = {"BOOL": False, "BYTES": ""}
+
+
+def example(contract: Contract | None, signature: Signature | None) -> object:
+    """A body of `/score` that is valid: from the contract, else from the model's own inputs."""
+    if contract is not None and contract.inputs:
+        return {field.name: _value(field) for field in contract.inputs}
+    if signature is not None:
+        return {tensor.name: _zeros(ZERO.get(tensor.datatype, 0), tensor.shape) for tensor in signature.inputs}
+    return {}
+
+
+def _value(field: InputField) -> object:
+    if field.default is not None:
+        return field.default
+    if field.values:
+        return field.values[0]
+    if field.type in ("boolean", "string"):
+        return False if field.type == "boolean" else "text"
+    number = max(1.0, field.minimum) if field.minimum is not None else 1.0
+    number = min(number, field.maximum) if field.maximum is not None else number
+    return int(number) if number == int(number) else number
+
+
+def _zeros(value: object, shape: tuple[int, ...]) -> object:
+    for dimension in reversed(shape):
+        value = [value] * (dimension if dimension >= 0 else 1)
+    return value
+
+
+def curl(url: str, keys: Keys | None, body: object) -> str:
+    """One line to copy into a shell."""
+    words = ["curl", "-s", url]
+    if keys is not None:
+        words += ["-H", f"Authorization: Bearer {keys.primary}"]
+    return shlex.join([*words, "-d", json.dumps(body, ensure_ascii=False)])

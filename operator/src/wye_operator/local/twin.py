@@ -1,0 +1,251 @@
+"""The local twin: the Endpoints of a folder, run on this machine by the same plan that runs them in a cluster.
+
+`wye local up` runs it; programs and tests use it in process:
+
+    async with Twin(Path("examples/fraud"), Options(port=8080)) as twin:
+        await twin.wait_for(lambda status: status.ready, deadline=60)
+        twin.url("fraud")     # "http://127.0.0.1:8080"
+        twin.keys("fraud")    # Keys(primary, secondary), None where nobody needs any
+        twin.status()         # .endpoints["fraud"]: EndpointStatus, .deployments["fraud-blue"]: DeploymentStatus
+
+Entering raises WyeError when nothing can be started (a mistake in a manifest, a port in use, no Envoy); leaving ends
+everything that was started. Objects outside the namespace `default` are called NAMESPACE.NAME.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from wye_operator import settings
+from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.errors import WyeError
+from wye_operator.local import files
+from wye_operator.local.envoy import find_envoy
+from wye_operator.local.folder import Folder
+from wye_operator.local.inner import Inner
+from wye_operator.local.instances import Home
+from wye_operator.local.models import ModelStore
+from wye_operator.local.ports import Ports
+from wye_operator.local.report import Reporter, Silent, Voice, is_ready
+from wye_operator.local.runtime import find_runtime
+from wye_operator.local.shutdown import stop_all
+from wye_operator.local.state import FOLDER, KeyFiles, State, label
+from wye_operator.local.status import items_of, statuses
+from wye_operator.local.target import EndpointTarget, Machine
+from wye_operator.plan.world import Deadlines, Keys
+from wye_operator.reconcile import reconcile
+
+log = logging.getLogger(__name__)
+BRISK, BUSY, CALM = 0.05, 0.2, 1.0  # seconds between looks: after a change, until settled, then
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run: `port` of the first Endpoint, the state folder (default DIR/.wye), Envoy, the model server."""
+
+    port: int = 8080
+    state: Path | None = None
+    envoy: str | None = None
+    program: tuple[str, ...] | None = None
+    deadlines: Deadlines = Deadlines()
+
+
+@dataclass(frozen=True, slots=True)
+class TwinStatus:
+    """Everything the last pass found."""
+
+    endpoints: Mapping[str, EndpointStatus] = field(default_factory=dict)
+    deployments: Mapping[str, DeploymentStatus] = field(default_factory=dict)
+    settled: bool = False  # nothing is being started, rolled or ended
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is an Endpoint, and all of them are Ready."""
+        return bool(self.endpoints) and all(is_ready(e.conditions) for e in self.endpoints.values())
+
+
+class Twin:
+    """One folder, up."""
+
+    def __init__(self, directory: Path, options: Options = Options(), voice: Voice | None = None) -> None:
+        self._directory = directory
+        self._options = options
+        self._voice = voice or Silent()
+        self._reporter = Reporter(self._voice)
+        self._state = State((options.state or directory / FOLDER).absolute())
+        self._targets: dict[tuple[str, str], EndpointTarget] = {}
+        self._woken = asyncio.Event()
+        self._passed = asyncio.Condition()
+        self._loop: asyncio.Task[None] | None = None
+        self._written: Any = None
+
+    async def __aenter__(self) -> Self:
+        self._state.hold()
+        self._ports = Ports(self._options.port, self._state)
+        self._session = aiohttp.ClientSession(trust_env=False)
+        try:
+            self._open()
+            await self._pass()
+        except BaseException:
+            await self._close()
+            raise
+        self._loop = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._loop is not None:
+            self._loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loop
+        await self._close()
+
+    def _open(self) -> None:
+        folder = self._state.folder
+        store = ModelStore(folder / "models")
+        self._folder = Folder(self._directory, self._state, store)
+        self._folder.open(settings.now())
+        self._machine = Machine(
+            source=self._folder,
+            inner=Inner(self._session),
+            envoy=find_envoy(self._options.envoy),
+            program=self._options.program or find_runtime(),
+            home=Home(folder / "run", folder / "logs", self._woken.set),
+            routers=folder / "routers",
+            keys=KeyFiles(folder / "keys"),
+            reserve=self._ports.take,
+            deadlines=self._options.deadlines,
+        )
+        self._before = statuses(_items(folder / "status.json"))
+
+    async def _close(self) -> None:
+        try:
+            await stop_all(self._targets.values(), Inner(self._session))
+        finally:
+            await self._session.close()
+            self._ports.close()
+            self._mark_stopped()
+            self._state.release()
+
+    def kill(self) -> None:
+        """End everything by force; leaving the twin then takes no time."""
+        for target in self._targets.values():
+            target.kill()
+
+    def url(self, endpoint: str) -> str:
+        """Where callers reach an Endpoint, "" while there is none."""
+        return self._named(endpoint).url
+
+    def keys(self, endpoint: str) -> Keys | None:
+        """The keys in force, None where nobody needs any."""
+        router = self._named(endpoint).wanted
+        return router.router.auth.keys if router and router.router else None
+
+    def status(self) -> TwinStatus:
+        """What the last pass found."""
+        targets = self._targets.values()
+        return TwinStatus(
+            {t.label: t.status for t in targets if t.status},
+            {label(t.namespace, n): s for t in targets for n, s in t.statuses.items()},
+            settled=all(t.settled for t in targets) and not self._folder.changing,
+        )
+
+    async def wait_for(self, predicate: Callable[[TwinStatus], bool], deadline: float) -> None:
+        """Wait until the status is as wanted. Raises TimeoutError after `deadline` seconds."""
+        async with asyncio.timeout(deadline), self._passed:
+            await self._passed.wait_for(lambda: self._ended() or predicate(self.status()))
+        if self._loop is not None and self._loop.done():
+            self._loop.result()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        if self._loop is not None:
+            await self._loop
+
+    def _ended(self) -> bool:
+        return self._loop is not None and self._loop.done()
+
+    def _named(self, endpoint: str) -> EndpointTarget:
+        for target in self._targets.values():
+            if target.label == endpoint:
+                return target
+        raise WyeError(f"there is no Endpoint {endpoint} in {self._directory}")
+
+    async def _keep(self) -> None:
+        """Pass after pass. What goes wrong in one is told, and the next one tries again."""
+        delay = BRISK
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), delay)
+            self._woken.clear()
+            try:
+                delay = await self._pass()
+            except WyeError as error:
+                self._reporter.trouble(str(error))
+                delay = CALM
+            except Exception as error:  # what serves must go on serving; this is the outermost loop
+                log.exception("a pass failed")
+                self._reporter.trouble(f"a pass failed and is tried again: {error!r}")
+                delay = CALM
+
+    async def _pass(self) -> float:
+        """Look at the folder, then at every Endpoint; returns seconds until the next look."""
+        mistakes = self._folder.look(settings.now())
+        if mistakes is not None:
+            self._reporter.mistakes(str(mistake) for mistake in mistakes)
+        await self._folder.fetch()
+        for namespace, name in sorted(self._folder.names() - set(self._targets)):
+            self._targets[namespace, name] = self._target(namespace, name)
+        delays = [await self._reconcile(target) for target in list(self._targets.values())]
+        self._write_status()
+        self._folder.store.sweep(path for t in self._targets.values() for path in t.used_models())
+        async with self._passed:
+            self._passed.notify_all()
+        return min([CALM if self.status().settled else BUSY, *delays])
+
+    def _target(self, namespace: str, name: str) -> EndpointTarget:
+        target = EndpointTarget(namespace, name, self._machine)
+        target.remember(self._before)
+        return target
+
+    async def _reconcile(self, target: EndpointTarget) -> float:
+        wanted = await reconcile(target.name, target)
+        self._reporter.tell(target, wanted, self.keys(target.label))
+        key = (target.namespace, target.name)
+        if target.empty and key not in self._folder.names():
+            self._reporter.gone(target)
+            target.forget()
+            del self._targets[key]
+        if target.changed:
+            return BRISK
+        return CALM if wanted.look_again is None else max(BRISK, wanted.look_again)
+
+    def _write_status(self) -> None:
+        items = [
+            item
+            for target in self._targets.values()
+            for item in items_of(target, self._folder.found(target.namespace, target.name))
+        ]
+        items.sort(key=lambda i: (i["kind"] != "Endpoint", i["metadata"]["namespace"], i["metadata"]["name"]))
+        if items != self._written:
+            files.write_json(self._state.folder / "status.json", {"running": True, "items": items})
+            self._written = items
+
+    def _mark_stopped(self) -> None:
+        if self._written is not None:
+            value = {"running": False, "items": self._written}
+            files.write_json(self._state.folder / "status.json", value)
+
+
+def _items(path: Path) -> list[Any]:
+    try:
+        return list((files.read_json(path) or {"items": []})["items"])
+    except (ValueError, TypeError, KeyError):  # it only saves time: begin anew
+        return []
