@@ -77,6 +77,11 @@ def wanted(schema: Schema) -> str:
     return WORDS.get(schema.get("type", ""), _nothing_known)(schema)
 
 
+def no_name(schema: Schema) -> str:
+    """The sentence for a key of a map that has not the form of its names."""
+    return f"is no name to use here; must be {wanted({'type': 'string', **schema.get('propertyNames', {})})}"
+
+
 def _nothing_known(schema: Schema) -> str:
     return "something else"
 
@@ -98,7 +103,7 @@ def _list(schema: Schema) -> str:
 
 def _map(schema: Schema) -> str:
     needed = schema.get("required", ())
-    fields = f" with {' and '.join(needed)}" if needed else ""
+    fields = f" with {', '.join(needed)}" if needed else ""
     return "a map" + fields + _entries(schema.get("minProperties"), schema.get("maxProperties"))
 
 

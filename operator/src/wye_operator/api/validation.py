@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from wye_operator.api.fields import Path, Schema, schema_at, schema_of, wanted
+from wye_operator.api.base import TWICE
+from wye_operator.api.fields import Path, Schema, no_name, schema_at, schema_of, wanted
 from wye_operator.api.objects import API_VERSION, KINDS, Deployment, Endpoint
 from wye_operator.errors import FieldProblem, WyeError
 
@@ -91,14 +92,14 @@ def _problems(detail: ErrorDetails, schema: Schema, kind: str) -> Iterator[Field
             yield FieldProblem((*path, *filter(None, field.split("."))), message)
     elif error == "twice":
         place, name = detail["ctx"]["place"], _quoted(detail["ctx"]["name"])
-        yield FieldProblem((*path, place), f"names {name} a second time; each may stand once")
+        yield FieldProblem((*path, place), TWICE.format(name))
     elif error == "extra_forbidden":
         yield FieldProblem(path, _unknown(path, schema, kind))
     elif error == "missing":
         description = schema_at(schema, path).get("description", "")
         yield FieldProblem(path, f"is required: {_begin(description)}")
     elif path and path[-1] == "[key]":
-        yield FieldProblem(path[:-1], _wrong_name(detail, schema_at(schema, path[:-2])))
+        yield FieldProblem(path[:-1], no_name(schema_at(schema, path[:-2])) + _hint(detail))
     else:
         yield FieldProblem(path, _is_and_must_be(detail, schema_at(schema, path)))
 
@@ -118,11 +119,6 @@ def _unknown(path: Path, schema: Schema, kind: str) -> str:
 
 def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _wrong_name(detail: ErrorDetails, schema: Schema) -> str:
-    must_be = wanted({"type": "string", **schema.get("propertyNames", {})})
-    return f"is no name to use here; must be {must_be}" + _hint(detail)
 
 
 def _is_and_must_be(detail: ErrorDetails, schema: Schema) -> str:

@@ -1,4 +1,4 @@
-"""`wye validate`: every mistake in manifests with file, line and field, without a cluster and without running anything."""
+"""`wye validate`: every mistake in manifests with file, line and field, without a cluster; nothing is run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""What every reason means and what to do about it: the entries of the reference page, one for each `Reason`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wye_operator.api.status import Reason
+
+
+class Group(StrEnum):
+    """What a reason says of the conditions Ready, Reconciling and Stalled; the value is its heading."""
+
+    AS_ASKED = "As asked"
+    NEEDS_EDIT = "Needs an edit by a person"
+    PARTLY = "Answers, but not all as asked"
+    WAITS = "Waits for what may still come"
+    SERVING = "Of the condition Serving"
+
+
+CONDITIONS: Mapping[Group, str] = {
+    Group.AS_ASKED: "Ready True, Reconciling False, Stalled False.",
+    Group.NEEDS_EDIT: "Ready False, Reconciling False, Stalled True: nothing changes until somebody edits something.",
+    Group.PARTLY: "Ready False, Reconciling True; Stalled True after the deadline (600 s).",
+    Group.WAITS: "Ready False, Reconciling True; Stalled True after the deadline (600 s).",
+    Group.SERVING: "Serving is True while a plain request (one that names no Deployment) gets an answer.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One entry: when it is set, and what to do."""
+
+    group: Group
+    meaning: str
+    to_do: str
+
+
+def _edit(meaning: str, to_do: str) -> Explanation:
+    return Explanation(Group.NEEDS_EDIT, meaning, to_do)
+
+
+def _partly(meaning: str, to_do: str) -> Explanation:
+    return Explanation(Group.PARTLY, meaning, to_do)
+
+
+def _waits(meaning: str, to_do: str) -> Explanation:
+    return Explanation(Group.WAITS, meaning, to_do)
+
+
+def _serving(meaning: str, to_do: str) -> Explanation:
+    return Explanation(Group.SERVING, meaning, to_do)
+
+
+EXPLANATIONS: Mapping[Reason, Explanation] = {
+    Reason.READY: Explanation(
+        Group.AS_ASKED,
+        "Everything is as the spec asks, and every ready router took it.",
+        "Nothing.",
+    ),
+    Reason.NAME_TAKEN: _edit(
+        "An older Deployment of this Endpoint has the same name, or an object that is not Wye's has the name of one "
+        "that Wye would make.",
+        "Give one of the two another name. Wye leaves alone what is not its own.",
+    ),
+    Reason.TRAFFIC_NOT_SET: _edit(
+        "Several Deployments came before any of them was ready alone, and `traffic` is absent.",
+        "Write `traffic`: the percent for each Deployment.",
+    ),
+    Reason.UNKNOWN_DEPLOYMENT: _edit(
+        "`traffic` or `mirrorTraffic` has named, for longer than the deadline, a Deployment that does not exist.",
+        "Correct the name, or create the Deployment. What was in effect before stays so.",
+    ),
+    Reason.MODEL_DIGEST_MISMATCH: _edit(
+        "The bytes of the model are not those of `model.sha256`.",
+        "Find out who changed the file; then correct the digest or the file. Other bytes never start.",
+    ),
+    Reason.MODEL_INVALID: _edit(
+        "The model cannot be served: truncated, not ONNX, of a newer opset, not what its contract says, or its "
+        "warm-up failed.",
+        "Read the message, and mend the model or the contract.",
+    ),
+    Reason.SIGNATURE_MISMATCH: _edit(
+        "The model does not agree with the Endpoint's contract, or with the Deployment that has the largest share: a "
+        "request that is valid there would not be valid here, or an output is missing.",
+        "The message names the difference: mend the model, or the Deployment's `contract`. A share already in effect "
+        "is not taken away.",
+    ),
+    Reason.INVALID_DEPLOYMENT_SPEC: _edit(
+        "The spec asks for what cannot be had, such as a provider that the runtime does not have.",
+        "Do what the message says.",
+    ),
+    Reason.ROUTER_REJECTED: _edit(
+        "A router refused its new configuration and goes on with the last good one.",
+        "The message has the router's own words. Undo the last edit; tell us, as Wye should not write such a thing.",
+    ),
+    Reason.CRASH_LOOP: _edit(
+        "Instances end by themselves again and again.",
+        "`status.lastFailure` has the last words of the instance.",
+    ),
+    Reason.DEGRADED: _partly(
+        "A Deployment in effect has no ready instance or is gone, or a router is missing.",
+        "The message names it. `failover` says what happens to its share meanwhile.",
+    ),
+    Reason.MODEL_DIGESTS_DIFFER: _partly(
+        "Instances of one Deployment run different bytes of the model.",
+        "Set `model.sha256`, and keep published models as they are: a new model gets a new name.",
+    ),
+    Reason.ENDPOINT_NOT_FOUND: _waits(
+        "The Endpoint of `endpointName` does not exist. A Deployment whose Endpoint never existed runs nothing.",
+        "Create the Endpoint, or correct the name.",
+    ),
+    Reason.WAITING_FOR_DEPLOYMENT: _waits(
+        "A Deployment that gains share or a mirror is not ready, or its signature could not be read yet. Until then "
+        "the routing in effect stays.",
+        "Look at the status of the Deployment that the message names.",
+    ),
+    Reason.KEYS_NOT_FOUND: _waits(
+        "The Secret of `keys.secretName` does not exist, or has not both keys. Nobody is let in until then.",
+        "Create the Secret with `primaryKey` and `secondaryKey`.",
+    ),
+    Reason.ROUTER_STARTING: _waits("No router is ready yet.", "Wait; if it lasts, look at the router's own log."),
+    Reason.ROUTER_BEHIND: _waits(
+        "A router did not take the new routing within 10 seconds.",
+        "Wait; the message names it. It holds up only the removal of what it may still use.",
+    ),
+    Reason.INSTANCES_STARTING: _waits(
+        "Fewer instances are ready than `instanceCount` asks for.",
+        "Wait; if it lasts, read the message and `status.lastFailure`.",
+    ),
+    Reason.MODEL_FETCH: _waits(
+        "The model is not there, or cannot be read.",
+        "Check `model.uri` and the rights of the file.",
+    ),
+    Reason.SERVING: _serving("Plain requests get answers.", "Nothing."),
+    Reason.NO_DEPLOYMENT: _serving("No Deployment stands behind this Endpoint.", "Create one."),
+    Reason.NO_LIVE_TRAFFIC: _serving(
+        "`traffic` is empty or all zeros: plain requests get 404, pinned ones work.",
+        "Give a Deployment a share above 0, if plain requests should work.",
+    ),
+    Reason.NO_READY_POD: _serving(
+        "No Deployment with live traffic has a ready instance: plain requests get 503.",
+        "Look at the status of the Deployments.",
+    ),
+}
