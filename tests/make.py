@@ -51,9 +51,10 @@ def endpoint(*, generation: int = 1, **spec: Any) -> EndpointSeen:
 
 
 def deployment(name: str, *, created: float = 0, generation: int = 1, **spec: Any) -> DeploymentSeen:
-    """The Deployment `fraud-NAME`, called NAME at the Endpoint."""
+    """The Deployment `fraud-NAME`, called NAME (or `called`) at the Endpoint."""
+    called = {"name": spec.pop("called", name)}
     return DeploymentSeen(
-        f"fraud-{name}", "default", generation, created, deployment_spec(**{"name": name} | spec), content="0"
+        f"fraud-{name}", "default", generation, created, deployment_spec(**called | spec), content="0"
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-import make
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+import make
 from wye_operator.plan.acknowledged import is_late
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import UNAVAILABLE

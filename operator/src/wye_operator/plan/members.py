@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wye_operator.api.contract import Contract
+from wye_operator.api.status import ModelStatus
 from wye_operator.plan.acknowledged import Known
 from wye_operator.plan.contracts import ContractsDoNotFit, Promise, disagreement, merged
-from wye_operator.plan.world import DeploymentSeen, WorkloadSeen, World
+from wye_operator.plan.world import DeploymentSeen, Signature, TensorSeen, WorkloadSeen, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,20 @@ class Member:
 
     @property
     def promise(self) -> Promise:
-        """What it promises its callers, by the instance that was read last in name order."""
+        """What it promises its callers, by a ready instance, else by what its status remembers."""
         signatures = [i.signature for i in self.workload.ready if i.signature]
+        remembered = self.seen.status.model if self.seen.status else None
         name = self.seen.spec.model.name or self.seen.spec.endpoint_name
-        return Promise(name, self.contract, signatures[-1] if signatures else None)
+        return Promise(name, self.contract, signatures[-1] if signatures else _remembered(remembered))
+
+
+def _remembered(model: ModelStatus | None) -> Signature | None:
+    if model is None:
+        return None
+    inputs, outputs = (
+        tuple(TensorSeen(t.name, t.datatype, tuple(t.shape)) for t in side) for side in (model.inputs, model.outputs)
+    )
+    return Signature("", "", model.sha256 or "", model.size_bytes or 0, inputs, outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +124,9 @@ def reference_for(world: World, members: Members) -> Promise | None:
     asked = {name: round(share * 100) for name, share in (world.endpoint.spec.traffic or {}).items()}
     shares = world.record.traffic or asked
     largest = sorted((-share, name) for name, share in shares.items() if name in members.by_name and share)
-    leader = next((members.by_name[n] for _, n in largest if members.by_name[n].ready), None)
+    promises = [members.by_name[name].promise for _, name in largest]
+    leader = next((p for p in promises if p.contract or p.signature), None)
     contract = world.endpoint.spec.contract
     if contract is not None:
-        return Promise(leader.promise.model_name if leader else "", contract, None)
-    return leader.promise if leader and not leader.unread else None
+        return Promise(leader.model_name if leader else "", contract, None)
+    return leader
