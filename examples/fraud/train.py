@@ -4,7 +4,7 @@ The three differ in how they were made and in their tensors, as models of three 
 do not see it: the Endpoint's contract names the fields, and each Deployment says which tensor
 carries them.
 
-    python examples/fraud/train.py [--force]
+    python examples/fraud/train.py [--force] [--to FOLDER]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
+from models import MODELS, is_trained, write_whole
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import BooleanTensorType, FloatTensorType
 from sklearn.compose import ColumnTransformer
@@ -29,8 +30,6 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from transactions import BOOLEANS, FIELDS, transactions
 
-HERE = Path(__file__).parent
-MODELS = HERE / "models"
 OPSET = {"": 17, "ai.onnx.ml": 3}
 ROWS, SEED = 20_000, 20261121
 HELD_BACK = 5_000
@@ -123,13 +122,6 @@ RECIPES = {
 }
 
 
-def is_trained(folder: Path = MODELS) -> bool:
-    """Whether all models are there and newer than the scripts that make them."""
-    scripts = max((HERE / name).stat().st_mtime for name in ("train.py", "transactions.py"))
-    files = [folder / f"{name}.onnx" for name in RECIPES]
-    return all(file.exists() and file.stat().st_mtime >= scripts for file in files)
-
-
 def train(folder: Path = MODELS) -> dict[str, dict[str, float]]:
     """Writes the models; answers each one's quality on rows that it has not seen."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,13 +137,6 @@ def train(folder: Path = MODELS) -> dict[str, dict[str, float]]:
     return quality
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Replaces the file at once: a twin that serves it never reads a half."""
-    partial = file.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(file)
-
-
 def figures(probability: np.ndarray, fraud: np.ndarray) -> dict[str, float]:
     return {
         "accuracy": float(((probability >= 0.5) == fraud).mean()),
@@ -162,10 +147,12 @@ def figures(probability: np.ndarray, fraud: np.ndarray) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--force", action="store_true", help="train although the models are there")
-    if not parser.parse_args().force and is_trained():
-        print(f"the models are there and newer than the scripts: {MODELS} (--force trains again)")
+    parser.add_argument("--to", type=Path, default=MODELS, metavar="FOLDER", help="where to write them")
+    given = parser.parse_args()
+    if is_trained(given.to) and not given.force:
+        print(f"the models are there and newer than the scripts: {given.to} (--force trains again)")
         return
-    for name, reached in train().items():
+    for name, reached in train(given.to).items():
         what = RECIPES[name].teach.__name__.replace("_", " ")
         print(f"{name:7} {what:20} accuracy {reached['accuracy']:.3f}  AUC {reached['auc']:.3f}")
 
