@@ -1,4 +1,4 @@
-"""Real server processes over real HTTP: started once for each configuration, waited for with a deadline, ended by pid."""
+"""Real server processes over real HTTP: one for each configuration, awaited with a deadline, ended by pid."""
 
 import itertools
 import json

@@ -6,6 +6,7 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
+
 import toys
 
 DTYPES = {
@@ -56,7 +57,7 @@ def raw_of(datatype, values):
     return first.astype(DTYPES[datatype]).tobytes()
 
 
-def asked(datatype, is_binary):
+def asked(datatype, *, is_binary):
     return {"outputs": [{"name": f"out_{datatype}", "parameters": {"binary_data": is_binary}}]}
 
 
@@ -65,7 +66,10 @@ def posted(server, datatype, values, *, binary_in, binary_out, padding=0):
     raw = raw_of(datatype, values) if binary_in else b""
     given = {"name": f"in_{datatype}", "datatype": datatype, "shape": [len(values)]}
     given |= {"parameters": {"binary_data_size": len(raw)}} if binary_in else {"data": values}
-    head = json.dumps({"inputs": [*others(datatype), given], **asked(datatype, binary_out)}).encode() + b" " * padding
+    head = (
+        json.dumps({"inputs": [*others(datatype), given], **asked(datatype, is_binary=binary_out)}).encode()
+        + b" " * padding
+    )
     headers = {"Inference-Header-Content-Length": str(len(head))} if binary_in else {}
     response = server.http.post("/v2/models/toy/infer", content=head + raw, headers=headers)
     assert response.status_code == 200, response.text
@@ -102,7 +106,7 @@ def test_raw_tensors_may_lie_at_any_address(servers, padding):
 def test_float32_is_written_in_its_shortest_form(servers):
     server = server_for(servers, "FP32")
     body = {"inputs": [*others("FP32"), {"name": "in_FP32", "datatype": "FP32", "shape": [1], "data": [0.1]}]}
-    assert '"data":[0.1]' in server.http.post("/v2/models/toy/infer", json=body | asked("FP32", False)).text
+    assert '"data":[0.1]' in server.http.post("/v2/models/toy/infer", json=body | asked("FP32", is_binary=False)).text
 
 
 def test_empty_tensors_and_dimensions(servers):

@@ -4,6 +4,7 @@ import json
 import socket
 
 import pytest
+
 import toys
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}

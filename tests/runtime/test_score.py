@@ -1,6 +1,7 @@
 """/score with a contract: the callers' fields, checked one by one, and their answers."""
 
 import pytest
+
 import toys
 
 CONTRACT = {

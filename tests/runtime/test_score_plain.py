@@ -1,6 +1,7 @@
 """/score without a contract: instances, data or the model's own input names."""
 
 import pytest
+
 import toys
 
 ROWS = [[1, 3, 2], [9, 8, 7]]

@@ -79,7 +79,7 @@ class RequestTimeout(RequestError):
     code = "RequestTimeout"
 
 
-class ClientGone(RequestError):
+class ClientGone(WyeError):
     """Nobody is there to read the answer; it never leaves the process."""
 
     code = "ClientGone"

@@ -1,0 +1,191 @@
+"""What is not served, and what is said about it: last words, exit codes, sentences."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import toys
+from wye_runtime import settings
+from wye_runtime.errors import ConfigError, InvalidDeploymentSpec, ModelDigestMismatch, ModelFetch, ModelInvalid
+from wye_runtime.metrics import Metrics
+from wye_runtime.service.loading import loaded
+
+CONTRACT = {"inputs": [{"name": "a", "type": "number"}], "outputs": [{"name": "y"}]}
+
+
+def configured(path, **more):
+    source = {"name": "toy", "path": str(path), **more.pop("model", {})}
+    return settings.parse_config({"model": source, **more})
+
+
+def load(path, **more):
+    return loaded(configured(path, **more), Metrics())
+
+
+def halved(made):
+    content = made.SerializeToString()
+    return content[: len(content) // 2]
+
+
+BROKEN = {
+    "garbage": (lambda: b"garbage", r"toy.onnx \(7 bytes\) is no ONNX model"),
+    "empty": (lambda: b"", "is no ONNX model, or only a part of one"),
+    "truncated": (lambda: halved(toys.linear()), "is no ONNX model, or only a part of one"),
+    "a newer opset": (lambda: toys.newer(toys.linear(), opset=99).SerializeToString(), "uses a newer opset"),
+    "a newer IR": (lambda: toys.newer(toys.linear(), ir=99).SerializeToString(), "has a newer IR version"),
+    "a sequence of maps": (lambda: toys.zipmap().SerializeToString(), "output y is seq.*zipmap=False"),
+    "float8": (lambda: toys.float8().SerializeToString(), r"input x is tensor\(float8e4m3fn\), which has no datatype"),
+    "strings in, BF16 out": (lambda: toys.echo("BYTES", "BF16").SerializeToString(), "cast the outputs to float"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_model_that_cannot_be_served(tmp_path, case):
+    made, message = BROKEN[case]
+    path = tmp_path / "toy.onnx"
+    path.write_bytes(made())
+    with pytest.raises(ModelInvalid, match=message) as refusal:
+        load(path)
+    assert str(tmp_path) not in refusal.value.message
+
+
+def test_a_missing_file_is_a_failed_fetch(tmp_path):
+    with pytest.raises(ModelFetch, match="No such file"):
+        load(tmp_path / "nothing.onnx")
+
+
+def test_other_bytes_never_start(tmp_path):
+    path = toys.saved(toys.linear(), tmp_path / "toy.onnx")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load(path, model={"sha256": digest.upper()}).model.artifact.sha256 == digest
+    with pytest.raises(ModelDigestMismatch, match=f"has the sha256 {digest}, model.sha256 wants 00"):
+        load(path, model={"sha256": "00"})
+
+
+def test_a_folder_has_one_model_and_the_digest_of_its_list(tmp_path):
+    toys.saved(toys.linear(), tmp_path / "some.onnx")
+    alone = load(tmp_path).model.artifact
+    assert alone.sha256 == hashlib.sha256((tmp_path / "some.onnx").read_bytes()).hexdigest()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.bin").write_bytes(b"w")
+    command = "find . -type f | sed 's|^./||' | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    listed = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert load(tmp_path).model.artifact.sha256 == listed.stdout.split()[0]
+    toys.saved(toys.linear(), tmp_path / "other.onnx")
+    with pytest.raises(ModelInvalid, match=r"holds other.onnx, some.onnx; want model.onnx"):
+        load(tmp_path)
+    toys.saved(toys.linear(), tmp_path / "model.onnx")
+    assert load(tmp_path).model.artifact.file.name == "model.onnx"
+
+
+@pytest.mark.parametrize("provider", ["CUDA", "TensorRT"])
+def test_a_provider_that_is_not_here_is_refused(tmp_path, provider):
+    path = toys.saved(toys.linear(), tmp_path / "toy.onnx")
+    with pytest.raises(
+        InvalidDeploymentSpec, match=f"engine.provider {provider} is not in this runtime, which has CPU"
+    ):
+        load(path, engine={"provider": provider})
+
+
+def test_where_runs_happen(tmp_path):
+    fast = load(toys.saved(toys.linear(), tmp_path / "fast.onnx"))
+    assert fast.why.startswith("a run takes")
+    looping = load(toys.saved(toys.slow(), tmp_path / "slow.onnx"))
+    assert not looping.is_inline
+    cold = load(toys.saved(toys.linear(), tmp_path / "cold.onnx"), warmup={"requests": 0})
+    assert (cold.is_inline, cold.why) == (False, "no warm-up run to measure")
+
+
+def test_a_warm_up_that_fails_is_the_models_fault_only_where_its_input_was_given(tmp_path):
+    path = toys.saved(toys.raising(), tmp_path / "toy.onnx")
+    with pytest.raises(ModelInvalid, match=r"the warm-up with warmup.input failed: the model failed"):
+        load(path, warmup={"input": {"index": [7]}})
+    with pytest.raises(ModelInvalid, match="the warm-up with warmup.input failed"):
+        load(path, warmup={"input": {"nothing": [1]}})
+    fields = [{"name": "i", "type": "integer", "minimum": 5}]
+    with pytest.raises(ModelInvalid, match="fails on what its contract calls valid"):
+        load(path, contract={"inputs": fields, "outputs": [{"name": "y"}]})
+
+
+@pytest.mark.parametrize(
+    ("made", "more", "code", "reason"),
+    [
+        (lambda: b"garbage", {}, 3, "ModelInvalid"),
+        (toys.linear, {"model": {"sha256": "00"}}, 3, "ModelDigestMismatch"),
+        (toys.linear, {"model": {"path": "/nowhere"}}, 3, "ModelFetch"),
+        (toys.linear, {"engine": {"provider": "CUDA"}}, 3, "InvalidDeploymentSpec"),
+        (toys.linear, {"contract": CONTRACT}, 3, "ModelInvalid"),
+        (toys.linear, {"contract": {"inputs": []}}, 2, None),
+        (toys.linear, {"wamrup": {}}, 2, None),
+    ],
+)
+def test_the_exit_code_and_the_last_words(servers, made, more, code, reason):
+    server = servers.start(made(), **more)
+    assert server.ended() == code
+    if reason:
+        assert server.last_words()["reason"] == reason
+        assert server.line("cannot serve")["why"] == server.last_words()["message"]
+    else:
+        assert not server.words.exists()
+
+
+def command(*arguments):
+    binary = Path(sys.executable).parent / "wye-runtime"
+    return subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_command_line(tmp_path):
+    path = toys.saved(toys.linear(), tmp_path / "toy.onnx")
+    shown = json.loads(command("inspect", path).stdout)
+    assert shown["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 7]}]
+    assert command("inspect", tmp_path / "nothing").returncode == 3
+    assert command("serve").returncode == 2
+    assert command("serve", "--config", tmp_path / "nothing").returncode == 2
+    assert "wye-runtime serve --model fraud.onnx" in command("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ([], "the configuration is a list, want an object"),
+        ({}, "want model.path"),
+        ({"model": {}}, "want model.path"),
+        ({"model": {"path": "x", "nme": "y"}}, "model has unknown keys nme"),
+        ({"model": {"path": "x"}, "engine": {"provider": "GPU"}}, 'engine.provider is "GPU", want one of Auto'),
+        ({"model": {"path": "x"}, "engine": {"threads": 0}}, "engine.threads is 0, want an integer of at least 1"),
+        ({"model": {"path": "x"}, "requestSettings": {"requestTimeoutMs": True}}, "requestTimeoutMs is true"),
+        ({"model": {"path": "x"}, "maxRequestBytes": "1"}, 'maxRequestBytes is "1"'),
+    ],
+)
+def test_a_wrong_configuration(config, message):
+    with pytest.raises(ConfigError, match=message):
+        settings.parse_config(config)
+
+
+def test_an_empty_configuration_has_defaults():
+    config = settings.parse_config({"model": {"path": "/m/fraud.onnx", "version": 3}, "engine": None, "contract": None})
+    assert (config.model.name, config.model.version) == ("fraud", "3")
+    assert (config.request.timeout, config.request.queue_wait) == (5.0, 0.5)
+    assert config.max_request_bytes == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_the_cgroups_quota(tmp_path, files, quota):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert settings.cgroup_quota(tmp_path) == quota
+    assert settings.cpu_count(tmp_path) >= 1
