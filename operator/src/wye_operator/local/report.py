@@ -94,6 +94,13 @@ class Reporter:
             (self._voice.say if fine else self._voice.warn)(text)
 
 
+def waiting_for(targets: Iterable[EndpointTarget]) -> str:
+    """What is not ready now, "" when everything is."""
+    names = [name for t in targets for name, status in t.statuses.items() if not is_ready(status.conditions)]
+    names += [t.label for t in targets if t.status and not is_ready(t.status.conditions)]
+    return f"waiting for {', '.join(names)}" if names else ""
+
+
 def condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """The condition of that type."""
     return next((c for c in conditions if c.type == kind), None)

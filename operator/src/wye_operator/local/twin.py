@@ -34,7 +34,7 @@ from wye_operator.local.inner import Inner
 from wye_operator.local.instances import Home
 from wye_operator.local.models import ModelStore
 from wye_operator.local.ports import Ports
-from wye_operator.local.report import Reporter, Silent, Voice, is_ready
+from wye_operator.local.report import Reporter, Silent, Voice, is_ready, waiting_for
 from wye_operator.local.runtime import find_runtime
 from wye_operator.local.shutdown import stop_all
 from wye_operator.local.state import FOLDER, KeyFiles, State, label
@@ -205,6 +205,7 @@ class Twin:
             self._targets[namespace, name] = self._target(namespace, name)
         delays = [await self._reconcile(target) for target in list(self._targets.values())]
         self._write_status()
+        self._voice.progress(waiting_for(self._targets.values()))
         self._folder.store.sweep(path for t in self._targets.values() for path in t.used_models())
         async with self._passed:
             self._passed.notify_all()

