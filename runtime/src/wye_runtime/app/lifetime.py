@@ -34,6 +34,7 @@ LAST_WORDS_BYTES = 4096
 DRAIN_EXTRA = 5.0  # seconds over the request's time-out
 QUIET = 0.3  # seconds without a request that count as idle
 TICK = 0.05
+KEEP_ALIVE = 3900  # seconds: longer than the router keeps idle connections, so that it is the one to close
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def listener(app: ASGIApp) -> Listener:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     return Listener(config)
 

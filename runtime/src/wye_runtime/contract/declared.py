@@ -1,5 +1,6 @@
 """The contract as it stands in the configuration; what is wrong with it by itself is a ConfigError."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,10 @@ class Field:
             return self.values[0]
         if self.type in ("boolean", "string"):
             return False if self.type == "boolean" else ""
-        return self.clamped(0)
+        nearest = self.clamped(0)
+        if self.type == "integer":
+            return math.ceil(nearest) if nearest > 0 else math.floor(nearest)
+        return nearest
 
     def clamped(self, number: float) -> float:
         if self.minimum is not None and number < self.minimum:

@@ -90,9 +90,9 @@ def expected(field: Field, least: float, most: float) -> str:
     """The range in a sentence, as far as the contract gives it."""
     what = "an integer" if field.type == "integer" else "a number"
     if field.minimum is not None and field.maximum is not None:
-        return f"{what} from {field.minimum:g} to {field.maximum:g}"
+        return f"{what} from {field.minimum} to {field.maximum}"
     if field.minimum is not None:
-        return f"{what} of at least {field.minimum:g}"
+        return f"{what} of at least {field.minimum}"
     if field.maximum is not None:
-        return f"{what} of at most {field.maximum:g}"
-    return what if abs(most) > 1e30 else f"{what} from {least:g} to {most:g}"
+        return f"{what} of at most {field.maximum}"
+    return what if abs(most) > 1e30 else f"{what} from {least} to {most}"

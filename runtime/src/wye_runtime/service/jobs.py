@@ -35,7 +35,6 @@ class Jobs:
     contract: Contract | None
     metrics: Metrics
     last: tuple[Tensors, Sequence[str]] = field(default=({}, ()))
-    slowest: float = 0.0
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""

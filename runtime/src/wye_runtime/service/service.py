@@ -1,6 +1,7 @@
 """Answers requests with one model: in the event loop where a run is shorter than a thread hand-over, else in a slot."""
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -65,6 +66,7 @@ class Service:
         self.workers = Workers(Slots(slots, self.config.request.queue_wait, self.metrics))
         self.is_inline = ready.is_inline
         self.log_loaded(ready, slots)
+        gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
 
     def log_loaded(self, ready: Loaded, slots: int) -> None:
