@@ -56,7 +56,8 @@ def different_digests():
 
 
 def mismatched():
-    seen = edited(dataclasses.replace(base(), deployments=(BLUE, GREEN)), traffic={"blue": 50, "green": 50})
+    seen = base()
+    seen = edited(dataclasses.replace(seen, deployments=(*seen.deployments, GREEN)), traffic={"blue": 50, "green": 50})
     other = make.instances("green", 1, read=make.signature({"z": ("FP32", [-1, 7])}))
     return dataclasses.replace(seen, workloads={**seen.workloads, "fraud-green": other})
 
@@ -86,7 +87,13 @@ TABLE = [
         "want 2",
     ),
     ("ModelInvalid", "blue", lambda: failing("ModelInvalid", "not ONNX"), NEEDS_EDIT, "not ONNX"),
-    ("SignatureMismatch", None, mismatched, NEEDS_EDIT, "green does not agree with the others: it has no input x"),
+    (
+        "SignatureMismatch",
+        None,
+        mismatched,
+        NEEDS_EDIT,
+        "green does not keep what callers are promised: it has no input x",
+    ),
     ("SignatureMismatch", "green", mismatched, NEEDS_EDIT, "it has no input x"),
     ("InvalidDeploymentSpec", "blue", unfit_contract, NEEDS_EDIT, "labels must be two where there is one threshold"),
     ("InvalidDeploymentSpec", "blue", lambda: failing("InvalidDeploymentSpec", "no CUDA"), NEEDS_EDIT, "no CUDA"),

@@ -33,6 +33,7 @@ def test_before_it_is_ready_it_gets_nothing() -> None:
     made = settle(world(BLUE, ready={"blue": 0}))[1]
     assert made.record.traffic is None
     assert made.router.routes.plain == "NoReadyPod"
+    assert make.condition(made, "Ready") == ("False", "WaitingForDeployment")
 
 
 def test_another_one_arriving_changes_nothing_and_gets_nothing() -> None:
@@ -352,7 +353,7 @@ def test_another_model_name_is_a_mismatch() -> None:
     named = deployment("green", created=1, model={"uri": "file://m", "name": "other"})
     seen = with_ready(dataclasses.replace(seen, deployments=(BLUE, named)), green=1)
     made = settle(edited(seen, traffic={"blue": 50, "green": 50}))[1]
-    assert make.message(made) == "green does not agree with the others: its model is called other, want fraud"
+    assert make.message(made) == "green does not keep what callers are promised: its model is called other, want fraud"
 
 
 # -- what is missing stops nothing -----------------------------------------------------------------

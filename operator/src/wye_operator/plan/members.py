@@ -97,13 +97,15 @@ def standing_of(name: str, member: Member | None, known: Known, reference: Promi
     """Why `name` gets no new share or mirror now, if there is a reason."""
     if member is None:
         return Standing(f"there is no Deployment named {name}", "")
+    if member.misfit:
+        return Standing(f"the contract of {name} does not fit the Endpoint's: {member.misfit}", "")
     if not member.ready:
         return Standing(f"{name} has no ready instance{_failure(member)}", "")
     if member.unread:
         return Standing(f"the signature of {name} could not be read yet ({member.unread})", "")
     mismatch = disagreement(reference, member.promise) if reference else ""
     if mismatch:
-        return Standing("", f"{name} does not agree with the others: {mismatch}")
+        return Standing("", f"{name} does not keep what callers are promised: {mismatch}")
     return Standing(known.obstacle(name), "")
 
 

@@ -52,15 +52,9 @@ def routing_for(
     known: Known,
 ) -> Routing:
     """What is in effect after this pass."""
-    if spec.traffic is None:
-        taken, unset = _unasked(spec, record, members, standings)
-        waiting: dict[str, str] = {}
-        mismatched: dict[str, str] = {}
-    else:
-        unset = False
-        asked = hundredths(spec.traffic)
-        waiting, mismatched = _hindrances(asked, record.traffic or {}, standings)
-        taken = record.traffic if waiting or mismatched else asked
+    asked = hundredths(spec.traffic) if spec.traffic is not None else _unwritten(spec, record, members)
+    waiting, mismatched = _hindrances(asked or {}, record.traffic or {}, standings)
+    taken = record.traffic if asked is None or waiting or mismatched else asked
     carried = taken if taken is not None else _first_shares(spec, standings)
     alive = {n for n in carried if n in members.by_name and members.by_name[n].ready and not known.obstacle(n)}
     weights = _weights(spec, carried, alive, frozenset(members.by_name) & known.clusters)
@@ -74,7 +68,7 @@ def routing_for(
         mirrors,
         waiting,
         mismatched,
-        unset,
+        _is_unset(spec, record, members),
         lost,
     )
 
@@ -89,18 +83,26 @@ def _plain(
     return "NoReadyPod"
 
 
-def _unasked(
-    spec: EndpointSpec, record: Record, members: Members, standings: Mapping[str, Standing]
-) -> tuple[Shares | None, bool]:
-    """Without `traffic`: who is alone when it becomes ready gets all and keeps it; else what is in effect stays."""
-    candidates = [name for name in members.by_name if name not in (spec.mirror_traffic or {})]
-    in_effect = record.traffic
-    gone = [name for name in in_effect or {} if name not in members.by_name]
-    alone = len(candidates) == 1 and standings[candidates[0]].eligible
-    if (in_effect is None or gone) and alone:
-        return {candidates[0]: WHOLE}, False
-    nobody = in_effect is None or (bool(gone) and len(gone) == len(in_effect))
-    return in_effect, nobody and len(candidates) > 1
+def _unwritten(spec: EndpointSpec, record: Record, members: Members) -> dict[str, int] | None:
+    """Without `traffic`: who is alone gets all and keeps it; else (None) what is in effect stays."""
+    candidates = _candidates(spec, members)
+    if len(candidates) == 1 and (record.traffic is None or _gone(record, members)):
+        return {candidates[0]: WHOLE}
+    return None
+
+
+def _is_unset(spec: EndpointSpec, record: Record, members: Members) -> bool:
+    """Whether nobody can have a share until a person writes `traffic`."""
+    nobody = record.traffic is None or 0 < len(record.traffic) == len(_gone(record, members))
+    return spec.traffic is None and nobody and len(_candidates(spec, members)) > 1
+
+
+def _gone(record: Record, members: Members) -> list[str]:
+    return [name for name in record.traffic or {} if name not in members.by_name]
+
+
+def _candidates(spec: EndpointSpec, members: Members) -> list[str]:
+    return [name for name in members.by_name if name not in (spec.mirror_traffic or {})]
 
 
 def _hindrances(

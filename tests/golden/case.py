@@ -1,0 +1,175 @@
+"""A golden case: `in.yaml` is all the input, and what a plan and its Envoy files are as YAML a person can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import make
+from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.plan.planner import plan
+from wye_operator.plan.record import Record, from_json, to_json
+from wye_operator.plan.wanted import Plan
+from wye_operator.plan.world import (
+    Address,
+    DeploymentSeen,
+    EndpointSeen,
+    Failure,
+    InstanceSeen,
+    Keys,
+    RouterSeen,
+    Signature,
+    Taken,
+    TensorSeen,
+    WorkloadSeen,
+    World,
+)
+from wye_operator.render import envoy, process
+
+PLACE = envoy.Place(
+    routes="/etc/wye/routes",
+    auth="/etc/wye/auth",
+    listen=Address("0.0.0.0", 8080),
+    inner=Address("0.0.0.0", 8081),
+    admin=Address("127.0.0.1", 9901),
+)
+
+
+def world_of(text: str) -> World:
+    """The world that an `in.yaml` describes."""
+    case = yaml.safe_load(text)
+    parsed = [_object(manifest) for manifest in case["objects"]]
+    ends = [o for o in parsed if isinstance(o, Endpoint)]
+    seen = case.get("seen", {})
+    return World(
+        name="fraud",
+        namespace="default",
+        endpoint=_endpoint(ends[0], seen) if ends else None,
+        deployments=tuple(_deployment(o, seen) for o in parsed if isinstance(o, Deployment)),
+        workloads=_workloads(case),
+        routers=tuple(_router(router) for router in case.get("routers", [])),
+        record=from_json(case["record"]) if case.get("record") else Record(),
+        keys=Keys(**case["keys"]) if case.get("keys") else None,
+        keys_problem=case.get("keysProblem", ""),
+        fresh_keys=Keys("fresh-primary", "fresh-secondary"),
+        now=case["now"],
+    )
+
+
+def result_of(text: str) -> tuple[World, Plan]:
+    """One pass, or with `settle: true` passes until nothing changes, routers taking everything at once."""
+    world = world_of(text)
+    return make.settle(world) if yaml.safe_load(text).get("settle") else (world, plan(world))
+
+
+def _object(manifest: dict[str, Any]) -> Endpoint | Deployment:
+    kind = Endpoint if manifest["kind"] == "Endpoint" else Deployment
+    return kind.model_validate_json(json.dumps({"apiVersion": "wye.dev/v1alpha1", **manifest}))
+
+
+def _endpoint(read: Endpoint, seen: dict[str, Any]) -> EndpointSeen:
+    more = seen.get(read.metadata.name, {})
+    return EndpointSeen(read.metadata.name, "default", more.get("generation", 1), read.spec, url="http://fraud")
+
+
+def _deployment(read: Deployment, seen: dict[str, Any]) -> DeploymentSeen:
+    more = seen.get(read.metadata.name, {})
+    return DeploymentSeen(
+        read.metadata.name,
+        "default",
+        more.get("generation", 1),
+        more.get("created", 0.0),
+        read.spec,
+        content=more.get("content", "0"),
+        content_problem=more.get("contentProblem", ""),
+    )
+
+
+def _workloads(case: dict[str, Any]) -> dict[str, WorkloadSeen]:
+    failures = case.get("failures", {})
+    return {
+        name: WorkloadSeen(
+            tuple(_instance(f"{name}-{i}", item, case) for i, item in enumerate(items)),
+            Failure(**failures[name]) if name in failures else None,
+            _address(case["fallbacks"][name]) if name in case.get("fallbacks", {}) else None,
+        )
+        for name, items in case.get("instances", {}).items()
+    }
+
+
+def _instance(name: str, item: dict[str, Any], case: dict[str, Any]) -> InstanceSeen:
+    signature = _signature(case["signatures"][item["signature"]]) if item.get("signature") else None
+    return InstanceSeen(name, _address(item["address"]), item["ready"], signature, item.get("unread", ""))
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host, int(port))
+
+
+def _signature(data: dict[str, Any]) -> Signature:
+    inputs, outputs = (
+        tuple(TensorSeen(t["name"], t["datatype"], tuple(t["shape"])) for t in data[side])
+        for side in ("inputs", "outputs")
+    )
+    return Signature(data["name"], "1", data["sha256"], data["sizeBytes"], inputs, outputs)
+
+
+def _router(data: dict[str, Any]) -> RouterSeen:
+    return RouterSeen(data["name"], data["ready"], Taken(**data.get("taken", {})), data.get("rejected", ""))
+
+
+def written(made: Plan) -> dict[str, str]:
+    """Every output of a plan by file name, as YAML."""
+    files = {"plan.yaml": _plan(made), "processes.yaml": [_process(w) for w in made.workloads]}
+    if made.router:
+        for name, data in (
+            ("bootstrap.json", envoy.bootstrap(made.router, PLACE)),
+            *envoy.route_files(made.router, PLACE).items(),
+            *envoy.auth_files(made.router).items(),
+        ):
+            files["envoy/" + name.replace(".json", ".yaml")] = json.loads(data)
+    return {name: _yaml(data) for name, data in files.items()}
+
+
+def _plan(made: Plan) -> dict[str, Any]:
+    status = made.endpoint_status
+    return {
+        "endpoint": status and json.loads(status.model_dump_json(by_alias=True, exclude_none=True)),
+        "deployments": {
+            name: json.loads(s.model_dump_json(by_alias=True, exclude_none=True))
+            for name, s in made.deployment_statuses.items()
+        },
+        "events": [dataclasses.asdict(event) for event in made.events],
+        "held": list(made.held),
+        "record": to_json(made.record),
+        "version": made.router and made.router.version,
+        "lookAgain": made.look_again,
+    }
+
+
+def _process(workload) -> dict[str, Any]:
+    argv = process.runtime_argv(
+        ("wye-runtime",), "/etc/wye/runtime.json", Address("0.0.0.0", 8080), Address("0.0.0.0", 8081)
+    )
+    return {
+        "deployment": workload.deployment,
+        "instances": workload.instances,
+        "graceSeconds": workload.grace_seconds,
+        "argv": list(argv),
+        "env": process.runtime_environment(workload),
+        "config": json.loads(process.runtime_config(workload, "/model/model.onnx")),
+    }
+
+
+def _yaml(data: Any) -> str:
+    return yaml.safe_dump(data, sort_keys=True, width=160, default_flow_style=None, allow_unicode=True)
+
+
+def folders() -> list[Path]:
+    """All golden cases."""
+    return sorted(path.parent for path in Path(__file__).parent.glob("*/in.yaml"))

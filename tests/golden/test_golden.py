@@ -1,0 +1,27 @@
+"""Golden folders: all specs and the world in, all Envoy files, processes and conditions out. `make golden` rewrites."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from golden.case import folders, result_of, written
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
+def test_the_plan_is_written_down_as_before(folder: Path, request: pytest.FixtureRequest) -> None:
+    _, made = result_of((folder / "in.yaml").read_text())
+    files, out = written(made), folder / "out"
+    if request.config.getoption("--rewrite"):
+        shutil.rmtree(out, ignore_errors=True)
+        for name, text in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(text)
+    found = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*.yaml")}
+    assert files == found
+
+
+def test_there_are_at_least_thirty_cases() -> None:
+    assert len(folders()) >= 30
