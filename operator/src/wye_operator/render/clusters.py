@@ -1,0 +1,161 @@
+"""Clusters: one for each deployment, with its addresses by file, and a bounded twin for each mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wye_operator.plan.record import UNAVAILABLE, Cluster
+from wye_operator.plan.wanted import Hosts
+from wye_operator.plan.world import Address
+from wye_operator.render.resources import (
+    BUFFER_BYTES,
+    Json,
+    header,
+    socket,
+    typed,
+    watched,
+)
+
+CLUSTER = "envoy.config.cluster.v3.Cluster"
+ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment"
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+LABEL = "wye"  # where an instance's metadata says which deployment it belongs to
+ADMIN = "wye~admin"  # no deployment can have this name
+LIVE_REQUESTS = 10_000  # the runtime's queue is the limit; this one only bounds the damage
+MIRROR_REQUESTS = 16  # how many callers a shadow that never reads can hold,
+MIRROR_SECONDS = 3  # and for how long
+
+
+def cluster(of: Cluster, folder: str) -> Json:
+    """One deployment, or the bounded way to a shadow. Settings and their reasons: docs/concepts/router.md."""
+    limit = MIRROR_REQUESTS if of.mirror else LIVE_REQUESTS
+    return typed(
+        CLUSTER,
+        {
+            "name": of.name,
+            "type": "EDS",
+            # a mirror has a name of its own, so that its figures stay apart, and its deployment's addresses
+            "eds_cluster_config": {
+                "eds_config": watched(folder, hosts_file(of.hosts)),
+                "service_name": of.hosts,
+            },
+            "connect_timeout": "0.25s",  # what a request pays for a node that is gone, before it is sent again
+            "lb_policy": "LEAST_REQUEST",
+            "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+            # else a removed instance keeps traffic until its health check fails
+            "ignore_health_on_host_removal": True,
+            "common_lb_config": {
+                "healthy_panic_threshold": {"value": 0},
+                "update_merge_window": "0s",  # else a new instance waits 1 s for its first request
+                # else an instance that was not checked yet counts as dead, and traffic spills to the fallback
+                "ignore_new_hosts_until_first_hc": True,
+            },
+            "circuit_breakers": {"thresholds": [_threshold(limit)]},
+            "typed_extension_protocol_options": {HTTP_OPTIONS: _http_options(mirror=of.mirror)},
+            "health_checks": [_health_check(of.deployment)],
+            "outlier_detection": _outliers(),
+        },
+    )
+
+
+def hosts_file(name: str) -> str:
+    """Which file holds a deployment's addresses."""
+    return f"eds-{name}.json"
+
+
+def assignment(hosts: Hosts) -> Json:
+    """The addresses of one deployment: instances first, then the address that finds instances by itself."""
+    levels = [hosts.instances, (hosts.fallback,) if hosts.fallback else ()]
+    endpoints = [
+        {"priority": priority, "lb_endpoints": [_instance(a, hosts.cluster) for a in addresses]}
+        for priority, addresses in enumerate(levels)
+        if addresses or priority == 0
+    ]
+    # without any host the list is still valid: only that empties a cluster, an empty file would not
+    return typed(ASSIGNMENT, {"cluster_name": hosts.cluster, "endpoints": endpoints})
+
+
+def static_clusters(admin: Address) -> list[Json]:
+    """What stands in the bootstrap: the cluster that nobody answers for, and the way to the admin port."""
+    return [
+        _static(UNAVAILABLE, ()),
+        _static(ADMIN, (admin,)),
+    ]
+
+
+def _static(name: str, addresses: Sequence[Address]) -> Json:
+    endpoints = [{"lb_endpoints": [_endpoint(a) for a in addresses]}]
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": endpoints if addresses else []},
+    }
+
+
+def _instance(address: Address, deployment: str) -> Json:
+    # the label stands on the address, and not on the route: only an answer that came this far names a deployment, a 401 does not
+    label = {"filter_metadata": {LABEL: {"deployment": deployment}}}
+    return {**_endpoint(address), "metadata": label}
+
+
+def _endpoint(address: Address) -> Json:
+    return {"endpoint": {"address": socket(address)}}
+
+
+def _threshold(limit: int) -> Json:
+    return {
+        "priority": "DEFAULT",
+        # never the limit that is met first: at that one requests queue, and a mirror's queue would hold its callers
+        "max_connections": LIVE_REQUESTS,
+        "max_pending_requests": limit,
+        "max_requests": limit,
+        "max_retries": 64,
+        "track_remaining": True,
+    }
+
+
+def _http_options(*, mirror: bool) -> Json:
+    bounds: Json = {"idle_timeout": "60s"}
+    if mirror:
+        bounds["max_stream_duration"] = f"{MIRROR_SECONDS}s"
+    return typed(
+        HTTP_OPTIONS,
+        {
+            "common_http_protocol_options": bounds,
+            "explicit_http_config": {"http_protocol_options": {}},
+        },
+    )
+
+
+def _health_check(deployment: str) -> Json:
+    return {
+        "timeout": "0.5s",
+        "interval": "1s",
+        "interval_jitter": "0.2s",
+        "unhealthy_interval": "0.25s",  # how soon a late instance or the fallback is found alive
+        "no_traffic_interval": "0.25s",  # instead of the others until the first request ever
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        # a kept connection would stick to one instance behind the fallback address
+        "reuse_connection": False,
+        "http_health_check": {
+            "path": "/v2/health/ready",
+            # an address may have been given to another team's model: an instance refuses a name that is not its own
+            "request_headers_to_add": [header("x-wye-deployment", deployment)],
+        },
+    }
+
+
+def _outliers() -> Json:
+    return {
+        "interval": "1s",
+        "base_ejection_time": "3s",
+        "max_ejection_percent": 100,
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 3,  # refused, reset, timed out: the only thing that ejects
+        # a 5xx is the model's answer: ejecting for it turns one caller's bad input into 503 for all
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+    }

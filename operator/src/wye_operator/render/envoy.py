@@ -1,0 +1,121 @@
+"""A RouterPlan as Envoy's files, and Envoy's figures read back.
+
+The cluster writes these files into a ConfigMap and a Secret, the twin into a folder. The bootstrap holds the listeners and
+starts routers anew when it changes; everything else is taken from watched files while requests flow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wye_operator.plan.wanted import Hosts, RouterPlan
+from wye_operator.plan.world import Address, Taken
+from wye_operator.render.auth import FILE as AUTH_FILE
+from wye_operator.render.auth import auth_extension
+from wye_operator.render.clusters import assignment, cluster, hosts_file, static_clusters
+from wye_operator.render.listener import data_listener, inner_listener
+from wye_operator.render.resources import Json, canonical, discovery, extension, socket, watched
+from wye_operator.render.routes import route_configuration
+
+CONNECTIONS = 20_000  # of all callers together; more are closed at once
+# Where a router says what it has taken, on its inner port.
+TAKEN_PATH = "/stats/prometheus?text_readouts&filter=version_text"
+READY_PATH = "/ready"
+
+SAMPLE = re.compile(r"^(envoy_\w+_version_text)\{(.*)\} ", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+REFUSED = "update rejected:"
+FAILED = "update failure:"
+# After its reason Envoy quotes what it could not read, and that may be the file with the keys.
+QUOTED = re.compile(r"(?<=\)): (?!no such field).*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a router lives: all that differs between a cluster and this machine."""
+
+    routes: str  # folder of the route files as the router sees it; they are read through its ..data link
+    auth: str  # folder of the auth file
+    listen: Address  # the data port
+    inner: Address  # readiness and figures
+    admin: Address  # loopback only
+
+
+def bootstrap(router: RouterPlan, place: Place) -> bytes:
+    """What a router starts with; another one means another process."""
+    return canonical(
+        {
+            "node": {"id": "router", "cluster": "wye"},
+            "admin": {"address": socket(place.admin)},
+            "dynamic_resources": {"cds_config": watched(place.routes, "cds.json")},
+            "static_resources": {
+                "listeners": [
+                    data_listener(router.listener, place.listen, place.routes, place.auth),
+                    inner_listener(place.inner),
+                ],
+                "clusters": static_clusters(place.admin),
+            },
+            "overload_manager": _overload(),
+        }
+    )
+
+
+def route_files(router: RouterPlan, place: Place) -> dict[str, bytes]:
+    """Clusters, routes, and the addresses of each deployment, by file name."""
+    clusters = sorted(router.clusters)
+    listed = [cluster(c, place.routes) for c in clusters]
+    return {
+        "cds.json": discovery(router.clusters_version, *listed),
+        "rds.json": discovery(router.routes.version, route_configuration(router.routes)),
+        **{hosts_file(h.cluster): discovery(h.version, assignment(h)) for h in _hosts(router)},
+    }
+
+
+def auth_files(router: RouterPlan) -> dict[str, bytes]:
+    """The one file with keys in it."""
+    return {AUTH_FILE: discovery(router.auth.version, auth_extension(router.auth))}
+
+
+def taken(stats: str) -> Taken:
+    """What a router has, from the page at `TAKEN_PATH`."""
+    versions = dict(_versions(stats))
+    endpoints = {k[1]: v for k, v in versions.items() if k[0] == "envoy_cluster_version_text"}
+    return Taken(
+        clusters=versions.get(("envoy_cluster_manager_cds_version_text", ""), ""),
+        routes=versions.get(("envoy_http_rds_version_text", ""), ""),
+        auth=versions.get(("envoy_extension_config_discovery_http_filter_auth_version_text", ""), ""),
+        endpoints=endpoints,
+    )
+
+
+def refused(line: str) -> str:
+    """Why the router refused a file, when this line of its log says so, else ""; it stands nowhere else."""
+    for mark in (REFUSED, FAILED):
+        _, found, reason = line.partition(mark)
+        if found:
+            return QUOTED.sub("", reason).replace("\\", "").strip()
+    return ""
+
+
+def _hosts(router: RouterPlan) -> list[Hosts]:
+    """Addresses for every cluster: one whose file is missing would be rejected, and with it all routes."""
+    given = {hosts.cluster: hosts for hosts in router.hosts}
+    needed = {of.hosts: Hosts(of.hosts, (), None) for of in router.clusters}
+    return [hosts for _, hosts in sorted({**needed, **given}.items())]
+
+
+def _versions(stats: str) -> Iterator[tuple[tuple[str, str], str]]:
+    for metric, text in SAMPLE.findall(stats):
+        labels = dict(LABEL.findall(text))
+        yield (metric, labels.get("envoy_cluster_name", "")), labels.get("text_value", "")
+
+
+def _overload() -> Json:
+    monitor = extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        {"max_active_downstream_connections": CONNECTIONS},
+    )
+    return {"resource_monitors": [monitor]}

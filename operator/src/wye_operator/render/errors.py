@@ -1,0 +1,108 @@
+"""The router's own errors: every one is the error object of the API, whatever went wrong and wherever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wye_operator.render.resources import Json, header
+
+REQUEST_ID = "%REQ(X-REQUEST-ID)%"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One kind of failure and its answer: chosen by Envoy's flags, by the status it had in mind, or by both."""
+
+    code: str
+    message: str
+    flags: tuple[str, ...] = ()
+    was: int | None = None
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+SOON = (("retry-after", "1"),)
+LATER = (("retry-after", "2"),)
+
+# The first that fits. 408 comes before the flags: the same flag stands for a caller and for a model that fell silent.
+ANSWERS: tuple[Mapped, ...] = (
+    Mapped("UploadTimeout", "the request stopped arriving", was=408),
+    Mapped(
+        "RequestTimeout",
+        "the deployment was silent for longer than its requestTimeoutMs",
+        ("SI", "UT"),
+        status=504,
+    ),
+    Mapped("RequestTimeout", "the request took longer than one hour", ("DT", "UMSDR"), status=504),
+    Mapped(
+        "TooManyRequests",
+        "the router holds as many requests for the deployment as it may",
+        ("UO",),
+        status=429,
+        headers=SOON,
+    ),
+    Mapped("Overloaded", "the router is at its limit", ("OM", "DO"), status=503, headers=SOON),
+    Mapped(
+        "NoReadyPod",
+        "no ready instance of the deployment can answer; try again",
+        ("UH",),
+        status=503,
+        headers=LATER,
+    ),
+    Mapped(
+        "UpstreamFailure",
+        "the deployment could not be reached, or broke off before its answer",
+        ("UF", "UC", "UR", "URX", "LR", "LH", "UPE", "NC", "DF"),
+        status=503,
+        headers=SOON,
+    ),
+    Mapped("NotFound", "there is nothing here", ("NR",), status=404),
+    Mapped(
+        "Unauthorized",
+        "a valid key is needed: Authorization: Bearer KEY, or api-key: KEY",
+        was=401,
+        headers=(("www-authenticate", "Bearer"),),
+    ),
+    Mapped("Forbidden", "this is not allowed here", was=403),
+    Mapped("PayloadTooLarge", "the request body is larger than limits.maxRequestBytes", was=413),
+    Mapped("HeadersTooLarge", "the request headers are larger than 60 KiB, or more than 100", was=431),
+    Mapped("UpgradeRequired", "HTTP/1.1 or HTTP/2 is needed", was=426),
+    Mapped("BadRequest", "this is not a valid HTTP request", was=400),
+    # What the routes themselves refuse: the route is named after the error, and its body is the sentence.
+    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", was=404),
+    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", was=503, headers=LATER),
+)
+OTHERS = Mapped("RouterError", "the router cannot take this request")
+
+
+def local_replies() -> Json:
+    """Mappers only: a default format would rewrite the 200 of the health routes too."""
+    rest = _mapper(OTHERS, _status("GE", 400))
+    return {"mappers": [*(_mapper(answer, _chosen(answer)) for answer in ANSWERS), rest]}
+
+
+def _mapper(answer: Mapped, chosen: Json) -> Json:
+    error = {"code": answer.code, "message": answer.message, "requestId": REQUEST_ID}
+    mapper: Json = {
+        "filter": chosen,
+        "headers_to_add": [header(key, value) for key, value in answer.headers],
+        "body_format_override": {
+            "json_format": {"error": error},
+            "content_type": "application/json",
+        },
+    }
+    if answer.status:
+        mapper["status_code"] = answer.status
+    return mapper
+
+
+def _chosen(answer: Mapped) -> Json:
+    if answer.flags:
+        return {"response_flag_filter": {"flags": list(answer.flags)}}
+    return _status("EQ", answer.was or 0)
+
+
+def _status(comparison: str, status: int) -> Json:
+    # the key is never set: Envoy wants one
+    value = {"default_value": status, "runtime_key": "wye.unset"}
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}

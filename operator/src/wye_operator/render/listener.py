@@ -1,0 +1,183 @@
+"""The listeners: the data port with its filters, and the inner port that gives out readiness and figures."""
+
+from __future__ import annotations
+
+from wye_operator.plan.wanted import Listener
+from wye_operator.plan.world import Address
+from wye_operator.render.auth import CLIENT, auth_filter
+from wye_operator.render.clusters import ADMIN, LABEL
+from wye_operator.render.errors import local_replies
+from wye_operator.render.resources import (
+    BUFFER_BYTES,
+    Json,
+    extension,
+    header,
+    socket,
+    typed,
+    watched,
+)
+from wye_operator.render.routes import NAME as ROUTES_NAME
+from wye_operator.render.routes import PIN as DEPLOYMENT
+
+MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+
+# What only the router may say; the underscore, because many servers read it as the dash.
+RESERVED = "x[-_](client[-_]id|(wye|envoy)[-_].*)"
+INNER = ("/ready", "/stats/prometheus")
+
+# Azure's traffic log, as far as the router knows it. Never a body, a query string, or a header but those named here.
+TRAFFIC_LOG = {
+    "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%PATH(NQ)%",
+    "proto": "%PROTOCOL%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "deployment": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream": "%UPSTREAM_HOST%",
+    "route": "%ROUTE_NAME%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "ms": "%DURATION%",
+    "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
+    "client": f"%REQ({CLIENT.upper()})%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+}
+
+
+def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json:
+    """The port that callers use; it leads to the plan's clusters and nowhere else."""
+    manager = {
+        "stat_prefix": "router",
+        "codec_type": "AUTO",
+        "rds": {"route_config_name": ROUTES_NAME, "config_source": watched(routes, "rds.json")},
+        "http_filters": _filters(of, auth),
+        "local_reply_config": local_replies(),
+        "early_header_mutation_extensions": [_without_reserved()],
+        "access_log": [_access_log()] if of.access_log else [],
+        **_identity(),
+        **_paths(),
+        **_bounds(),
+    }
+    return _listener("data", listen, manager)
+
+
+def inner_listener(listen: Address) -> Json:
+    """Two pages of the admin port and nothing else of it."""
+    get = [{"name": ":method", "string_match": {"exact": "GET"}}]
+    listed: list[Json] = [{"match": {"path": path, "headers": get}, "route": {"cluster": ADMIN}} for path in INNER]
+    listed.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
+    host = {"name": "inner", "domains": ["*"], "routes": listed}
+    manager = {
+        "stat_prefix": "inner",
+        "route_config": {"name": "inner", "virtual_hosts": [host]},
+        "http_filters": [_router()],
+        **_bounds(),
+    }
+    # callers that fill the data port must not make the router look dead
+    return {**_listener("inner", listen, manager), "ignore_global_conn_limit": True}
+
+
+def _listener(name: str, listen: Address, manager: Json) -> Json:
+    filters = [{"name": "http", "typed_config": typed(MANAGER, manager)}]
+    return {
+        "name": name,
+        "address": socket(listen),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "filter_chains": [{"filters": filters}],
+    }
+
+
+def _filters(of: Listener, auth: str) -> list[Json]:
+    limit = {"max_request_bytes": of.most_request_bytes}
+    return [
+        _answer_headers(),  # first in the list is last on the way back: it sees every answer
+        auth_filter(auth),
+        extension(
+            "envoy.filters.http.body_size_limit",  # refuses as bytes arrive; `buffer` would hold them
+            "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+            limit,
+        ),
+        _router(),
+    ]
+
+
+def _router() -> Json:
+    message = "envoy.extensions.filters.http.router.v3.Router"
+    return extension("envoy.filters.http.router", message)
+
+
+def _answer_headers() -> Json:
+    mutations = [
+        {"append": header(DEPLOYMENT, f"%UPSTREAM_METADATA({LABEL}:deployment)%")},
+        {"append": header("ms-azureml-model-time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%")},
+        {"append": header("x-ms-client-request-id", "%REQ(X-MS-CLIENT-REQUEST-ID):40%")},
+        {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+    ]
+    fields = {"mutations": {"response_mutations": mutations}}
+    return extension("answer-headers", MUTATION, fields)
+
+
+def _without_reserved() -> Json:
+    matcher = {"safe_regex": {"regex": RESERVED}}
+    # of several values the first one decides (matching would take any of them), and the model sees only that one
+    once = {**header(DEPLOYMENT, f"%REQ({DEPLOYMENT})%"), "keep_empty_value": True}
+    once["append_action"] = "OVERWRITE_IF_EXISTS"
+    fields = {"mutations": [{"remove_on_match": {"key_matcher": matcher}}, {"append": once}]}
+    return extension("without-reserved", EARLY_MUTATION, fields)
+
+
+def _identity() -> Json:
+    """Request ids, and whose address counts as the caller's."""
+    return {
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
+        "request_id_extension": {
+            # else a caller's UUID comes back with one digit changed as soon as tracing is on
+            "typed_config": typed(
+                "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+                {"pack_trace_reason": False},
+            )
+        },
+        "use_remote_address": True,
+        "server_header_transformation": "PASS_THROUGH",
+    }
+
+
+def _paths() -> Json:
+    """`..` is resolved before anything is matched; encoded slashes and double ones stay what the caller wrote."""
+    return {
+        "normalize_path": True,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+    }
+
+
+def _bounds() -> Json:
+    return {
+        "max_request_headers_kb": 60,
+        "request_headers_timeout": "10s",  # a caller that never ends its headers
+        "stream_idle_timeout": "60s",  # where no route says otherwise
+        "common_http_protocol_options": {
+            "idle_timeout": "120s",
+            "max_headers_count": 100,
+            # here and not in a route: there it would silently switch the route's `timeout` off
+            "max_stream_duration": "3600s",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 64 * 1024,
+            "initial_connection_window_size": 1024 * 1024,
+        },
+    }
+
+
+def _access_log() -> Json:
+    message = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+    return extension("traffic", message, {"log_format": {"json_format": TRAFFIC_LOG}})

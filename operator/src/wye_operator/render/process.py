@@ -1,0 +1,53 @@
+"""A Workload and a router as processes: arguments, environment and configuration, for a pod and for this machine alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wye_operator.plan.wanted import Workload
+from wye_operator.plan.world import Address
+from wye_operator.render.resources import canonical
+
+# glibc gives every large body fresh pages and takes them back after it: page faults make requests with bodies of some
+# 100 kB up to twice as slow. With these limits freed memory is kept for the next body.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "268435456", "MALLOC_TRIM_THRESHOLD_": "536870912"}
+
+DRAIN_SECONDS = 5
+
+
+def runtime_config(workload: Workload, model_path: str) -> bytes:
+    """The runtime's configuration file (docs/concepts/wire.md)."""
+    settings: Mapping[str, object] = workload.settings
+    model = {**workload.settings.get("model", {}), "path": model_path}
+    return canonical({**settings, "model": model})
+
+
+def runtime_argv(program: Sequence[str], config: str, serving: Address, inner: Address) -> tuple[str, ...]:
+    """How to start the runtime; both its ports are on one host."""
+    if serving.host != inner.host:
+        raise ValueError(f"the inner host is {inner.host}, want {serving.host}: they are one")
+    ports = ("--port", str(serving.port), "--inner-port", str(inner.port))
+    return (*program, "serve", "--config", config, "--host", serving.host, *ports)
+
+
+def runtime_environment(workload: Workload) -> dict[str, str]:
+    """What the runtime's environment has besides the machine's own; the user's variables win."""
+    return {**MALLOC, **dict(sorted(workload.environment.items()))}
+
+
+def router_argv(envoy: str, bootstrap: str, concurrency: int = 1) -> tuple[str, ...]:
+    """How to start a router. On SIGTERM it ends at once: drain it by the admin port first."""
+    return (
+        *(envoy, "--config-path", bootstrap),
+        # an unknown field in a watched file would otherwise be accepted, and wipe all routes
+        "--reject-unknown-dynamic-fields",
+        # restarts are the supervisor's; without this, two routers on one machine share a socket and quarrel
+        "--disable-hot-restart",
+        *("--concurrency", str(concurrency)),
+        *("--drain-time-s", str(DRAIN_SECONDS), "--drain-strategy", "immediate"),
+        # why a file was rejected stands in the log and nowhere else, as a warning; one line each
+        *("--log-level", "warning", "--log-format-escaped"),
+        # `http` would log callers' paths with their query strings, `misc` says at each update that key checks are young
+        *("--component-log-level", "http:critical,misc:error"),
+        *("--log-format", "%Y-%m-%dT%T.%e %l %v"),
+    )

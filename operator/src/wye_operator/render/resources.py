@@ -1,0 +1,61 @@
+"""Envoy's smallest nouns: typed messages, addresses, headers, files that are watched. Every other module of the router's files is built from these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from wye_operator.plan.world import Address
+
+Json = dict[str, Any]
+
+BUFFER_BYTES = 32 * 1024  # of one connection, each way: what a slow reader can make the router hold
+
+
+def typed(message: str, fields: Mapping[str, Any] | None = None) -> Json:
+    """A message that says its own type, as Envoy wants it wherever any type may stand."""
+    return {"@type": f"type.googleapis.com/{message}", **(fields or {})}
+
+
+def extension(name: str, message: str, fields: Mapping[str, Any] | None = None) -> Json:
+    """A named extension with its configuration."""
+    return {"name": name, "typed_config": typed(message, fields)}
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: the same value is always the same bytes."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def discovery(version: str, *resources: Json) -> bytes:
+    """One watched file: the router says `version` back once it has taken the resources."""
+    return canonical({"version_info": version, "resources": list(resources)})
+
+
+def watched(folder: str, file: str) -> Json:
+    """Where a watched file is.
+
+    The path goes through `..data`, not through the folder's own link: kubelet renames `..data` first and makes the link of a new
+    key later, and a cluster whose file is not there yet is rejected for good.
+    """
+    source = {"path": f"{folder}/..data/{file}", "watched_directory": {"path": folder}}
+    return {
+        "path_config_source": source,
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "5s",
+    }
+
+
+def socket(address: Address) -> Json:
+    """An address as Envoy writes it."""
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
+
+
+def header(key: str, value: str) -> Json:
+    """A header that replaces what was there under its name."""
+    return {
+        "header": {"key": key, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }

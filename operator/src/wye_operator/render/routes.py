@@ -1,0 +1,141 @@
+"""Routes: what happens to a request, tried from the first to the last. docs/concepts/router.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wye_operator.plan.wanted import Pin, Routes, Share
+from wye_operator.render.auth import without_key
+from wye_operator.render.resources import Json, extension, header, typed
+
+ROUTES = "envoy.config.route.v3.RouteConfiguration"
+NAME = "endpoint"  # of the route configuration and of its one virtual host
+PIN = "azureml-model-deployment"
+UNCOPIED = "uncopied"  # counts the requests that were too large, or of unnamed size, to be mirrored
+
+GRACE_MS = 250  # the runtime answers 504 by itself at its time-out: let its own answer win
+RETRY_BYTES = 256 * 1024  # bodies up to this size can be sent once more
+BODILESS = "GET|HEAD|DELETE|OPTIONS"  # nothing to copy, and nothing that was left uncopied
+
+NO_SUCH_DEPLOYMENT = f"no deployment has the name in {PIN}"
+NO_LIVE_TRAFFIC = f"no deployment has live traffic here; name one in {PIN}, or set traffic"
+NO_READY_POD = "no ready instance can answer; try again"
+
+
+def route_configuration(routes: Routes) -> Json:
+    """All routes. `validate_clusters`: routes that name a cluster this router does not have are rejected as a whole."""
+    listed = [*_health(), *_pins(routes.pins), *_plain(routes)]
+    host = {"name": NAME, "domains": ["*"], "routes": listed}
+    return typed(ROUTES, {"name": NAME, "validate_clusters": True, "virtual_hosts": [host]})
+
+
+def _health() -> list[Json]:
+    return [
+        {
+            "name": "health",
+            "match": {"path": path, "headers": [_is("GET", of=":method")]},
+            "direct_response": {"status": 200, "body": {"inline_string": "Healthy"}},
+            "response_headers_to_add": [header("content-type", "text/plain")],
+            "typed_per_filter_config": without_key(),
+        }
+        for path in ("/", "/healthz")
+    ]
+
+
+def _pins(pins: Sequence[Pin]) -> list[Json]:
+    named = [_pinned(pin) for pin in sorted(pins, key=lambda pin: pin.cluster)]
+    anything = [{"name": PIN, "present_match": True}]
+    return [*named, _refused("DeploymentNotFound", 404, NO_SUCH_DEPLOYMENT, anything)]
+
+
+def _pinned(pin: Pin) -> Json:
+    named = {"name": PIN, "string_match": {"exact": pin.cluster, "ignore_case": True}}
+    return {
+        "name": f"pin-{pin.cluster}",
+        "match": {"prefix": "/", "headers": [named]},
+        "route": {"cluster": pin.cluster, **_patience(pin.timeout_ms)},
+        "request_body_buffer_limit": RETRY_BYTES,
+    }
+
+
+def _plain(routes: Routes) -> list[Json]:
+    match routes.plain:
+        case "NoLiveTraffic":
+            return [_refused("NoLiveTraffic", 404, NO_LIVE_TRAFFIC)]
+        case "NoReadyPod":
+            return [_refused("NoReadyPod", 503, NO_READY_POD)]
+        case "Split":
+            return _mirrored(routes) if routes.mirrors else [_split("split", routes)]
+
+
+def _mirrored(routes: Routes) -> list[Json]:
+    """Only bodies of a known, small size are copied: a shadow that stops reading holds up the caller of a large one."""
+    bodiless = {"name": ":method", "string_match": {"safe_regex": {"regex": BODILESS}}}
+    # the end of the range is not part of it
+    fits = {"name": "content-length", "range_match": {"start": 0, "end": routes.most_mirror_bytes + 1}}
+    copied = _split("mirrored", routes, [fits])
+    copied["route"]["request_mirror_policies"] = [_mirror(m) for m in _by_name(routes.mirrors)]
+    left = _split(UNCOPIED, routes)
+    left["stat_prefix"] = UNCOPIED
+    return [_split("bodiless", routes, [bodiless]), copied, left]
+
+
+def _split(name: str, routes: Routes, headers: Sequence[Json] = ()) -> Json:
+    shares = [{"name": share.cluster, "weight": share.weight} for share in _by_name(routes.shares) if share.weight]
+    return {
+        "name": name,
+        "match": {"prefix": "/", "headers": list(headers)},
+        "route": {"weighted_clusters": {"clusters": shares}, **_patience(routes.timeout_ms)},
+        "request_body_buffer_limit": RETRY_BYTES,
+    }
+
+
+def _mirror(mirror: Share) -> Json:
+    # Envoy draws once for each request and takes that number modulo the sum of the weights (10,000) and modulo this
+    # denominator: with 10,000 here too, a mirror of 50 % would copy exactly the requests of the first deployments.
+    share = {"numerator": mirror.weight * 100, "denominator": "MILLION"}
+    return {
+        "cluster": mirror.cluster,
+        "runtime_fraction": {"default_value": share},
+        "disable_shadow_host_suffix_append": True,
+        "request_headers_mutations": [{"append": header("x-wye-mirrored", "true")}],
+    }
+
+
+def _patience(timeout_ms: int) -> Json:
+    """How long a request may take: silence ends it, not length, so that answers can be streamed."""
+    return {
+        "timeout": "0s",
+        "idle_timeout": f"{(timeout_ms + GRACE_MS) / 1000:.3f}s",
+        "retry_policy": {
+            # `reset` covers an instance that closed a kept connection as the request went out; the request may run twice
+            "retry_on": "connect-failure,refused-stream,reset",
+            "num_retries": 3,
+            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+            "retry_host_predicate": [
+                extension(
+                    "envoy.retry_host_predicates.previous_hosts",
+                    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+                )
+            ],
+            # with fewer, the dead and therefore idle instance is chosen again and again
+            "host_selection_retry_max_attempts": 10,
+        },
+    }
+
+
+def _refused(code: str, status: int, sentence: str, headers: Sequence[Json] = ()) -> Json:
+    """An answer of the router's own: errors.py makes the error object of the route's name and this body."""
+    return {
+        "name": code,
+        "match": {"prefix": "/", "headers": list(headers)},
+        "direct_response": {"status": status, "body": {"inline_string": sentence}},
+    }
+
+
+def _is(value: str, *, of: str) -> Json:
+    return {"name": of, "string_match": {"exact": value}}
+
+
+def _by_name(shares: Sequence[Share]) -> list[Share]:
+    return sorted(shares, key=lambda share: share.cluster)
