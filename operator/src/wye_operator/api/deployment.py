@@ -71,8 +71,8 @@ class ModelSource(Model):
     """Where the model is and what it is called."""
 
     uri: Annotated[str, URI] = Field(
-        description="`file://PATH` (the local twin only; relative to the manifest's folder) or "
-        "`configmap://NAME/KEY`. A file or a folder."
+        description="Where the model is, a file or a folder. `file://PATH` (the local twin only; relative to the "
+        "manifest's folder) or `configmap://NAME/KEY`."
     )
     sha256: Annotated[str, SHA256] | None = Field(
         default=None, description="Digest of the model file; other bytes never start."
@@ -157,7 +157,7 @@ class DeploymentSpec(Model):
         description="The Endpoint it stands behind, in the same namespace; may be created later. Immutable."
     )
     name: Name | None = Field(default=None, description="Its name in `traffic`. Default: `metadata.name`. Immutable.")
-    model: ModelSource = Field(description="The model: where it is and what it is called.")
+    model: ModelSource = Field(description="Where the model is, and what it is called.")
     instance_count: int = Field(default=1, ge=0, le=1000, description="How many instances run.")
     engine: Engine = Field(default=Engine(), description="How ONNX Runtime runs the model.")
     request_settings: RequestSettings = Field(default=RequestSettings(), description="Time-outs and limits.")

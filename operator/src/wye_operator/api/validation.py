@@ -89,7 +89,8 @@ def _problems(detail: ErrorDetails, schema: Schema, kind: str) -> Iterator[Field
     path, error = detail["loc"], detail["type"]
     if error == "rules":
         for field, message in detail["ctx"]["broken"]:
-            yield FieldProblem((*path, *filter(None, field.split("."))), message)
+            below = tuple(filter(None, field.split(".")))
+            yield FieldProblem((*path, *below), _with_figure(detail["input"], below, message))
     elif error == "twice":
         place, name = detail["ctx"]["place"], _quoted(detail["ctx"]["name"])
         yield FieldProblem((*path, place), TWICE.format(name))
@@ -102,6 +103,15 @@ def _problems(detail: ErrorDetails, schema: Schema, kind: str) -> Iterator[Field
         yield FieldProblem(path[:-1], no_name(schema_at(schema, path[:-2])) + _hint(detail))
     else:
         yield FieldProblem(path, _is_and_must_be(detail, schema_at(schema, path)))
+
+
+def _with_figure(value: Any, below: tuple[str, ...], message: str) -> str:
+    """The sentence of a rule, with what stands there where it says only what must be."""
+    for name in below:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, str | int | float) and message.startswith("must"):
+        return f"is {_quoted(value) if isinstance(value, str) else json.dumps(value)}; {message}"
+    return message
 
 
 def _unknown(path: Path, schema: Schema, kind: str) -> str:

@@ -63,6 +63,7 @@ def _kind_page(model: type[Endpoint] | type[Deployment]) -> str:
         STRICTNESS,
         _table(("Field", "Must be", "Default", "Meaning"), rows),
         "## Rules",
+        "Each in the words in which a mistake is answered.",
         "\n".join(rules),
     )
 

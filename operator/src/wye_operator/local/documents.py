@@ -100,11 +100,19 @@ class Unreadable(WyeError):
         self.flaw = flaw
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document, and the paths in it that have a flaw: what else is wrong there follows from that."""
+
+    node: Node
+    flawed: tuple[Path, ...]
+
+
 @dataclass(slots=True)
 class Documents:
     """What was read: the documents before a fatal flaw, and all flaws."""
 
-    nodes: list[Node] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
 
 
@@ -116,9 +124,11 @@ def read(text: str) -> Documents:
         events = yaml.parse(text, PARSER)
         for event in events:
             if isinstance(event, DocumentStartEvent):
+                flaws_before = len(found.flaws)
                 node = _Composer(events, found.flaws).document()
                 if node.value is not None:
-                    found.nodes.append(node)
+                    flawed = tuple(flaw.path for flaw in found.flaws[flaws_before:])
+                    found.documents.append(Document(node, flawed))
     except yaml.YAMLError as error:
         found.flaws.append(_syntax_flaw(error, text))
     except Unreadable as error:

@@ -18,7 +18,7 @@ from wye_operator.api.base import OBJECT_NAME
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.api.validation import Invalid, parse
 from wye_operator.errors import FieldProblem
-from wye_operator.local.documents import Documents, Node, read
+from wye_operator.local.documents import Document, Documents, Node, read
 
 SUFFIXES = (".yaml", ".yml", ".json")
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
@@ -161,7 +161,7 @@ class _Reader:
         text = self._text(file)
         if text is not None:
             documents = read(text)
-            data = file.suffix == ".json" and not named and not any(map(_says_kind, documents.nodes))
+            data = file.suffix == ".json" and not named and not any(_says_kind(d.node) for d in documents.documents)
             if data and not documents.flaws:
                 self._passed_over.append(PassedOver(str(file), 0, "JSON without apiVersion and kind"))
             else:
@@ -182,21 +182,22 @@ class _Reader:
     def _documents(self, file: Path, documents: Documents) -> None:
         for flaw in documents.flaws:
             self._mistake(file, flaw.line, flaw.path, flaw.message)
-        for node in documents.nodes:
-            self._object(file, node)
+        for document in documents.documents:
+            self._object(file, document)
 
-    def _object(self, file: Path, node: Node) -> None:
+    def _object(self, file: Path, document: Document) -> None:
+        node = document.node
         if not isinstance(node.value, dict):
             message = "is not a map with apiVersion, kind, metadata and spec"
             self._mistake(file, node.line, (), message)
             return
         version, kind = (_text_in(node, name) for name in ("apiVersion", "kind"))
         if (version, kind) == ("v1", "List"):
-            self._list(file, node)
+            self._list(file, document)
         elif version == "v1" and (kind == "ConfigMap" or kind == "Secret"):
             self._content(file, node, "Secret" if kind == "Secret" else "ConfigMap")
         elif _is_ours(version, kind):
-            self._ours(file, node)
+            self._ours(file, document)
         elif version is None or kind is None:
             missing = "apiVersion" if version is None else "kind"
             message = NO_MANIFEST if version is kind is None else "is required in every manifest"
@@ -205,21 +206,24 @@ class _Reader:
         else:
             self._passed_over.append(PassedOver(str(file), node.line, f"{kind} of {version}"))
 
-    def _list(self, file: Path, node: Node) -> None:
+    def _list(self, file: Path, document: Document) -> None:
+        node = document.node
         items = node.below("items")
         if items is None or not isinstance(items.value, list):
             self._mistake(file, node.line_at(("items",)), ("items",), "must be a list of objects")
             return
-        for item in items.value:
-            self._object(file, item)
+        for place, item in enumerate(items.value):
+            flawed = tuple(path[2:] for path in document.flawed if path[:2] == ("items", place))
+            self._object(file, Document(item, flawed))
 
-    def _ours(self, file: Path, node: Node) -> None:
+    def _ours(self, file: Path, document: Document) -> None:
+        node = document.node
         try:
             found = parse(node.plain())
         except Invalid as invalid:
             for problem in invalid.problems:
-                line = node.line_at(problem.path)
-                self._mistake(file, line, problem.path, problem.message)
+                if not any(path[: len(problem.path)] == problem.path for path in document.flawed):
+                    self._mistake(file, node.line_at(problem.path), problem.path, problem.message)
             return
         metadata = found.metadata
         self._once(file, node, (found.kind, metadata.namespace, metadata.name))
@@ -310,7 +314,7 @@ def _metadata_problems(metadata: object) -> Iterator[FieldProblem]:
 
 def _entry(path: tuple[str, str], value: object, *, encoded: bool) -> tuple[str, bytes] | FieldProblem:
     if not DATA_KEY.fullmatch(path[1]):
-        message = "is no key to use here; must be letters, digits, '-', '_' and '.', at most 253"
+        message = "is no key to use here; must be letters, digits, '-', '_' and '.', at most 253 characters"
         return FieldProblem(path, message)
     if not isinstance(value, str):
         return FieldProblem(path, "must be a string: put it in quotes")
@@ -319,4 +323,5 @@ def _entry(path: tuple[str, str], value: object, *, encoded: bool) -> tuple[str,
     try:
         return path[1], base64.b64decode(re.sub(r"[\r\n]", "", value), validate=True)
     except (binascii.Error, ValueError):
-        return FieldProblem(path, "is not base64; write it in base64, or as plain text elsewhere")
+        plain = "data" if path[0] == "binaryData" else "stringData"
+        return FieldProblem(path, f"is not base64; write it in base64, or as plain text in {plain}")
