@@ -30,8 +30,8 @@ from wye_operator.render import process
 CONTRACT = {
     "inputs": [{"name": f"f{i}", "type": "number"} for i in range(6)] + [{"name": "chip", "type": "boolean"}],
     "outputs": [
-        {"name": "score", "tensor": "y"},
-        {"name": "decision", "tensor": "y", "labels": ["accept", "review"], "threshold": 0.5},
+        {"name": "score", "tensor": "probability"},
+        {"name": "decision", "tensor": "probability", "labels": ["accept", "review"], "threshold": 0.5},
     ],
 }
 PROGRAM = (sys.executable, "-m", "wye_runtime.cli")
