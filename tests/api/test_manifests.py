@@ -301,6 +301,12 @@ def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
     assert mistakes(tmp_path) == [(0, "", "is not a regular file")]
 
 
+def test_a_link_that_leads_nowhere_or_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("nowhere.yaml")
+    (tmp_path / "b.yaml").symlink_to("b.yaml")
+    assert mistakes(tmp_path) == [(0, "", "is not a regular file"), (0, "", "is not a regular file")]
+
+
 def test_a_list_is_the_objects_in_it(tmp_path: Path) -> None:
     items = "".join("- " + text.replace("\n", "\n  ").rstrip() + "\n" for text in (ENDPOINT, DEPLOYMENT))
     found = read_manifests(written(tmp_path, a__yaml=f"apiVersion: v1\nkind: List\nitems:\n{items}"))

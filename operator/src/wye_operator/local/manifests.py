@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -114,16 +115,19 @@ class _Reader:
         self._passed_over: list[PassedOver] = []
         self._mistakes: list[Mistake] = []
         self._places: dict[tuple[str, str, str], str] = {}
-        self._files: set[Path] = set()
+        self._files: set[str] = set()
 
     def take(self, path: Path) -> None:
         """Read a file, or the files of a folder."""
-        if not path.exists():
-            self._mistake(path, 0, (), "there is no such file or folder")
-        elif path.is_dir():
-            self._folder(path)
-        else:
-            self._file(path, named=True)
+        try:
+            if not path.exists():
+                self._mistake(path, 0, (), "there is no such file or folder")
+            elif path.is_dir():
+                self._folder(path)
+            else:
+                self._file(path, named=True)
+        except OSError as error:
+            self._mistake(path, 0, (), f"cannot be read: {error.strerror}")
 
     def result(self, paths: Iterable[Path]) -> Manifests:
         """What was read; nothing to serve is a mistake of its own where there is no other."""
@@ -140,21 +144,17 @@ class _Reader:
         )
 
     def _folder(self, folder: Path) -> None:
-        try:
-            names = sorted(entry.name for entry in folder.iterdir())
-        except OSError as error:
-            self._mistake(folder, 0, (), f"cannot be read: {error.strerror}")
-            return
-        for name in names:
+        for name in sorted(entry.name for entry in folder.iterdir()):
             if name in KUSTOMIZATIONS:
                 self._passed_over.append(PassedOver(str(folder / name), 0, "Kustomization"))
             elif name.endswith(SUFFIXES) and not name.startswith("."):
                 self._file(folder / name, named=False)
 
     def _file(self, file: Path, *, named: bool) -> None:
-        if file.is_dir() or file.resolve() in self._files:
+        real = os.path.realpath(file)
+        if file.is_dir() or real in self._files:
             return
-        self._files.add(file.resolve())
+        self._files.add(real)
         if not (named or file.is_file()):  # a pipe that is named, such as /dev/stdin, is read
             self._mistake(file, 0, (), "is not a regular file")
             return
