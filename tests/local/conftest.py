@@ -48,10 +48,10 @@ class Manifests:
     def remove(self, file: str) -> None:
         (self.folder / file).unlink()
 
-    def endpoint(self, name: str = "fraud", **spec) -> None:
+    def endpoint(self, name: str = "fraud", /, **spec) -> None:
         self.write(f"endpoint-{name}.yaml", self.object("Endpoint", name, spec))
 
-    def deployment(self, name: str, *, endpoint: str = "fraud", model: dict | None = None, **spec) -> None:
+    def deployment(self, name: str, /, *, endpoint: str = "fraud", model: dict | None = None, **spec) -> None:
         base = {"endpointName": endpoint, "name": name, "model": {"uri": f"file://{name}.model"}}
         base |= {"environmentVariables": {"STUB_DIR": str(self.stub)}}
         self.model(name, **(model or {"answer": name}))

@@ -21,9 +21,11 @@ from wye_operator.render import envoy as render
 from wye_operator.render.envoy import Place
 from wye_operator.render.process import router_argv
 
-DRAIN = "/drain_listeners?graceful&skip_exit"
-ACTIVE = "/stats?filter=^(http.router.downstream_(rq|cx)_active|listener_manager.total_listeners_active)$"
+DRAIN = "/drain_listeners?graceful&skip_exit"  # every answer closes its connection; new ones are still served
+STOP = "/drain_listeners"  # listens no more; connections stay
+ACTIVE = "/stats?filter=^http.router.downstream_(rq|cx)_active$"
 LONGEST_DRAIN = 310.0  # the longest request, as a router's pod has it
+MOVING = 5.0  # seconds for callers to move over; a connection that comes at the moment of STOP would be lost
 HOST = re.compile(r"^([^:]+)::([0-9.]+):(\d+)::health_flags::(\S+)$", re.MULTILINE)
 
 
@@ -48,6 +50,7 @@ class Envoy:
     rejected: str = ""
     back_off: BackOff = field(default_factory=lambda: BackOff(free=1))
     draining_since: float | None = None
+    stopped: bool = False  # listens no more
     told: bool = False
     read: int = 0  # how far its log was read
 
@@ -128,16 +131,17 @@ class Envoy:
         )
 
     async def drain(self, inner: Inner, now: float) -> None:
-        """Ask callers to go elsewhere; it ends when nobody is left."""
+        """Ask callers to go elsewhere, then listen no more, then end when nobody is left."""
         if self.draining_since is None:
             self.draining_since = now
             await inner.post(self.admin, DRAIN)
-        elif self.process is not None and (now - self.draining_since > LONGEST_DRAIN or await self.idle(inner)):
+            return
+        left, waited = await self._figures(inner), now - self.draining_since
+        if not self.stopped and (not any(left.values()) or waited > MOVING):
+            self.stopped = True
+            await inner.post(self.admin, STOP)
+        elif (self.stopped and not any(left.values())) or waited > LONGEST_DRAIN:
             self.end()
-
-    async def idle(self, inner: Inner) -> bool:
-        """Whether it listens no more and nobody is connected: also when it does not answer at all."""
-        return not any((await self._figures(inner)).values())
 
     async def active(self, inner: Inner) -> int:
         """How many requests are in flight."""

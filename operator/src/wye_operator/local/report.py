@@ -11,7 +11,10 @@ from wye_operator.local import sample
 from wye_operator.local.instances import words_of
 from wye_operator.local.target import EndpointTarget
 from wye_operator.plan.wanted import Plan
-from wye_operator.plan.world import Keys, Signature
+from wye_operator.plan.world import Signature
+
+MOMENT = 1.0  # seconds that a wait may take without a word
+IN_LINE = ("TrafficInEffect", "FailedOver")  # events that the Endpoint's own line says already
 
 
 class Voice(Protocol):
@@ -48,22 +51,25 @@ class Reporter:
         self._told: dict[str, str] = {}
         self._shown: set[str] = set()
 
-    def tell(self, target: EndpointTarget, wanted: Plan, keys: Keys | None) -> None:
-        """Everything new about one Endpoint."""
+    def tell(self, target: EndpointTarget, wanted: Plan, now: float) -> None:
+        """Everything new about one Endpoint; what has been waited for only a moment is not told."""
         self._tell_failures(target)
+        self._once(f"keys {target.label}", target.keys_problem, fine=False)
         for name, deployment in wanted.deployment_statuses.items():
-            self._once(f"Deployment {name}", deployment_line(name, deployment), fine=is_ready(deployment.conditions))
+            if not _fleeting(deployment, now):
+                fine = is_ready(deployment.conditions)
+                self._once(f"Deployment {name}", deployment_line(name, deployment), fine=fine)
         status = wanted.endpoint_status
-        if status is not None:
-            self._once(
-                f"Endpoint {target.label}", endpoint_line(target.label, status), fine=is_ready(status.conditions)
-            )
+        if status is not None and not _fleeting(status, now):
+            fine = is_ready(status.conditions)
+            self._once(f"Endpoint {target.label}", endpoint_line(target.label, status), fine=fine)
         for event in wanted.events:
-            text = f"{event.name}: {event.message}"
-            self._once(f"event {event.kind} {event.name} {event.reason}", text, fine=event.type == "Normal")
-        if status is not None and is_ready(status.conditions) and target.label not in self._shown:
+            if event.reason not in IN_LINE:
+                text = f"{event.name}: {event.message}"
+                self._once(f"event {event.kind} {event.name} {event.reason}", text, fine=event.type == "Normal")
+        if status is not None and _answers(status) and target.label not in self._shown:
             self._shown.add(target.label)
-            self._voice.say(_how_to_call(target, wanted, keys))
+            self._voice.say(_how_to_call(target, wanted))
 
     def gone(self, target: EndpointTarget) -> None:
         """An Endpoint that is no longer there; another one of its name is told anew."""
@@ -89,8 +95,10 @@ class Reporter:
             group.news.clear()
 
     def _once(self, key: str, text: str, *, fine: bool) -> None:
-        if self._told.get(key) != text:
-            self._told[key] = text
+        if self._told.get(key, "") == text:
+            return
+        self._told[key] = text
+        if text:
             (self._voice.say if fine else self._voice.warn)(text)
 
 
@@ -112,6 +120,15 @@ def is_ready(conditions: Iterable[Condition]) -> bool:
     return ready is not None and ready.status == "True"
 
 
+def _answers(status: EndpointStatus) -> bool:
+    serving = condition(status.conditions, "Serving")
+    return is_ready(status.conditions) and serving is not None and serving.status == "True"
+
+
+def _fleeting(status: EndpointStatus | DeploymentStatus, now: float) -> bool:
+    return status.waiting is not None and now - status.waiting.since < MOMENT
+
+
 def endpoint_line(name: str, status: EndpointStatus) -> str:
     """`fraud  Ready  blue=90 green=10  mirror violet=50  http://127.0.0.1:8080/score`."""
     mirror = f"mirror {status.mirror_text}" if status.mirror_text else ""
@@ -131,7 +148,8 @@ def _line(name: str, conditions: Iterable[Condition], parts: list[str]) -> str:
     return "  ".join(part for part in (name, str(ready.reason), *parts, message) if part)
 
 
-def _how_to_call(target: EndpointTarget, wanted: Plan, keys: Keys | None) -> str:
+def _how_to_call(target: EndpointTarget, wanted: Plan) -> str:
+    keys = wanted.router.auth.keys if wanted.router else None
     body = sample.example(_contract(wanted), _signature(target))
     line = sample.curl(f"{target.url}/score", keys, body)
     return f"\ncall it:\n  {line}\n"

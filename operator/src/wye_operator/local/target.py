@@ -89,6 +89,7 @@ class EndpointTarget:
     wanted: Plan | None = None
     models: dict[str, Path] = field(default_factory=dict)
     last: Record = field(default_factory=Record)
+    keys_problem: str = ""  # with the file of keys; those in force stay
     changed: bool = False  # whether the last pass wrote or moved anything: look again soon
 
     @property
@@ -156,7 +157,8 @@ class EndpointTarget:
         spec = found.endpoint[0].spec if found.endpoint else None
         if spec is not None and spec.keys is not None and spec.keys.secret_name is not None:
             return found.keys, found.keys_problem
-        return self.machine.keys.read(self.label)
+        keys, self.keys_problem = self.machine.keys.read(self.label)
+        return keys, self.keys_problem
 
     async def apply(self, wanted: Plan) -> None:
         """Write the router's files first, then start, roll and end processes."""

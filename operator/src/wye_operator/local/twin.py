@@ -145,8 +145,8 @@ class Twin:
 
     def keys(self, endpoint: str) -> Keys | None:
         """The keys in force, None where nobody needs any."""
-        router = self._named(endpoint).wanted
-        return router.router.auth.keys if router and router.router else None
+        wanted = self._named(endpoint).wanted
+        return wanted.router.auth.keys if wanted and wanted.router else None
 
     def status(self) -> TwinStatus:
         """What the last pass found."""
@@ -218,7 +218,7 @@ class Twin:
 
     async def _reconcile(self, target: EndpointTarget) -> float:
         wanted = await reconcile(target.name, target)
-        self._reporter.tell(target, wanted, self.keys(target.label))
+        self._reporter.tell(target, wanted, settings.now())
         key = (target.namespace, target.name)
         if target.empty and key not in self._folder.names():
             self._reporter.gone(target)
