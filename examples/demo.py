@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -27,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from scipy.stats import binomtest, chisquare
 
+from wye_operator import settings
 from wye_operator.errors import WyeError
 from wye_operator.local.sample import curl
 from wye_operator.local.twin import Options, Twin
@@ -58,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What a mirror saw: the share to be copied, the copies that the router sent, the answers that it counted itself."""
+    """What a mirror saw: the share to be copied, the copies that the router sent, the answers that it counted."""
 
     share: float
     sent: int
@@ -69,12 +73,12 @@ class Quiet:
     """Keeps what the twin says to itself until the demo's own words are said; then its edits are worth reading."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
         self.speaks = False
 
     def say(self, text: str) -> None:
         if self.speaks:
-            self._console.print(text, highlight=False, markup=False)
+            self.console.print(text, highlight=False, markup=False)
 
     warn = say
 
@@ -231,28 +235,49 @@ def split_chance(counts: Mapping[str, int], traffic: Mapping[str, float]) -> flo
     return float(chisquare(list(counts.values()), [total * traffic[name] / 100 for name in counts]).pvalue)
 
 
-async def demo(folder: Path, port: int, console: Console, *, once: bool) -> int:
+async def demo(twin: Twin, voice: Quiet, folder: Path, *, once: bool) -> int:
     """The exit code."""
-    voice = Quiet(console)
-    async with Twin(folder, Options(port=port), voice) as twin:
+    console = voice.console
+    async with twin:
         with console.status("starting the router and three models"):
             await up(twin)
         url, keys = f"{twin.url(ENDPOINT)}/score", twin.keys(ENDPOINT)
         rows, _ = transactions(REQUESTS, SEED)
         with progress(console) as tick:
             answers = await send(url, keys.primary if keys else "", [as_request(row) for row in rows], tick)
-        traffic, mirrors = twin.status().endpoints[ENDPOINT].traffic or {}, await copies(twin)
-        console.print(table(answers, traffic, mirrors))
-        found = list(problems(answers, traffic, mirrors))
-        for problem in found:
-            console.print(f"demo: {problem}", highlight=False)
+        found = await told(twin, answers, console)
         say_how_to_call(console, url, curl(url, keys, json.loads((folder / "request.json").read_text())))
         if once:
             return 1 if found else 0
-        console.print(f"\nserving until Ctrl-C; edit {folder}/endpoint.yaml and watch the split move", highlight=False)
+        place = os.path.relpath(folder / "endpoint.yaml")
+        console.print(f"\nserving until Ctrl-C; edit {place} and watch the split move", highlight=False, soft_wrap=True)
         voice.speaks = True
         await twin.run()
     return 0
+
+
+async def told(twin: Twin, answers: list[Answer], console: Console) -> list[str]:
+    """Print the table and what is wrong; the latter is returned."""
+    traffic, mirrors = twin.status().endpoints[ENDPOINT].traffic or {}, await copies(twin)
+    console.print(table(answers, traffic, mirrors))
+    found = list(problems(answers, traffic, mirrors))
+    for problem in found:
+        console.print(f"demo: {problem}", highlight=False)
+    return found
+
+
+async def until_signal(twin: Twin, work: Coroutine[Any, Any, int]) -> int:
+    """The first Ctrl-C ends everything in peace, the second one by force."""
+    loop, task, stopping = asyncio.get_running_loop(), asyncio.ensure_future(work), False
+
+    def on_signal() -> None:
+        nonlocal stopping
+        twin.kill() if stopping else task.cancel()
+        stopping = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return await task
 
 
 def say_how_to_call(console: Console, url: str, line: str) -> None:
@@ -267,15 +292,20 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080, help="port of the endpoint (8080; 0: any free one)")
     parser.add_argument("--folder", type=Path, default=FRAUD, help="the manifests, in a copy of examples/fraud")
     given = parser.parse_args()
-    console = Console()
+    voice = Quiet(Console())
     try:
-        train(given.folder / "models", console)
-        return asyncio.run(demo(given.folder, given.port, console, once=given.once))
+        train(given.folder / "models", voice.console)
+        return asyncio.run(serve(given, voice))
     except WyeError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130 if given.once else 0
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return 0 if voice.speaks else 130
+
+
+async def serve(given: argparse.Namespace, voice: Quiet) -> int:
+    twin = Twin(given.folder, Options(port=given.port, envoy=settings.from_environment().envoy), voice)
+    return await until_signal(twin, demo(twin, voice, given.folder, once=given.once))
 
 
 if __name__ == "__main__":
