@@ -1,4 +1,4 @@
-"""Who may call: the one filter that comes from a file of its own, so that keys and the mode itself change on open connections."""
+"""Who may call: the one filter with a file of its own, so that keys and mode change even on open connections."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _static(name: str, addresses: Sequence[Address]) -> Json:
 
 
 def _instance(address: Address, deployment: str) -> Json:
-    # the label stands on the address, and not on the route: only an answer that came this far names a deployment, a 401 does not
+    # on the address, not on the route: an answer that came this far names its deployment, a 401 does not
     label = {"filter_metadata": {LABEL: {"deployment": deployment}}}
     return {**_endpoint(address), "metadata": label}
 

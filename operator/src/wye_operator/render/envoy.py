@@ -1,7 +1,7 @@
 """A RouterPlan as Envoy's files, and Envoy's figures read back.
 
-The cluster writes these files into a ConfigMap and a Secret, the twin into a folder. The bootstrap holds the listeners and
-starts routers anew when it changes; everything else is taken from watched files while requests flow.
+The cluster writes these files into a ConfigMap and a Secret, the twin into a folder. The bootstrap holds the
+listeners and starts routers anew when it changes; all else is taken from watched files while requests flow.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def refused(line: str) -> str:
     for mark in (REFUSED, FAILED):
         _, found, reason = line.partition(mark)
         if found:
-            return QUOTED.sub("", reason).replace("\\", "").strip()
+            spaced = " ".join(reason.replace("\\", "").split())  # protobuf puts in spaces at random
+            return QUOTED.sub("", spaced)
     return ""
 
 

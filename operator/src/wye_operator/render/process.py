@@ -1,4 +1,4 @@
-"""A Workload and a router as processes: arguments, environment and configuration, for a pod and for this machine alike."""
+"""A Workload and a router as processes: arguments, environment and configuration, for a pod and this machine alike."""
 
 from __future__ import annotations
 
@@ -50,4 +50,5 @@ def router_argv(envoy: str, bootstrap: str, concurrency: int = 1) -> tuple[str, 
         # `http` would log callers' paths with their query strings, `misc` says at each update that key checks are young
         *("--component-log-level", "http:critical,misc:error"),
         *("--log-format", "%Y-%m-%dT%T.%e %l %v"),
+        *("--file-flush-interval-msec", "500"),  # of the access log; the default is ten seconds
     )

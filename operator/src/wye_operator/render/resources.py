@@ -1,4 +1,4 @@
-"""Envoy's smallest nouns: typed messages, addresses, headers, files that are watched. Every other module of the router's files is built from these."""
+"""Envoy's smallest nouns: typed messages, addresses, headers, watched files. The other modules build on them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def discovery(version: str, *resources: Json) -> bytes:
 def watched(folder: str, file: str) -> Json:
     """Where a watched file is.
 
-    The path goes through `..data`, not through the folder's own link: kubelet renames `..data` first and makes the link of a new
-    key later, and a cluster whose file is not there yet is rejected for good.
+    The path goes through `..data`, not through the folder's own link: kubelet renames `..data` first and makes the
+    link of a new key later, and a cluster whose file is not there yet is rejected for good.
     """
     source = {"path": f"{folder}/..data/{file}", "watched_directory": {"path": folder}}
     return {

@@ -108,7 +108,7 @@ def _patience(timeout_ms: int) -> Json:
         "timeout": "0s",
         "idle_timeout": f"{(timeout_ms + GRACE_MS) / 1000:.3f}s",
         "retry_policy": {
-            # `reset` covers an instance that closed a kept connection as the request went out; the request may run twice
+            # `reset` covers an instance that closed a kept connection as the request went out; it may run twice
             "retry_on": "connect-failure,refused-stream,reset",
             "num_retries": 3,
             "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
