@@ -83,6 +83,7 @@ async def _up(twin: Twin, say: Callable[[str], None]) -> None:
             twin.kill()
             return
         stopping = True
+        say("stopping once the requests in flight are answered (Ctrl-C again: at once)")
         serving.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
