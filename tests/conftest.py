@@ -1,6 +1,15 @@
-"""What every test folder shares: the switch that rewrites golden files (`make golden`)."""
+"""What every test folder shares: the switch that rewrites golden files, and property tests that are the same each time."""
 
 from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# A run of CI is repeatable; look for more with HYPOTHESIS_PROFILE=search (other examples each time).
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=20_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_addoption(parser) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from golden.case import folders, result_of, written
+from render.whole import complaint
 
 
 @pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
@@ -21,6 +22,12 @@ def test_the_plan_is_written_down_as_before(folder: Path, request: pytest.Fixtur
             (out / name).write_text(text)
     found = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*.yaml")}
     assert files == found
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
+def test_envoy_finds_nothing_wrong(folder: Path, tmp_path: Path) -> None:
+    router = result_of((folder / "in.yaml").read_text())[1].router
+    assert router is None or complaint(router, tmp_path) == ""
 
 
 def test_there_are_at_least_thirty_cases() -> None:

@@ -211,7 +211,7 @@ class Simulator:
         raise AssertionError("it does not settle")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=max(400, settings().max_examples))
 @given(st.lists(steps, min_size=5, max_size=40))
 @example(
     [  # a router whose stats cannot be read keeps old routes and takes the clusters late
@@ -239,7 +239,7 @@ def test_no_sequence_breaks_a_promise(sequence) -> None:
     assert len(simulator.made.record.clusters) == 1 or not any(e.runs for e in simulator.envoys)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, WHOLE), min_size=1, max_size=20))
 def test_scaled_shares_add_up_and_keep_the_proportion(parts) -> None:
     from wye_operator.plan.routing import scaled

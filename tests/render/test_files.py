@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from render import plans
-from render.router import Running, envoy_binary, place_in
+from render.router import Running
+from render.whole import complaint, resources
 from wye_operator.plan.wanted import Auth, Listener, RouterPlan
 from wye_operator.plan.world import Address, Keys, Taken
 from wye_operator.render import envoy
@@ -30,46 +29,9 @@ def plan() -> RouterPlan:
     return plans.EMPTY
 
 
-def resources(content: bytes) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = json.loads(content)["resources"]
-    return listed
-
-
-def untyped(resource: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in resource.items() if key != "@type"}
-
-
-def in_one_piece(plan: RouterPlan, place: envoy.Place) -> dict[str, Any]:
-    """The same resources without any file: `--mode validate` reads none."""
-    whole: dict[str, Any] = json.loads(envoy.bootstrap(plan, place))
-    files = envoy.route_files(plan, place)
-    clusters = [untyped(c) for c in resources(files["cds.json"])]
-    for cluster in clusters:
-        hosts = cluster.pop("eds_cluster_config")["service_name"]
-        addresses = untyped(resources(files[f"eds-{hosts}.json"])[0])
-        cluster |= {
-            "type": "STATIC",
-            "load_assignment": {**addresses, "cluster_name": cluster["name"]},
-        }
-    del whole["dynamic_resources"]
-    whole["static_resources"]["clusters"] += clusters
-    filters = whole["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
-    manager = filters[0]["typed_config"]
-    del manager["rds"]
-    manager["route_config"] = untyped(resources(files["rds.json"])[0])
-    [auth] = [f for f in manager["http_filters"] if f["name"] == "auth"]
-    del auth["config_discovery"]
-    auth |= untyped(resources(envoy.auth_files(plan)["auth.json"])[0])
-    return whole
-
-
 @pytest.mark.parametrize("plan", plans.TABLE.values(), ids=plans.TABLE)
 def test_envoy_finds_nothing_wrong(plan: RouterPlan, tmp_path: Path) -> None:
-    place = place_in(tmp_path)
-    (tmp_path / "whole.json").write_text(json.dumps(in_one_piece(plan, place)))
-    argv = (envoy_binary(), "--mode", "validate", "--config-path", str(tmp_path / "whole.json"))
-    answer = subprocess.run([*argv, "--reject-unknown-dynamic-fields"], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
+    assert complaint(plan, tmp_path) == ""
 
 
 def test_a_running_router_takes_one_plan_after_the_other(router: Running) -> None:
