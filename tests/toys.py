@@ -109,6 +109,16 @@ def raising() -> ModelProto:
     return model([node], [tensor("index", "INT64", ["N"])], [tensor("y", "FP32", ["N"])], [values])
 
 
+def sized() -> ModelProto:
+    """A scalar count -> y: as many zeros, so that its time depends on a value."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["count", "zero"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["y"]),
+    ]
+    zero = constant("zero", np.array([0], np.int64))
+    return model(nodes, [tensor("count", "INT64", [])], [tensor("y", "FP32", [None])], [zero])
+
+
 def slow() -> ModelProto:
     """A scalar trips -> y: multiplies small matrices that often (tens of microseconds each)."""
     body = helper.make_graph(

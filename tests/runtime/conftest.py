@@ -30,6 +30,7 @@ class Server:
 
     def __init__(self, folder: Path, config: dict, environment: dict | None = None):
         self.folder = folder
+        self.is_told = False
         folder.mkdir(parents=True)
         self.out, self.words = folder / "log", folder / "last-words"
         (folder / "config.json").write_text(json.dumps(config))
@@ -87,13 +88,18 @@ class Server:
     def last_words(self) -> dict:
         return json.loads(self.words.read_text())
 
+    def tell(self):
+        """Asks the process to end, once: a second signal would cut its drain short."""
+        if self.process.poll() is None and not self.is_told:
+            self.process.terminate()
+        self.is_told = True
+
     def stop(self) -> int:
         """Ends the process, first nicely."""
         for client in (getattr(self, "http", None), getattr(self, "inner", None)):
             if client:
                 client.close()
-        if self.process.poll() is None:
-            self.process.terminate()
+        self.tell()
         try:
             return self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
@@ -132,6 +138,8 @@ class Servers:
         return self.shared[key]
 
     def stop(self):
+        for server in self.started:
+            server.tell()
         for server in self.started:
             server.stop()
 

@@ -93,11 +93,13 @@ def test_a_provider_that_is_not_here_is_refused(tmp_path, provider):
 
 def test_where_runs_happen(tmp_path):
     fast = load(toys.saved(toys.linear(), tmp_path / "fast.onnx"))
-    assert fast.why.startswith("a run takes")
+    assert fast.place.why.startswith("a run takes")
     looping = load(toys.saved(toys.slow(), tmp_path / "slow.onnx"))
-    assert not looping.is_inline
+    assert looping.place.elements == 0
+    free = load(toys.saved(toys.sized(), tmp_path / "sized.onnx"))
+    assert free.place.elements == 0
     cold = load(toys.saved(toys.linear(), tmp_path / "cold.onnx"), warmup={"requests": 0})
-    assert (cold.is_inline, cold.why) == (False, "no warm-up run to measure")
+    assert (cold.place.elements, cold.place.why) == (0, "no warm-up run to measure")
 
 
 def test_a_warm_up_that_fails_is_the_models_fault_only_where_its_input_was_given(tmp_path):

@@ -138,7 +138,7 @@ def test_a_drain_under_load_loses_nothing(servers, wait_until):
     for client in clients:
         client.start()
     assert started.wait(30)
-    server.process.terminate()
+    server.tell()
     for client in clients:
         client.join(30)
     assert server.ended() == 0
@@ -150,7 +150,7 @@ def test_a_drain_is_told_on_both_ports_and_waits_for_the_last_run(servers, wait_
     settings = {"requestTimeoutMs": 60_000, "maxConcurrentRequestsPerInstance": 1}
     server = servers.start(toys.slow(), requestSettings=settings).ready()
     with occupied(server, wait_until):
-        server.process.terminate()
+        server.tell()
         wait_until(lambda: server.inner.get("/readyz").status_code == 503)
         ready = server.http.get("/v2/health/ready")
         assert (ready.status_code, ready.json()["reason"]) == (503, "draining")
@@ -183,7 +183,7 @@ def test_both_ports_answer_while_the_model_loads(servers, tmp_path, wait_until):
         response = server.http.post(path_, json={})
         assert (response.status_code, response.json()["error"]["code"]) == (503, "ModelNotReady")
         assert response.headers["retry-after"] == "1"
-    server.process.terminate()
+    server.tell()
     assert server.ended() == 0
 
 

@@ -96,6 +96,13 @@ def test_every_wrong_field_is_named_at_once(server):
     ]
 
 
+def test_a_body_of_mistakes_is_not_answered_by_a_larger_one(server):
+    response = server.score({"instances": [1] * 20_000})
+    assert len(details(response)) == 1000
+    nameless = server.score({"n" * 5000: 1})
+    assert len(nameless.json()["error"]["message"]) <= 1000
+
+
 @pytest.mark.parametrize(
     "body",
     [[], 5, "a", {"instances": 5}, {"instances": {}}, {"instances": [GOOD], "more": 1}, {"data": [[1]]}, {}],

@@ -121,6 +121,7 @@ JSON_TYPES = {
     type(None): "null",
 }
 SHOWN = 60
+MAX_DETAILS = 1000  # a body of nothing but mistakes is not worth more
 
 
 def shown(value: object) -> str:

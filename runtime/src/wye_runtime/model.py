@@ -19,7 +19,7 @@ from wye_runtime.errors import (
     ModelFetch,
     ModelInvalid,
 )
-from wye_runtime.protocol import DTYPES, DYNAMIC, Array, Signature, Tensors, TensorSpec
+from wye_runtime.protocol import DTYPES, DYNAMIC, INTEGERS, Array, Signature, Tensors, TensorSpec
 from wye_runtime.settings import Engine, ModelSource, cpu_count
 
 DATATYPES = {
@@ -52,8 +52,9 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     IndexError,
 )
-# protobuf's op_type field (4) with the names of nodes whose time depends on values
-CONTROL_FLOW = (b'"\x04Loop', b'"\x04Scan', b'"\x02If')
+# nodes whose time depends on values; the second ones only where a caller gives integers
+CONTROL_FLOW = ("Loop", "Scan", "If")
+SIZED_BY_VALUES = ("Range", "ConstantOfShape", "Expand", "Tile", "Resize", "Pad", "OneHot", "Reshape")
 SCANNED_BYTES = 64 << 20
 
 
@@ -154,12 +155,19 @@ class Model:
         values = {n: v if isinstance(v, ort.OrtValue) else ort_value(v) for n, v in feeds.items()}
         return [array_of(v) for v in self.session.run_with_ort_values(list(names), values, options)]
 
-    def has_control_flow(self) -> bool:
+    def has_free_duration(self) -> bool:
         """Whether the time of a run may depend on values; a large model counts as if it did."""
         if self.artifact.size > SCANNED_BYTES:
             return True
         content = self.artifact.file.read_bytes()
-        return any(mark in content for mark in CONTROL_FLOW)
+        takes_integers = any(spec.datatype in INTEGERS for spec in self.signature.inputs)
+        kinds = CONTROL_FLOW + (SIZED_BY_VALUES if takes_integers else ())
+        return any(op_type(kind) in content for kind in kinds)
+
+
+def op_type(kind: str) -> bytes:
+    """How a node's kind stands in an ONNX file: field 4 of protobuf, its length, the name."""
+    return b'"' + bytes([len(kind)]) + kind.encode()
 
 
 def ort_value(array: Array) -> ort.OrtValue:
@@ -213,6 +221,8 @@ def providers_for(asked: str) -> list[str]:
             f"engine.provider {asked} is not in this runtime, which has {has}: "
             "use the GPU image, or engine.provider CPU"
         )
+    if asked == "TensorRT" and EXECUTION_PROVIDERS["CUDA"] in available:
+        return [first, EXECUTION_PROVIDERS["CUDA"], cpu]  # for what TensorRT has no kernel for
     return [first] if first == cpu else [first, cpu]
 
 

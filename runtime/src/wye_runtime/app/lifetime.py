@@ -34,7 +34,7 @@ LAST_WORDS_BYTES = 4096
 DRAIN_EXTRA = 5.0  # seconds over the request's time-out
 QUIET = 0.3  # seconds without a request that count as idle
 TICK = 0.05
-KEEP_ALIVE = 3900  # seconds: longer than the router keeps idle connections, so that it is the one to close
+KEEP_ALIVE = 75  # seconds: longer than the router keeps idle connections (60), so that it is the one to close
 
 
 @dataclass(frozen=True, slots=True)

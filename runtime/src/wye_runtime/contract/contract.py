@@ -7,7 +7,7 @@ from typing import Any
 from wye_runtime.contract.answering import BoundOutput
 from wye_runtime.contract.declared import Declared
 from wye_runtime.contract.reading import Column
-from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, shown
+from wye_runtime.errors import MAX_DETAILS, Detail, InvalidInput, Misfit, ModelError, shown
 from wye_runtime.protocol import Array, Tensors, TensorSpec
 from wye_runtime.tensors import array_of
 
@@ -36,6 +36,8 @@ class Contract:
         details: list[Detail] = []
         rows = []
         for at, instance in enumerate(instances):
+            if len(details) >= MAX_DETAILS:
+                break
             where = {"instance": at} if is_list else {}
             rows.append(self.read(instance, where, details))
         if details:

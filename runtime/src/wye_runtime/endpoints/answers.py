@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from wye_runtime import errors
 from wye_runtime.codecs import dumps
-from wye_runtime.errors import RequestError
+from wye_runtime.errors import MAX_DETAILS, RequestError
 from wye_runtime.protocol import JSON_TYPE
 
 STATUS: Mapping[type[RequestError], int] = {
@@ -36,12 +36,13 @@ CODES = {
 }
 RETRY_AFTER = {"retry-after": "1"}
 REQUEST_ID = "wye.request_id"
+MAX_MESSAGE = 1000
 
 
 def error_body(code: str, message: str, request_id: str, details: Any = ()) -> dict[str, dict[str, Any]]:
     """The body that every error of router and runtime has."""
-    body = {"code": code, "message": message, "requestId": request_id}
-    return {"error": {**body, "details": list(details)} if details else body}
+    body = {"code": code, "message": message[:MAX_MESSAGE], "requestId": request_id}
+    return {"error": {**body, "details": list(details[:MAX_DETAILS])} if details else body}
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

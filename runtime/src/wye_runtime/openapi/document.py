@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wye_runtime.openapi.fields import Schema, contract_schemas, ref, tensor_schemas
+from wye_runtime.openapi.fields import Schema, contract_schemas, is_readable, ref, tensor_schemas
 from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, Signature
 from wye_runtime.service.loading import Loaded
 from wye_runtime.service.scores import example
@@ -81,11 +81,6 @@ def document(config: Config, loaded: Loaded) -> dict[str, object]:
 
 def protocol_schemas(signature: Signature) -> dict[str, Schema]:
     """Requests and answers of the Open Inference Protocol."""
-    inputs = []
-    for spec in signature.inputs:
-        array = example(spec)
-        data = {**spec.to_json(), "shape": list(array.shape), "data": to_json(array.reshape(-1))}
-        inputs.append(data)
     return {
         "Tensor": TENSOR,
         "InferRequest": {
@@ -97,7 +92,7 @@ def protocol_schemas(signature: Signature) -> dict[str, Schema]:
                 "inputs": {"type": "array", "items": ref("Tensor")},
                 "outputs": {"type": "array", "items": OUTPUT},
             },
-            "examples": [{"inputs": inputs}],
+            **infer_example(signature),
         },
         "InferResponse": {
             "type": "object",
@@ -110,6 +105,15 @@ def protocol_schemas(signature: Signature) -> dict[str, Schema]:
             },
         },
     }
+
+
+def infer_example(signature: Signature) -> Schema:
+    """A request that works, where it is short enough to read."""
+    if not is_readable(signature):
+        return {}
+    arrays = [(spec, example(spec)) for spec in signature.inputs]
+    inputs = [{**spec.to_json(), "shape": a.shape, "data": to_json(a.reshape(-1))} for spec, a in arrays]
+    return {"examples": [{"inputs": inputs}]}
 
 
 def paths(model: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """JSON Schemas of what callers send to /score and get from it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from wye_runtime.service.scores import example
 from wye_runtime.tensors import to_json
 
 Schema = dict[str, Any]
+READABLE = 100  # values
 
 
 def contract_schemas(contract: Contract) -> Mapping[str, Schema]:
@@ -31,7 +33,8 @@ def contract_schemas(contract: Contract) -> Mapping[str, Schema]:
 def tensor_schemas(signature: Signature) -> Mapping[str, Schema]:
     """The three forms of /score without a contract."""
     inputs = closed({spec.name: value_schema(spec) for spec in signature.inputs})
-    inputs["examples"] = [{spec.name: to_json_list(spec) for spec in signature.inputs}]
+    if is_readable(signature):
+        inputs["examples"] = [{spec.name: to_json_list(spec) for spec in signature.inputs}]
     outputs = closed({spec.name: value_schema(spec) for spec in signature.outputs})
     anything: Schema = {}
     forms = [wrapped("instances", anything), wrapped("data", anything), ref("Inputs")]
@@ -42,6 +45,11 @@ def tensor_schemas(signature: Signature) -> Mapping[str, Schema]:
         "ScoreRequest": {"anyOf": forms},
         "ScoreResponse": {"anyOf": answers},
     }
+
+
+def is_readable(signature: Signature) -> bool:
+    """Whether an example of the tensors is short enough for a description."""
+    return sum(math.prod(map(abs, spec.shape)) for spec in signature.inputs) <= READABLE
 
 
 def to_json_list(spec: TensorSpec) -> Any:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from wye_runtime import codecs
@@ -20,9 +20,10 @@ JSON_TYPES = ("", "application/x-www-form-urlencoded", "application/json")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work that is decoded and valid; `runs` says how often the model will run."""
+    """Work that is decoded and valid: what goes into the model, which outputs are wanted, and the way to the answer."""
 
-    runs: int
+    batches: Sequence[Tensors]
+    outputs: Sequence[str]
     run: Callable[[Run | None], RawResponse]
 
 
@@ -34,7 +35,6 @@ class Jobs:
     model: Model
     contract: Contract | None
     metrics: Metrics
-    last: tuple[Tensors, Sequence[str]] = field(default=({}, ()))
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
@@ -57,32 +57,27 @@ class Jobs:
             outputs = self.outputs(request.feeds, request.outputs, run)
             return codecs.encode(request, outputs, self.model.datatypes, head)
 
-        return Job(1, run)
+        return Job([request.feeds], request.outputs, run)
 
     def score_job(self, raw: RawRequest) -> Job:
         check_media_type(raw.content_type)
         body = codecs.loads(raw.body)
         contract, signature = self.contract, self.model.signature
-        wanted = by_contract(contract, body) if contract else score(signature, body)
+        return self.scored(by_contract(contract, body) if contract else score(signature, body))
 
+    def scored(self, wanted: Score) -> Job:
         def run(run: Run | None) -> RawResponse:
             outputs = [self.outputs(feeds, wanted.outputs, run) for feeds in wanted.batches]
             return RawResponse(codecs.dumps(wanted.answer(outputs)))
 
-        return Job(len(wanted.batches), run)
+        return Job(wanted.batches, wanted.outputs, run)
 
     def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
         """One run of the model, timed."""
         began = time.perf_counter()
         outputs = self.model.run(feeds, names, run)
         self.metrics.run_seconds.observe(time.perf_counter() - began)
-        if run is None:
-            self.last = feeds, names
         return outputs
-
-    def repeat(self) -> None:
-        """The last run once more, to measure the model alone."""
-        self.model.run(*self.last)
 
 
 def check_media_type(content_type: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wye_runtime import tensors
-from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, shown
+from wye_runtime.errors import MAX_DETAILS, Detail, InvalidInput, Misfit, ModelError, shown
 from wye_runtime.protocol import DTYPES, Array, Signature, Tensors, TensorSpec
 
 Answer = Callable[[list[Tensors]], Any]
@@ -72,6 +72,8 @@ def by_input(signature: Signature, given: list[Any]) -> dict[str, list[Any]]:
         return {names[0]: given}
     details: list[Detail] = []
     for at, each in enumerate(given):
+        if len(details) >= MAX_DETAILS:
+            break
         details += [{"instance": at, **detail} for detail in name_details(names, each)]
     if details:
         raise refused(details)

@@ -14,11 +14,11 @@ from wye_runtime.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
+from wye_runtime.service.measuring import elements
 from wye_runtime.service.slots import Slots, Workers
 from wye_runtime.settings import Config
 
 log = logging.getLogger("wye")
-INLINE_BODY = 4 << 10  # a larger body may mean many rows
 INLINE_RUNS = 4
 LARGE_BODY = 64 << 10  # decoded in the worker's thread
 INLINE_LIMIT = 5e-3  # seconds; an inline answer longer than this was the last one
@@ -64,14 +64,14 @@ class Service:
         asked = self.config.request.maxConcurrentRequestsPerInstance
         slots = asked or min(ready.model.threads, MOST_SLOTS)
         self.workers = Workers(Slots(slots, self.config.request.queue_wait, self.metrics))
-        self.is_inline = ready.is_inline
+        self.is_inline = bool(ready.place.elements)
         self.log_loaded(ready, slots)
         gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
 
     def log_loaded(self, ready: Loaded, slots: int) -> None:
         source, model = self.config.model, ready.model
-        mode = "inline" if ready.is_inline else "threads"
+        mode = "inline" if bool(ready.place.elements) else "threads"
         labels = (source.name, source.version, model.artifact.sha256, model.provider, mode)
         self.metrics.model_info.labels(*labels).set(1)
         self.metrics.load_seconds.set(ready.seconds)
@@ -85,7 +85,7 @@ class Service:
                 "outputs": [spec.to_json() for spec in model.signature.outputs],
             },
         )
-        extra = {"mode": mode, "why": ready.why, "slots": slots, "threads": model.threads}
+        extra = {"mode": mode, "why": ready.place.why, "slots": slots, "threads": model.threads}
         log.info("decided where runs happen", extra={**extra, "provider": model.provider})
 
     def current(self) -> Loaded:
@@ -108,7 +108,7 @@ class Service:
         if len(raw.body) >= LARGE_BODY:
             return Pending(raw, lambda run: ready.jobs.job(raw).run(run), deadline)
         job = ready.jobs.job(raw)
-        if self.is_inline and job.runs <= INLINE_RUNS and len(raw.body) <= INLINE_BODY:
+        if self.is_inline and is_short(job, ready.place.elements):
             return self.sampled(raw, self.at_once(job))
         return Pending(raw, job.run, deadline)
 
@@ -141,6 +141,11 @@ class Service:
             "capacity": slots.capacity,
             "requests": self.requests,
         }
+
+
+def is_short(job: Job, most: int) -> bool:
+    """Whether its runs are few and no larger than those that were measured."""
+    return len(job.batches) <= INLINE_RUNS and all(elements(feeds) <= most for feeds in job.batches)
 
 
 def log_sampled(raw: RawRequest, response: RawResponse) -> None:
