@@ -79,12 +79,12 @@ class Envoy:
         )
         self.process = await Process.start(command, self.home.ended)
 
-    async def observe(self, inner: Inner, now: float) -> bool:
-        """Ask it what it has; True when it has ended by itself since the last look."""
+    async def observe(self, inner: Inner, now: float) -> str:
+        """Ask it what it has; returns how it ended, when it has ended by itself since the last look."""
         if self.process is None:
-            return False
+            return ""
         if self.process.exit_code is not None:
-            return self._died(now)
+            return self._died(self.process, now)
         ready, taken, clusters = await asyncio.gather(
             inner.get(self.inner, render.READY_PATH),
             inner.get(self.inner, render.TAKEN_PATH),
@@ -100,13 +100,15 @@ class Envoy:
             self.hosts = _hosts(clusters.text)
         self._read_log(self.process)
         self.process.trim_logs()
-        return False
+        return ""
 
-    def _died(self, now: float) -> bool:
-        ready_since = self.ready_since
+    def _died(self, process: Process, now: float) -> str:
+        ready_since, words = self.ready_since, " ".join(process.last_lines(2).split())
         self.process, self.ready_since, self.taken, self.hosts = None, None, Taken(), {}
         self.back_off.died(now, now - ready_since if ready_since is not None else 0.0)
-        return self.draining_since is None
+        code = process.exit_code or 0
+        told = f"{self.name} ended with exit code {128 - code if code < 0 else code}" + (f": {words}" if words else "")
+        return told if self.draining_since is None else ""
 
     def _read_log(self, process: Process) -> None:
         """Why an update was refused stands nowhere but in the log."""

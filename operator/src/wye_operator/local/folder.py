@@ -23,6 +23,7 @@ from wye_operator.plan.world import Keys
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 FILE = "file://"
+SHORT = 0.2  # seconds that a pass waits for a model to be read
 
 
 class Mistakes(WyeError):
@@ -53,6 +54,7 @@ class Folder:
     _taken: Stamp = ()
     _seen: Stamp = ()
     _contents: dict[tuple[str, str], Content] = field(default_factory=dict)
+    _reading: dict[tuple[str, str], asyncio.Task[Content]] = field(default_factory=dict)
 
     def open(self, now: float) -> None:
         """Read it for the first time. Raises Mistakes."""
@@ -79,16 +81,41 @@ class Folder:
         self.state.keep_only(_key(of) for of in objects)
 
     async def fetch(self) -> None:
-        """Keep a copy of every model as it is now; a file that is being written waits."""
+        """Keep a copy of every model as it is now; what takes longer goes on between passes."""
+        wanted: set[tuple[str, str]] = set()
         for placed in self.manifests.deployments:
             key = (placed.value.metadata.namespace, placed.value.metadata.name)
+            wanted.add(key)
             source = _source(placed)
             if source is None:
                 self._contents[key] = self._from_configmap(placed.value)
-            elif self.store.changing(source):
-                self.changing = True
-            else:
-                self._contents[key] = await asyncio.to_thread(self.store.content, source)
+            elif key not in self._reading:
+                self._look_at(key, source)
+        self._contents = {key: content for key, content in self._contents.items() if key in wanted}
+        if self._reading:
+            await asyncio.wait(self._reading.values(), timeout=SHORT)
+            self._collect()
+        self.changing |= bool(self._reading)
+
+    def _look_at(self, key: tuple[str, str], source: Path) -> None:
+        content = self.store.current(source)
+        if content is not None:
+            self._contents[key] = content
+        elif self.store.changing(source):
+            self.changing = True
+        else:
+            self._contents.setdefault(key, Content(problem=f"{source} is still being read"))
+            self._reading[key] = asyncio.create_task(asyncio.to_thread(self.store.read, source))
+
+    def _collect(self) -> None:
+        for key, task in list(self._reading.items()):
+            if task.done():
+                del self._reading[key]
+                self._contents[key] = task.result()
+
+    async def close(self) -> None:
+        """Wait for what is being read."""
+        await asyncio.gather(*self._reading.values(), return_exceptions=True)
 
     def _from_configmap(self, deployment: Deployment) -> Content:
         name, key, data = _configmap(self.manifests, deployment)

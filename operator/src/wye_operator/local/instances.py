@@ -118,9 +118,8 @@ class Instance:
             return None
         self.back_off.died(now, now - ready_since if ready_since is not None else 0.0)
         reason, message = self._words(process)
-        failure = Failure(self.name, 128 - code if code < 0 else code, reason, message, self.restarts)
         self.restarts += 1
-        return failure
+        return Failure(self.name, 128 - code if code < 0 else code, reason, message, self.restarts)
 
     def _words(self, process: Process) -> tuple[str, str]:
         try:

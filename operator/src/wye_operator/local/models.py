@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,17 @@ class ModelStore:
         self._folder = folder
         self._known: dict[Path, tuple[Stamp, Content]] = {}
         self._last: dict[Path, Stamp] = {}
+        self._lock = threading.Lock()
+
+    def current(self, source: Path) -> Content | None:
+        """What is known of a file or folder as it is now; None when it has to be read."""
+        try:
+            seen = stamp(source)
+        except OSError as error:
+            self._known.pop(source, None)
+            return Content(problem=_problem(source, error))
+        known = self._known.get(source)
+        return known[1] if known is not None and known[0] == seen else None
 
     def changing(self, source: Path) -> bool:
         """Whether the file is being written: it differs from what is kept and from what the last look saw."""
@@ -50,23 +62,21 @@ class ModelStore:
             seen = stamp(source)
         except OSError:
             return False
-        known = self._known.get(source)
         last = self._last.get(source, seen)
         self._last[source] = seen
-        return known is not None and known[0] != seen != last
+        return source in self._known and seen != last
 
-    def content(self, source: Path) -> Content:
-        """The kept copy of a file or folder; reads it only when it changed. May take long: call it in a thread."""
-        try:
-            seen = stamp(source)
-            known = self._known.get(source)
-            if known is None or known[0] != seen:
-                known = (seen, self._keep(source, seen))
-                self._known[source] = known
-            return known[1]
-        except OSError as error:
-            self._known.pop(source, None)
-            return Content(problem=_problem(source, error))
+    def read(self, source: Path) -> Content:
+        """Keep a copy of a file or folder as it is now. May take long: call it in a thread."""
+        with self._lock:
+            try:
+                seen = stamp(source)
+                content = self._keep(source, seen)
+                if stamp(source) == seen:
+                    self._known[source] = (seen, content)
+            except OSError as error:
+                return Content(problem=_problem(source, error))
+            return content
 
     def text(self, name: str, data: bytes) -> Content:
         """The kept copy of bytes that stand in a manifest."""
@@ -83,12 +93,16 @@ class ModelStore:
         return hashlib.sha256(data).hexdigest()
 
     def sweep(self, used: Iterable[Path]) -> None:
-        """Forget copies that nobody loads any more."""
-        keep = {path.parent for path in used}
-        keep |= {c.path.parent for _, c in self._known.values() if c.path}
-        for folder in self._folder.iterdir() if self._folder.exists() else ():
-            if folder not in keep:
+        """Forget copies that nobody loads any more; not while one is being made."""
+        if not self._folder.exists() or not self._lock.acquire(blocking=False):
+            return
+        try:
+            keep = {path.parent for path in used}
+            keep |= {c.path.parent for _, c in self._known.values() if c.path}
+            for folder in set(self._folder.iterdir()) - keep:
                 shutil.rmtree(folder)
+        finally:
+            self._lock.release()
 
     def _keep(self, source: Path, seen: Stamp) -> Content:
         fresh = self._folder / f".{source.name}.new"

@@ -50,11 +50,13 @@ class Reporter:
         self._voice = voice
         self._told: dict[str, str] = {}
         self._shown: set[str] = set()
+        self._deployments: dict[str, set[str]] = {}
 
     def tell(self, target: EndpointTarget, wanted: Plan, now: float) -> None:
         """Everything new about one Endpoint; what has been waited for only a moment is not told."""
         self._tell_failures(target)
         self._once(f"keys {target.label}", target.keys_problem, fine=False)
+        self._tell_gone(target.label, set(wanted.deployment_statuses))
         for name, deployment in wanted.deployment_statuses.items():
             if not _fleeting(deployment, now):
                 fine = is_ready(deployment.conditions)
@@ -71,11 +73,17 @@ class Reporter:
             self._shown.add(target.label)
             self._voice.say(_how_to_call(target, wanted))
 
+    def _tell_gone(self, endpoint: str, names: set[str]) -> None:
+        for name in sorted(self._deployments.get(endpoint, set()) - names):
+            if self._told.pop(f"Deployment {name}", None):
+                self._voice.say(f"{name}  removed")
+        self._deployments[endpoint] = names
+
     def gone(self, target: EndpointTarget) -> None:
         """An Endpoint that is no longer there; another one of its name is told anew."""
         self._shown.discard(target.label)
         if self._told.pop(f"Endpoint {target.label}", None):
-            self._voice.say(f"{target.label}  gone")
+            self._voice.say(f"{target.label}  removed")
 
     def mistakes(self, lines: Iterable[str]) -> None:
         """What is wrong with the folder; what runs goes on."""
@@ -84,15 +92,19 @@ class Reporter:
             self._voice.warn(f"{text}\nwhat runs goes on as it was")
         self._told["mistakes"] = text
 
-    def trouble(self, text: str) -> None:
-        """A pass that could not be finished; the next one tries again."""
-        self._once("trouble", text, fine=False)
+    def trouble(self, where: str, text: str) -> None:
+        """A pass that could not be finished, "" when it could; the next one tries again."""
+        self._once(f"trouble {where}", text, fine=False)
 
     def _tell_failures(self, target: EndpointTarget) -> None:
         for group in target.groups.values():
             for failure in group.news:
                 self._voice.warn(f"{words_of(failure)}; it is started again")
             group.news.clear()
+        for text in target.router.news if target.router else ():
+            self._voice.warn(f"{text}; it is started again")
+        if target.router:
+            target.router.news.clear()
 
     def _once(self, key: str, text: str, *, fine: bool) -> None:
         if self._told.get(key, "") == text:

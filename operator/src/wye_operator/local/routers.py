@@ -30,7 +30,7 @@ class Router:
         self.name = name
         self.listen = listen
         self.envoys: list[Envoy] = []
-        self.deaths = 0
+        self.news: list[str] = []  # deaths that nobody was told of yet
         self._routes, self._auth = folder / "routes", folder / "auth"
         self._binary, self._home = binary, home
         self._wanted: RouterPlan | None = None
@@ -59,7 +59,8 @@ class Router:
     async def observe(self, inner: Inner, now: float) -> None:
         """Ask every Envoy what it has."""
         for envoy in self.envoys:
-            self.deaths += await envoy.observe(inner, now)
+            death = await envoy.observe(inner, now)
+            self.news += [death] if death else []
         self.envoys = [e for e in self.envoys if e.process is not None or e.draining_since is None]
 
     async def step(self, inner: Inner, now: float) -> None:

@@ -81,6 +81,7 @@ class Twin:
         self._voice = voice or Silent()
         self._reporter = Reporter(self._voice)
         self._state = State((options.state or directory / FOLDER).absolute())
+        self._folder = Folder(directory, self._state, ModelStore(self._state.folder / "models"))
         self._targets: dict[tuple[str, str], EndpointTarget] = {}
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
@@ -109,8 +110,6 @@ class Twin:
 
     def _open(self) -> None:
         folder = self._state.folder
-        store = ModelStore(folder / "models")
-        self._folder = Folder(self._directory, self._state, store)
         self._folder.open(settings.now())
         self._machine = Machine(
             source=self._folder,
@@ -128,6 +127,7 @@ class Twin:
     async def _close(self) -> None:
         try:
             await stop_all(self._targets.values(), Inner(self._session))
+            await self._folder.close()
         finally:
             await self._session.close()
             self._ports.close()
@@ -187,12 +187,10 @@ class Twin:
             self._woken.clear()
             try:
                 delay = await self._pass()
-            except WyeError as error:
-                self._reporter.trouble(str(error))
-                delay = CALM
+                self._reporter.trouble("", "")
             except Exception as error:  # what serves must go on serving; this is the outermost loop
                 log.exception("a pass failed")
-                self._reporter.trouble(f"a pass failed and is tried again: {error!r}")
+                self._reporter.trouble("", f"a pass failed and is tried again: {error!r}")
                 delay = CALM
 
     async def _pass(self) -> float:
@@ -217,7 +215,14 @@ class Twin:
         return target
 
     async def _reconcile(self, target: EndpointTarget) -> float:
-        wanted = await reconcile(target.name, target)
+        try:
+            wanted = await reconcile(target.name, target)
+        except WyeError as error:  # the other Endpoints go on; when nothing runs yet, it ends the start
+            if self._loop is None:
+                raise
+            self._reporter.trouble(target.label, str(error))
+            return CALM
+        self._reporter.trouble(target.label, "")
         self._reporter.tell(target, wanted, settings.now())
         key = (target.namespace, target.name)
         if target.empty and key not in self._folder.names():
