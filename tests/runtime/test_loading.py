@@ -168,6 +168,12 @@ def test_a_wrong_configuration(config, message):
         settings.parse_config(config)
 
 
+def test_the_configuration_of_the_wire_page_is_read():
+    page = (Path(__file__).parents[2] / "docs/concepts/wire.md").read_text()
+    config = settings.parse_config(json.loads(page.split("```json")[1].split("```")[0]))
+    assert (config.deployment, config.model.name, config.warmup.requests) == ("default/fraud-blue", "fraud", 3)
+
+
 def test_an_empty_configuration_has_defaults():
     config = settings.parse_config({"model": {"path": "/m/fraud.onnx", "version": 3}, "engine": None, "contract": None})
     assert (config.model.name, config.model.version) == ("fraud", "3")

@@ -250,6 +250,13 @@ def test_a_failing_run_is_a_model_error_without_paths(servers):
     assert server.infer([{"name": "index", "datatype": "INT64", "shape": [1], "data": [2]}]).status_code == 200
 
 
+def test_an_upgrade_is_refused_in_so_many_words(server):
+    headers = {"connection": "upgrade, http2-settings", "upgrade": "h2c", "http2-settings": "AAMAAABk"}
+    response = server.http.post("/score", content=b'{"data": [[1, 2, 3]]}', headers=headers)
+    assert refusal(response)[:2] == (400, "BadRequest")
+    assert "Upgrade is not served here" in response.text
+
+
 def test_the_callers_request_id_is_kept(server):
     response = server.http.get("/nowhere", headers={"x-request-id": "mine-1"})
     assert response.json()["error"]["requestId"] == "mine-1"

@@ -6,13 +6,15 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from wye_runtime.errors import ClientGone, PayloadTooLarge, UploadTimeout
+from wye_runtime.errors import BadRequest, ClientGone, PayloadTooLarge, UploadTimeout
 
 T = TypeVar("T")
 
 
 async def body_of(request: Request, limit: int, silence: float) -> bytes:
     """All of the body."""
+    if "upgrade" in request.headers:  # the parser ends there: the body behind it never arrives
+        raise BadRequest("Upgrade is not served here: send the request as plain HTTP/1.1")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise too_large(limit)
