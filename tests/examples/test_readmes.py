@@ -1,0 +1,82 @@
+"""The commands of the examples' READMEs, run as they stand there, in a copy of the examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(sh|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+UP = "wye local up "
+
+
+def commands(readme: str) -> list[str]:
+    """The lines of all shell blocks, without what is said about them."""
+    blocks = [text for kind, text in BLOCK.findall(readme) if kind == "sh"]
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def checkout(fraud: Path, tmp_path: Path) -> Path:
+    """A copy of the examples, without what running twins and training have left, but for the fraud models."""
+    left = shutil.ignore_patterns(".wye", "__pycache__", "*.onnx")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=left)
+    shutil.copytree(fraud / "models", tmp_path / "examples/fraud/models", dirs_exist_ok=True)
+    return tmp_path
+
+
+def outputs(checkout: Path, example: str, shell: dict[str, str], local_up) -> list[str]:
+    """Runs every command; what is served ends at the end."""
+    said = []
+    with ExitStack() as stack:
+        for command in commands((checkout / f"examples/{example}/README.md").read_text()):
+            if command.startswith(UP):
+                stack.enter_context(local_up(checkout / command.removeprefix(UP)))
+                continue
+            done = subprocess.run(
+                command, shell=True, cwd=checkout, env=shell, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            said.append(done.stdout)
+    return said
+
+
+def test_quickstart(checkout: Path, shell: dict[str, str], local_up) -> None:
+    said = outputs(checkout, "quickstart", shell, local_up)
+    readme = (checkout / "examples/quickstart/README.md").read_text()
+    shown = [json.loads(text) for kind, text in BLOCK.findall(readme) if kind == "json"]
+    assert len(said) == 2
+    assert json.loads(said[1]) == shown[0] == {"fahrenheit": [70.7, -40.0]}
+
+
+def test_fraud(checkout: Path, shell: dict[str, str], local_up) -> None:
+    said = outputs(checkout, "fraud", shell, local_up)
+    assert len(said) == 5
+    assert [json.loads(text)["decision"] for text in said[2:4]] == ["review", "review"]
+    assert "blue=90 green=10" in said[4]
+
+
+def test_phishing(checkout: Path, shell: dict[str, str], local_up, phishing_train) -> None:
+    phishing_train.phishing_rows()
+    (checkout / ".tools").mkdir()
+    shutil.copyfile(ROOT / ".tools/phishing.csv.gz", checkout / ".tools/phishing.csv.gz")
+    said = outputs(checkout, "phishing", shell, local_up)
+    assert len(said) == 3
+    answer = json.loads(said[2])
+    assert (answer["verdict"], answer["risk"]) == ("phishing", "high")
+    assert 0.7 <= answer["phishing_probability"] <= 1
+
+
+@pytest.mark.parametrize("example", ["quickstart", "fraud", "phishing"])
+def test_the_manifests_are_valid_without_a_warning(example: str, shell: dict[str, str]) -> None:
+    command = ["wye", "validate", f"examples/{example}", "--output", "json"]
+    done = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdict = json.loads(done.stdout)
+    assert (verdict["valid"], verdict["mistakes"], verdict["warnings"]) == (True, [], [])
