@@ -52,7 +52,8 @@ class Manifests:
         self.write(f"endpoint-{name}.yaml", self.object("Endpoint", name, spec))
 
     def deployment(self, name: str, /, *, endpoint: str = "fraud", model: dict | None = None, **spec) -> None:
-        base = {"endpointName": endpoint, "name": name, "model": {"uri": f"file://{name}.model"}}
+        source = spec.pop("model_spec", {"uri": f"file://{name}.model"})
+        base = {"endpointName": endpoint, "name": name, "model": source}
         base |= {"environmentVariables": {"STUB_DIR": str(self.stub)}}
         self.model(name, **(model or {"answer": name}))
         self.write(f"{name}.yaml", self.object("Deployment", f"{endpoint}-{name}", base | spec))

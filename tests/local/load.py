@@ -81,6 +81,7 @@ class Load:
     headers: dict[str, str]
     callers: int = 8
     pause: float = 0.01
+    body: bytes = b"{}"
     answered: Counter = field(default_factory=Counter)  # by deployment
     failed: list[str] = field(default_factory=list)
     refused: int = 0  # never sent: nobody listened
@@ -117,7 +118,7 @@ class Load:
             self.refused += 1
             return
         try:
-            answer = await caller.call()
+            answer = await caller.call(body=self.body)
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             self.failed.append(repr(error))
             return

@@ -138,6 +138,24 @@ def test_a_kept_model_is_the_bytes_of_its_digest_whatever_becomes_of_the_file(tm
     assert digest_of(source).digest == second.digest
 
 
+def test_the_same_bytes_under_two_names_are_one_copy(tmp_path):
+    store = ModelStore(tmp_path / "store")
+    copies = []
+    for name in ("blue.onnx", "green.onnx"):
+        (tmp_path / name).write_bytes(b"same")
+        copies.append(store.read(tmp_path / name))
+    assert copies[0] == copies[1]
+    assert copies[1].path.read_bytes() == b"same"
+
+
+def test_a_copy_that_somebody_removed_is_made_again(tmp_path):
+    store, source = ModelStore(tmp_path / "store"), tmp_path / "m.onnx"
+    source.write_bytes(b"one")
+    store.read(source).path.unlink()
+    assert store.current(source) is None
+    assert store.read(source).path.read_bytes() == b"one"
+
+
 def test_a_file_that_is_being_written_is_not_read_yet(tmp_path):
     store, source = ModelStore(tmp_path / "store"), tmp_path / "m.onnx"
     source.write_bytes(b"one")

@@ -53,8 +53,8 @@ class ModelStore:
         except OSError as error:
             self._known.pop(source, None)
             return Content(problem=_problem(source, error))
-        known = self._known.get(source)
-        return known[1] if known is not None and known[0] == seen else None
+        stamped, content = self._known.get(source, ((), Content()))
+        return content if stamped == seen and content.path and content.path.exists() else None
 
     def changing(self, source: Path) -> bool:
         """Whether the file is being written: it differs from what is kept and from what the last look saw."""
@@ -81,7 +81,7 @@ class ModelStore:
     def text(self, name: str, data: bytes) -> Content:
         """The kept copy of bytes that stand in a manifest."""
         digest = self.digest(data)
-        path = self._folder / digest[:16] / name
+        path = self._place(digest, Path(name))
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, data)
@@ -105,16 +105,19 @@ class ModelStore:
             self._lock.release()
 
     def _keep(self, source: Path, seen: Stamp) -> Content:
-        fresh = self._folder / f".{source.name}.new"
+        fresh = self._folder / ".new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        digest = _hash(source, seen, fresh / source.name)
-        final = self._folder / digest[:16]
-        if final.exists():
-            shutil.rmtree(fresh)
-        else:
-            fresh.rename(final)
-        return Content(digest, final / source.name)
+        digest = _hash(source, seen, fresh / f"model{source.suffix}")
+        final = self._place(digest, source)
+        if not final.exists():
+            shutil.rmtree(final.parent, ignore_errors=True)
+            fresh.rename(final.parent)
+        return Content(digest, final)
+
+    def _place(self, digest: str, source: Path) -> Path:
+        """By digest and kind: the same bytes under two names are one copy."""
+        return self._folder / f"{digest[:16]}{source.suffix}" / f"model{source.suffix}"
 
 
 def stamp(source: Path) -> Stamp:

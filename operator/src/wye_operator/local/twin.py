@@ -4,9 +4,10 @@
 
     async with Twin(Path("examples/fraud"), Options(port=8080)) as twin:
         await twin.wait_for(lambda status: status.ready, deadline=60)
-        twin.url("fraud")     # "http://127.0.0.1:8080"
-        twin.keys("fraud")    # Keys(primary, secondary), None where nobody needs any
-        twin.status()         # .endpoints["fraud"]: EndpointStatus, .deployments["fraud-blue"]: DeploymentStatus
+        twin.url("fraud")          # "http://127.0.0.1:8080"
+        twin.keys("fraud")         # Keys(primary, secondary), None where nobody needs any
+        twin.inner_urls("fraud")   # {"fraud-router-1": "http://127.0.0.1:…", "fraud-blue-1": …}: where metrics are
+        twin.status()              # .endpoints["fraud"]: EndpointStatus, .deployments["fraud-blue"]: DeploymentStatus
 
 Entering raises WyeError when nothing can be started (a mistake in a manifest, a port in use, no Envoy); leaving ends
 everything that was started. Objects outside the namespace `default` are called NAMESPACE.NAME.
@@ -148,6 +149,13 @@ class Twin:
         """The keys in force, None where nobody needs any."""
         wanted = self._named(endpoint).wanted
         return wanted.router.auth.keys if wanted and wanted.router else None
+
+    def inner_urls(self, endpoint: str) -> dict[str, str]:
+        """Where the router and each model server give out metrics, by process name."""
+        target = self._named(endpoint)
+        routers = target.router.envoys if target.router else []
+        instances = [i for group in target.groups.values() for i in group.instances]
+        return {of.name: f"http://{of.inner.host}:{of.inner.port}" for of in (*routers, *instances) if of.process}
 
     def status(self) -> TwinStatus:
         """What the last pass found."""
