@@ -30,9 +30,10 @@ from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.errors import WyeError
 from wye_operator.local import files
 from wye_operator.local.envoy import find_envoy
+from wye_operator.local.envoys import Envoy
 from wye_operator.local.folder import Folder, read_folder
 from wye_operator.local.inner import Inner
-from wye_operator.local.instances import Home
+from wye_operator.local.instances import Home, Instance
 from wye_operator.local.models import ModelStore
 from wye_operator.local.ports import Ports
 from wye_operator.local.report import Reporter, Silent, Voice, is_ready, waiting_for
@@ -153,9 +154,9 @@ class Twin:
     def inner_urls(self, endpoint: str) -> dict[str, str]:
         """Where the router and each model server give out metrics, by process name."""
         target = self._named(endpoint)
-        routers = target.router.envoys if target.router else []
-        instances = [i for group in target.groups.values() for i in group.instances]
-        return {of.name: f"http://{of.inner.host}:{of.inner.port}" for of in (*routers, *instances) if of.process}
+        running: list[Envoy | Instance] = list(target.router.envoys) if target.router else []
+        running += [instance for group in target.groups.values() for instance in group.instances]
+        return {of.name: f"http://{of.inner.host}:{of.inner.port}" for of in running if of.process}
 
     def status(self) -> TwinStatus:
         """What the last pass found."""
