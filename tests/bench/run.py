@@ -155,7 +155,8 @@ def ratios(own: Sequence[Measured], bare: Sequence[Measured], alone: Sequence[Me
     """Rate to the bare run's, rate to the runtime's alone, and processor time to the runtime's alone."""
     to_bare = median(mine.rate / base.rate for mine, base in zip(own, bare, strict=True))
     to_alone = median(mine.rate / base.rate for mine, base in zip(own, alone, strict=True))
-    return f"{to_bare:.3f}", f"{to_alone:.2f}", f"{cpu_of(own) / cpu_of(alone):.2f}"
+    spent = cpu_of(alone)  # 0 where a slice was shorter than the kernel's tick
+    return f"{to_bare:.3f}", f"{to_alone:.2f}", f"{cpu_of(own) / spent:.2f}" if spent else ""
 
 
 def cpu_of(slices: Sequence[Measured]) -> float:
@@ -174,7 +175,10 @@ async def bench(seconds: float, count: int, console: Console) -> int:
             each = seconds / (count * len(found))
             console.print(f"{count} rounds of {len(found)} lines, {each:.2f} s each", highlight=False)
             slices = await rounds(found, count, each)
+            moved = subjects.moved(Path(folder))
     console.print(table(found, slices))
+    for server in moved:
+        console.print(f"{server} moved its runs to threads: its line mixes two ways of running", highlight=False)
     failures = sum(one.failures for own in slices for one in own)
     if failures:
         console.print(f"{failures} requests failed: the figures say nothing", highlight=False)

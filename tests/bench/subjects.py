@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import numpy as np
@@ -84,7 +84,8 @@ async def runtime(folder: Path) -> AsyncIterator[int]:
     port, inner = free_port(), free_port()
     command = [str(Path(sys.executable).with_name("wye-runtime")), "serve", "--config", write_config(folder)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--inner-port", str(inner)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    with log_of(folder) as log:
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         await answers(f"http://127.0.0.1:{inner}/readyz")
         yield port
@@ -99,6 +100,16 @@ def write_config(folder: Path) -> str:
     config = {"deployment": "default/bench", "model": model, "engine": {"threads": 1}, "contract": contract()}
     (folder / "runtime.json").write_text(json.dumps(config))
     return str(folder / "runtime.json")
+
+
+def log_of(folder: Path) -> IO[bytes]:
+    return (folder / "runtime.log").open("wb")
+
+
+def moved(folder: Path) -> list[str]:
+    """The servers that moved their runs from the event loop to threads while they were measured."""
+    logs = sorted(folder.rglob("*.log"))
+    return [str(log.relative_to(folder)) for log in logs if b"runs moved to threads" in log.read_bytes()]
 
 
 async def answers(url: str) -> None:

@@ -1,0 +1,58 @@
+"""`make bench` in a tiny setting: every line is measured, no request fails; the figures are not looked at."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+LINE = re.compile(r"^│ (\S.*?) +│ ([18]) │ +([\d,]+) │", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def machine() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_machine", BENCH / "machine.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_line_is_measured() -> None:
+    command = [sys.executable, str(BENCH / "run.py"), "--seconds", "1.1", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [(name, int(connections)) for name, connections, _ in LINE.findall(done.stdout)]
+    assert lines == [
+        ("session.run, bare", 1),
+        ("runtime, /score", 1),
+        ("runtime, /score", 8),
+        ("runtime, v2 infer", 1),
+        ("runtime, v2 infer", 8),
+        ("router, no mirror", 1),
+        ("router, no mirror", 8),
+        ("router, mirror 50 %", 1),
+        ("router, mirror 50 %", 8),
+        ("router, mirror 100 %", 1),
+        ("router, mirror 100 %", 8),
+    ]
+    assert all(int(rate.replace(",", "")) > 0 for *_, rate in LINE.findall(done.stdout))
+
+
+def test_processor_time_is_that_of_the_processes_that_name_the_folder(machine: ModuleType, tmp_path: Path) -> None:
+    work = "import sys, time\nwhile time.process_time() < 0.2: pass\nprint('done', flush=True)\nsys.stdin.read()"
+    command = [sys.executable, "-c", work, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None
+        assert busy.stdout.readline() == b"done\n"
+        assert list(machine.processes_of(tmp_path)) == [busy.pid]
+        assert machine.cpu_seconds([busy.pid]) >= 0.19
+        busy.communicate()
+    assert machine.cpu_seconds([busy.pid]) == 0
