@@ -173,17 +173,16 @@ async def copies_of(session: aiohttp.ClientSession, twin: Twin, name: str, share
 
 async def counted(session: aiohttp.ClientSession, twin: Twin, name: str, share: float) -> Copies:
     """The router's counter of copies, and the shadow's of answers: both stand on inner ports."""
-    target = next(t for t in twin._targets.values() if t.label == ENDPOINT)
-    router, shadows = target.router, target.groups[f"{ENDPOINT}-{name}"].instances
-    sent = await figures(session, router.envoys[-1].inner.port, "/stats/prometheus?filter=upstream_rq_total$", SENT)
-    answered = [await figures(session, shadow.inner.port, "/metrics", ANSWERED) for shadow in shadows]
+    inner = twin.inner_urls(ENDPOINT)
+    [router] = [url for process, url in inner.items() if process.startswith(f"{ENDPOINT}-router-")]
+    shadows = [url for process, url in inner.items() if process.startswith(f"{ENDPOINT}-{name}-")]
+    sent = await figures(session, f"{router}/stats/prometheus?filter=upstream_rq_total$", SENT)
+    answered = [await figures(session, f"{shadow}/metrics", ANSWERED) for shadow in shadows]
     return Copies(share, int(dict(sent).get(f"{name}~mirror", 0)), sum(int(n) for each in answered for _, n in each))
 
 
-async def figures(
-    session: aiohttp.ClientSession, port: int, path: str, wanted: re.Pattern[str]
-) -> list[tuple[str, str]]:
-    async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+async def figures(session: aiohttp.ClientSession, url: str, wanted: re.Pattern[str]) -> list[tuple[str, str]]:
+    async with session.get(url) as response:
         return wanted.findall(await response.text())
 
 

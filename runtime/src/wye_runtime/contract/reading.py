@@ -90,9 +90,14 @@ def expected(field: Field, least: float, most: float) -> str:
     """The range in a sentence, as far as the contract gives it."""
     what = "an integer" if field.type == "integer" else "a number"
     if field.minimum is not None and field.maximum is not None:
-        return f"{what} from {field.minimum} to {field.maximum}"
+        return f"{what} from {plainly(field.minimum)} to {plainly(field.maximum)}"
     if field.minimum is not None:
-        return f"{what} of at least {field.minimum}"
+        return f"{what} of at least {plainly(field.minimum)}"
     if field.maximum is not None:
-        return f"{what} of at most {field.maximum}"
+        return f"{what} of at most {plainly(field.maximum)}"
     return what if abs(most) > 1e30 else f"{what} from {least} to {most}"
+
+
+def plainly(bound: float) -> str:
+    """A bound as the contract's author wrote it: 20040, not 20040.0."""
+    return str(int(bound)) if bound == int(bound) else repr(bound)

@@ -14,6 +14,10 @@ INLINE_BELOW = 50e-6  # seconds: about two thread hand-overs
 SAMPLES = 20
 SAMPLED_BELOW = 1e-3  # no need to repeat a run that is clearly longer
 ROWS = 32
+INLINE_LIMIT = 5e-3  # seconds of the loop's thread; an inline answer that takes longer is a long one
+INLINE_NEVER = 0.1  # one that takes this long is the last one
+LONG_SHARE = 100  # one long answer in so many is a pause of the machine or of the collector; more is the model
+LONG_RUNS = 3  # that many more than their share, and runs move to threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,21 @@ class Placement:
 
     elements: int
     why: str
+
+
+@dataclass(slots=True)
+class Patience:
+    """Watches what inline answers really take, since a run's time may depend on values that load never saw."""
+
+    strikes: int = 0
+
+    def is_over(self, seconds: float) -> bool:
+        """Whether an answer that took so long, after those before it, is one too many."""
+        if seconds > INLINE_LIMIT:
+            self.strikes += LONG_SHARE
+        else:
+            self.strikes = max(0, self.strikes - 1)
+        return seconds > INLINE_NEVER or self.strikes > LONG_SHARE * LONG_RUNS
 
 
 def placement(model: Model, batches: Sequence[Tensors], names: Sequence[str]) -> Placement:

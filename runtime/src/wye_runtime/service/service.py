@@ -14,14 +14,13 @@ from wye_runtime.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
-from wye_runtime.service.measuring import elements
+from wye_runtime.service.measuring import Patience, elements
 from wye_runtime.service.slots import Slots, Workers
 from wye_runtime.settings import Config
 
 log = logging.getLogger("wye")
 INLINE_RUNS = 4
 LARGE_BODY = 64 << 10  # decoded in the worker's thread
-INLINE_LIMIT = 5e-3  # seconds; an inline answer longer than this was the last one
 SAMPLE_BYTES = 4096
 MOST_SLOTS = 4
 
@@ -45,6 +44,7 @@ class Service:
         self.loaded: Loaded | None = None
         self.is_draining = False
         self.is_inline = False
+        self.patience = Patience()
         self.requests = 0
         self.workers = Workers(Slots(1, config.request.queue_wait, metrics))
 
@@ -68,12 +68,18 @@ class Service:
         self.log_loaded(ready, slots)
         gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
+        self.show_mode("inline" if self.is_inline else "threads")
+
+    def show_mode(self, mode: str) -> None:
+        """The model's one info metric, with where its runs happen."""
+        source, model = self.config.model, self.current().model
+        self.metrics.model_info.clear()
+        labels = (source.name, source.version, model.artifact.sha256, model.provider, mode)
+        self.metrics.model_info.labels(*labels).set(1)
 
     def log_loaded(self, ready: Loaded, slots: int) -> None:
         source, model = self.config.model, ready.model
-        mode = "inline" if bool(ready.place.elements) else "threads"
-        labels = (source.name, source.version, model.artifact.sha256, model.provider, mode)
-        self.metrics.model_info.labels(*labels).set(1)
+        mode = "inline" if self.is_inline else "threads"
         self.metrics.load_seconds.set(ready.seconds)
         log.info(
             "model loaded",
@@ -123,12 +129,13 @@ class Service:
         return response
 
     def at_once(self, job: Job) -> RawResponse:
-        """Runs in the event loop, and never again once that took too much of the thread's time."""
+        """Runs in the event loop, and never again once that has taken too much of the thread's time."""
         began = time.thread_time()
         response = job.run(None)
         taken = time.thread_time() - began
-        if taken > INLINE_LIMIT:
+        if self.patience.is_over(taken):
             self.is_inline = False
+            self.show_mode("threads")
             log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
         return response
 
