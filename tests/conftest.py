@@ -1,4 +1,4 @@
-"""What every test folder shares: the switch that rewrites golden files, and property tests that are the same each time."""
+"""What all test folders share: the switch that rewrites golden files, and property tests that repeat themselves."""
 
 from __future__ import annotations
 

@@ -394,3 +394,21 @@ def test_the_record_reads_back_what_it_wrote() -> None:
     record = settle(world(BLUE, VIOLET, spec={"mirrorTraffic": {"violet": 1}}))[1].record
     assert from_json(to_json(record)) == record
     assert from_json(to_json(Record())) == Record()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"traffic": 7, "mirrorTraffic": None, "clusters": [], "routes": [], "hosts": {}},
+        {"traffic": None, "mirrorTraffic": None, "clusters": [{}], "routes": [], "hosts": {}},
+        {"traffic": {"blue": "much"}, "mirrorTraffic": None, "clusters": [], "routes": [], "hosts": {}},
+        {"traffic": None, "mirrorTraffic": None, "clusters": [], "routes": [], "hosts": []},
+    ],
+    ids=["empty", "a number", "a cluster of nothing", "a share in words", "a list"],
+)
+def test_what_is_no_record_is_refused(wrong) -> None:
+    from wye_operator.plan.record import from_json
+
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        from_json(wrong)

@@ -11,7 +11,7 @@ class WyeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One mistake in one object: `path` names the field ("spec.traffic.blue"), `message` says what is and what should be."""
+    """One mistake in one object: `path` is the field ("spec.traffic.blue"), `message` what is and what should be."""
 
     path: tuple[str | int, ...]
     message: str

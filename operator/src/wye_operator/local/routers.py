@@ -40,7 +40,7 @@ class Router:
         try:
             data = files.read_json(self._routes / files.DATA / IN_EFFECT)
             return Record() if data is None else from_json(data)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError):
             return Record()
 
     def write(self, wanted: RouterPlan, record: Record) -> bool:

@@ -65,12 +65,18 @@ def from_json(data: Mapping[str, Any]) -> Record:
         mirrors=_shares(data["mirrorTraffic"]),
         clusters=tuple(_published_from_json(p) for p in data["clusters"]),
         routes=tuple(_published_from_json(p) for p in data["routes"]),
-        hosts={str(name): float(since) for name, since in data["hosts"].items()},
+        hosts={str(name): float(since) for name, since in _mapping(data["hosts"]).items()},
     )
 
 
-def _shares(data: Mapping[str, Any] | None) -> dict[str, int] | None:
-    return None if data is None else {str(name): int(share) for name, share in data.items()}
+def _shares(data: Any) -> dict[str, int] | None:
+    return None if data is None else {str(name): int(share) for name, share in _mapping(data).items()}
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{data!r} is not an object")
+    return data
 
 
 def _published_to_json(published: Published) -> dict[str, Any]:
