@@ -412,3 +412,11 @@ def test_what_is_no_record_is_refused(wrong) -> None:
 
     with pytest.raises((KeyError, TypeError, ValueError)):
         from_json(wrong)
+
+
+def test_copies_that_routers_did_not_make_are_in_the_status() -> None:
+    seen = serving(BLUE, VIOLET, traffic={"blue": 100}, mirrorTraffic={"violet": 50})
+    (router,) = seen.routers
+    routers = tuple(dataclasses.replace(router, name=n, left_out={"violet~mirror": c}) for n, c in (("a", 3), ("b", 4)))
+    shown = plan(dataclasses.replace(seen, routers=routers)).endpoint_status.deployments
+    assert {share.name: share.mirror_dropped for share in shown} == {"blue": None, "violet": 7}

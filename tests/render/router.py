@@ -78,6 +78,10 @@ class Running:
     def taken(self) -> Taken:
         return envoy.taken(httpx.get(self.inner + envoy.TAKEN_PATH).text)
 
+    def left_out(self) -> dict[str, int]:
+        """Copies that it did not make."""
+        return envoy.left_out(httpx.get(self.inner + envoy.TAKEN_PATH).text)
+
     def figure(self, metric: str, label: str) -> int:
         """One counter or gauge, 0 where it is not there yet."""
         lines = httpx.get(f"{self.inner}/stats/prometheus").text.splitlines()

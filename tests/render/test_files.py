@@ -140,6 +140,17 @@ def test_what_a_router_has_taken_is_read_from_its_figures() -> None:
     )
 
 
+def test_copies_that_were_not_made_are_read_from_its_figures() -> None:
+    figures = """\
+envoy_vhost_route_upstream_rq_total{envoy_route="uncopied",envoy_virtual_host="endpoint"} 3
+envoy_cluster_upstream_rq_active_overflow{envoy_cluster_name="violet~mirror"} 4
+envoy_cluster_upstream_rq_pending_overflow{envoy_cluster_name="violet~mirror"} 1
+envoy_cluster_upstream_rq_active_overflow{envoy_cluster_name="red~mirror"} 0
+"""
+    assert envoy.left_out(figures) == {"violet~mirror": 8, "red~mirror": 3}
+    assert envoy.left_out("") == {}
+
+
 def test_a_router_that_has_taken_nothing_yet() -> None:
     assert envoy.taken("") == Taken(clusters="", routes="", auth="", endpoints={})
 

@@ -74,7 +74,10 @@ class DeploymentShare(StatusModel):
     replicas: int = Field(description="Instances that are wanted.")
     traffic: float = Field(description="Percent of live traffic the routers give it.")
     mirror: float = Field(description="Percent of requests copied to it.")
-    mirror_dropped: int | None = Field(default=None, description="Copies that were not made.")
+    mirror_dropped: int | None = Field(
+        default=None,
+        description="Copies that the routers have not made since they started: too large, of unnamed size, or too many.",
+    )
 
 
 class RouterStatus(StatusModel):

@@ -20,6 +20,7 @@ from wye_operator.plan.conditions import (
 )
 from wye_operator.plan.facts import Facts, percents, shares_text
 from wye_operator.plan.members import Member
+from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE
 from wye_operator.plan.routes import keys_for
 from wye_operator.plan.routing import hundredths
@@ -83,7 +84,14 @@ def _share(facts: Facts, name: str, member: Member) -> DeploymentShare:
         replicas=member.seen.spec.instance_count,
         traffic=facts.routing.weights.get(name, 0) / 100,
         mirror=facts.routing.mirrors.get(name, 0) / 100,
+        mirror_dropped=_dropped(facts, name),
     )
+
+
+def _dropped(facts: Facts, name: str) -> int | None:
+    """Copies to `name` that routers did not make since they started; None where no router copies to it."""
+    counts = [r.left_out[mirror_cluster(name)] for r in facts.world.routers if mirror_cluster(name) in r.left_out]
+    return sum(counts) if counts else None
 
 
 def _endpoint_problems(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:

@@ -112,6 +112,7 @@ class RouterSeen:
     ready: bool
     taken: Taken = Taken()
     rejected: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)  # copies that were not made, by mirror cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from wye_operator.plan.wanted import Hosts, RouterPlan
 from wye_operator.plan.world import Address, Taken
@@ -20,11 +21,14 @@ from wye_operator.render.resources import Json, canonical, discovery, extension,
 from wye_operator.render.routes import route_configuration
 
 CONNECTIONS = 20_000  # of all callers together; more are closed at once
-# Where a router says what it has taken, on its inner port.
-TAKEN_PATH = "/stats/prometheus?text_readouts&filter=version_text"
+# Where a router says what it has taken, and which copies it did not make, on its inner port.
+SAID = r"version_text|route\.uncopied\.upstream_rq_total|~mirror\.upstream_rq_(active|pending)_overflow"
+TAKEN_PATH = f"/stats/prometheus?text_readouts&filter={quote(SAID)}"
 READY_PATH = "/ready"
 
 SAMPLE = re.compile(r"^(envoy_\w+_version_text)\{(.*)\} ", re.MULTILINE)
+UNCOPIED = re.compile(r"^envoy_vhost_route_upstream_rq_total\{(.*)\} (\d+)", re.MULTILINE)
+OVERFLOW = re.compile(r"^envoy_cluster_upstream_rq_(?:active|pending)_overflow\{(.*)\} (\d+)", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 REFUSED = "update rejected:"
 FAILED = "update failure:"
@@ -88,6 +92,19 @@ def taken(stats: str) -> Taken:
         auth=versions.get(("envoy_extension_config_discovery_http_filter_auth_version_text", ""), ""),
         endpoints=endpoints,
     )
+
+
+def left_out(stats: str) -> dict[str, int]:
+    """Copies that were not made, by mirror cluster, from the page at `TAKEN_PATH`.
+
+    Requests that were too large or of unnamed size (whatever the mirror's percentage), and those over its concurrency.
+    """
+    uncopied = sum(int(count) for _, count in UNCOPIED.findall(stats))
+    overflow: dict[str, int] = {}
+    for labels, count in OVERFLOW.findall(stats):
+        name = dict(LABEL.findall(labels))["envoy_cluster_name"]
+        overflow[name] = overflow.get(name, uncopied) + int(count)
+    return overflow
 
 
 def refused(line: str) -> str:
