@@ -217,6 +217,41 @@ def test_halves_that_break_a_rule_together_do_not_fit() -> None:
         merged(callers, contract([{"name": "a", "maximum": 1}]))
 
 
+@pytest.mark.parametrize(
+    ("whole", "gap"),
+    [
+        ({}, "the contract has no inputs; the contract has no outputs"),
+        ({"inputs": [NUMBER]}, "the contract has no outputs"),
+        ({"outputs": [{"name": "p"}]}, "the contract has no inputs"),
+        (
+            {"inputs": [NUMBER], "outputs": [{"name": "d", "threshold": 0.5}]},
+            "output d has a threshold and no labels to choose from",
+        ),
+        (
+            {"inputs": [NUMBER], "outputs": [{"name": "d", "thresholds": [0.5]}]},
+            "output d has a threshold and no labels to choose from",
+        ),
+        (
+            {"inputs": [{"name": "a", "default": "abc"}], "outputs": [{"name": "p"}]},
+            "input a is a number, for it has no type, and its default is not",
+        ),
+    ],
+    ids=["nothing", "no outputs", "no inputs", "a threshold alone", "thresholds alone", "a default of no type"],
+)
+def test_what_neither_half_says_is_named(whole, gap) -> None:
+    half = Contract.model_validate_json(json.dumps(whole))
+    for endpoint, deployment in ((half, None), (None, half)):
+        with pytest.raises(ContractsDoNotFit, match=gap):
+            merged(endpoint, deployment)
+
+
+def test_an_extra_input_is_a_difference_where_unknown_fields_are_dropped() -> None:
+    extra = contract([NUMBER, {"name": "b", "type": "number", "default": 1}], unknownFields="drop")
+    assert disagreement(promise(contract([NUMBER], unknownFields="drop")), promise(extra)) == (
+        "it reads the field b, which callers may send as they like: the reference drops it"
+    )
+
+
 def test_alone_either_half_is_the_contract() -> None:
     assert merged(None, contract()) == merged(contract(), None) == contract()
     assert merged(None, None) is None

@@ -17,7 +17,7 @@ from wye_operator.plan.acknowledged import is_late
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import UNAVAILABLE
 from wye_operator.plan.routes import named_by
-from wye_operator.plan.routing import WHOLE
+from wye_operator.plan.shares import WHOLE, scaled
 from wye_operator.plan.wanted import Plan, RouterPlan
 from wye_operator.plan.world import RouterSeen, Taken
 
@@ -242,8 +242,6 @@ def test_no_sequence_breaks_a_promise(sequence) -> None:
 @settings(max_examples=300)
 @given(st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, WHOLE), min_size=1, max_size=20))
 def test_scaled_shares_add_up_and_keep_the_proportion(parts) -> None:
-    from wye_operator.plan.routing import scaled
-
     result = scaled(parts)
     assert sum(result.values()) == WHOLE
     total = sum(parts.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -46,6 +47,17 @@ class Keys(Model):
     )
 
 
+def _at_most_1gi(field: str, bytes_of: Callable[[Limits], str | int]) -> Rule:
+    return Rule(
+        field,
+        f"!has(self.{field}) || (type(self.{field}) == int "
+        f"? self.{field} <= 1073741824 "
+        f": quantity(self.{field}).compareTo(quantity('1Gi')) <= 0)",
+        "must be at most 1Gi",
+        lambda limits: byte_count(bytes_of(limits)) <= MOST_REQUEST_BYTES,
+    )
+
+
 class Limits(Model):
     """How much a caller may send, and how much of it is copied to mirrors."""
 
@@ -55,18 +67,12 @@ class Limits(Model):
     )
     max_mirror_bytes: ByteQuantity = Field(
         default="1Mi",
-        description="Larger bodies, and bodies of unnamed size, are not mirrored (and counted).",
+        description="Larger bodies, and bodies of unnamed size, are not mirrored (and counted). At most `1Gi`.",
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "maxRequestBytes",
-            "!has(self.maxRequestBytes) || (type(self.maxRequestBytes) == int "
-            "? self.maxRequestBytes <= 1073741824 "
-            ": quantity(self.maxRequestBytes).compareTo(quantity('1Gi')) <= 0)",
-            "must be at most 1Gi",
-            lambda limits: byte_count(limits.max_request_bytes) <= MOST_REQUEST_BYTES,
-        ),
+        _at_most_1gi("maxRequestBytes", lambda limits: limits.max_request_bytes),
+        _at_most_1gi("maxMirrorBytes", lambda limits: limits.max_mirror_bytes),
     )
     REFUSED: ClassVar[dict[str, str]] = {"requestsPerSecond": NOT_BUILT}
 

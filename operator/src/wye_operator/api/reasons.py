@@ -122,8 +122,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     ),
     Reason.ROUTER_STARTING: _waits("No router is ready yet.", "Wait; if it lasts, look at the router's own log."),
     Reason.ROUTER_BEHIND: _waits(
-        "A router did not take the new routing within 10 seconds.",
-        "Wait; the message names it. It holds up only the removal of what it may still use.",
+        "A ready router has not taken the new routing yet.",
+        "Wait. After 10 seconds the message names it, and it holds up only the removal of what it may still use.",
     ),
     Reason.INSTANCES_STARTING: _waits(
         "Fewer instances are ready than `instanceCount` asks for.",

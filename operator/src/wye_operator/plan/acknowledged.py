@@ -17,6 +17,8 @@ from wye_operator.plan.record import Cluster, Published
 from wye_operator.plan.wanted import Hosts
 from wye_operator.plan.world import RouterSeen, World
 
+PASSED = "passed"  # all versions that no router says it has, and some router may have had meanwhile, as one
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -107,7 +109,10 @@ def extended(history: tuple[Published, ...], written: Published, held: frozenset
         written = history[-1]
     older = [p for p in history if p.version != written.version]
     oldest = next((i for i, p in enumerate(older) if p.version in held), len(older))
-    return (*older[oldest:], written)
+    kept = [p for p in older[oldest:] if p.version in held]
+    passed = {cluster for p in older[oldest:] if p.version not in held for cluster in p.clusters}
+    between = (Published(PASSED, tuple(sorted(passed)), written.since),) if passed else ()
+    return (*kept, *between, written)
 
 
 def held_versions(world: World, kind: str) -> frozenset[str]:

@@ -92,10 +92,16 @@ def clock(before: Before, now: Now, problems: Sequence[Problem]) -> Waiting | No
     if first is None:
         return None
     old = before.waiting
-    progressed = now.ready_instances > before.ready_instances
-    same = old and (old.generation, old.reason) == (now.generation, first.reason) and not progressed
-    since = old.since if old and same else now.time
+    since = old.since if old and _goes_on(old, before, now, first.reason) else now.time
     return Waiting(generation=now.generation, reason=first.reason, since=since)
+
+
+def _goes_on(old: Waiting, before: Before, now: Now, reason: Reason) -> bool:
+    if old.reason != reason:
+        return False
+    if reason is Reason.ENDPOINT_NOT_FOUND:  # also the clock of the grace: what an orphan does does not prolong it
+        return True
+    return old.generation == now.generation and now.ready_instances <= before.ready_instances
 
 
 def remaining(waiting: Waiting | None, now: Now) -> float | None:

@@ -36,8 +36,16 @@ def merged(endpoint: Contract | None, deployment: Contract | None) -> Contract |
 
     Raises ContractsDoNotFit when the two together break a rule of contracts.
     """
-    if endpoint is None or deployment is None:
-        return deployment if endpoint is None else endpoint
+    if endpoint is None and deployment is None:
+        return None
+    whole = _one_of(endpoint or Contract(), deployment or Contract())
+    missing = "; ".join(_gaps(whole))
+    if missing:
+        raise ContractsDoNotFit(missing)
+    return whole
+
+
+def _one_of(endpoint: Contract, deployment: Contract) -> Contract:
     data = {
         "inputs": _overlaid(endpoint.inputs, deployment.inputs),
         "outputs": _overlaid(endpoint.outputs, deployment.outputs),
@@ -47,6 +55,19 @@ def merged(endpoint: Contract | None, deployment: Contract | None) -> Contract |
         return Contract.model_validate({k: v for k, v in data.items() if v})
     except ValidationError as error:
         raise ContractsDoNotFit(_broken_rules(error)) from error
+
+
+def _gaps(whole: Contract) -> Iterator[str]:
+    """What each half may leave to the other, and the two together may not."""
+    for side, fields in (("inputs", whole.inputs), ("outputs", whole.outputs)):
+        if not fields:
+            yield f"the contract has no {side}"
+    for output in whole.outputs or ():
+        if output.labels is None and (output.threshold is not None or output.thresholds is not None):
+            yield f"output {output.name} has a threshold and no labels to choose from"
+    for field in whole.inputs or ():
+        if field.type is None and isinstance(field.default, bool | str):
+            yield f"input {field.name} is a number, for it has no type, and its default is not"
 
 
 def _broken_rules(error: ValidationError) -> str:
@@ -115,7 +136,11 @@ def _input_differences(reference: Contract, candidate: Contract) -> Iterator[str
         else:
             yield from _narrowings(field, ours[field.name])
     for name, field in ours.items():
-        if name not in promised and field.default is None:
+        if name in promised:
+            continue
+        if reference.unknown_fields == "drop":
+            yield f"it reads the field {name}, which callers may send as they like: the reference drops it"
+        elif field.default is None:
             yield f"it needs an input {name} that callers do not send: give it a default"
 
 

@@ -18,12 +18,12 @@ from wye_operator.plan.conditions import (
     sorted_problems,
     verdict,
 )
-from wye_operator.plan.facts import Facts, percents, shares_text
+from wye_operator.plan.facts import Facts
 from wye_operator.plan.members import Member
 from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE
 from wye_operator.plan.routes import keys_for
-from wye_operator.plan.routing import hundredths
+from wye_operator.plan.shares import hundredths, percents, shares_text
 from wye_operator.plan.wanted import Event
 from wye_operator.plan.world import EndpointSeen, RouterSeen
 

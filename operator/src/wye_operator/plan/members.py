@@ -9,6 +9,7 @@ from wye_operator.api.contract import Contract
 from wye_operator.api.status import ModelStatus
 from wye_operator.plan.acknowledged import Known
 from wye_operator.plan.contracts import ContractsDoNotFit, Promise, disagreement, merged
+from wye_operator.plan.shares import hundredths
 from wye_operator.plan.world import DeploymentSeen, Signature, TensorSeen, WorkloadSeen, World
 
 
@@ -123,8 +124,7 @@ def reference_for(world: World, members: Members) -> Promise | None:
     """
     if world.endpoint is None:
         return None
-    asked = {name: round(share * 100) for name, share in (world.endpoint.spec.traffic or {}).items()}
-    shares = world.record.traffic or asked
+    shares = world.record.traffic or hundredths(world.endpoint.spec.traffic)
     largest = sorted((-share, name) for name, share in shares.items() if name in members.by_name and share)
     promises = [members.by_name[name].promise for _, name in largest]
     leader = next((p for p in promises if p.contract or p.signature), None)

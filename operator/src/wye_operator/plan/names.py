@@ -9,11 +9,17 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 PRIMARY_KEY, SECONDARY_KEY = "primaryKey", "secondaryKey"
+MIRROR_SUFFIX = "~mirror"
 
 
 def mirror_cluster(name: str) -> str:
     """The bounded cluster through which copies reach a deployment."""
-    return f"{name}~mirror"
+    return f"{name}{MIRROR_SUFFIX}"
+
+
+def deployment_of(cluster: str) -> str:
+    """The deployment that a cluster or its mirror leads to."""
+    return cluster.removesuffix(MIRROR_SUFFIX)
 
 
 def keys_secret(endpoint: str) -> str:

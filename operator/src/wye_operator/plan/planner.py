@@ -15,7 +15,7 @@ from wye_operator.plan.wanted import Auth, Listener, Plan, RouterPlan, Routes
 from wye_operator.plan.workloads import grace_left, workloads_for
 from wye_operator.plan.world import EndpointSeen, World
 
-ASK_AGAIN = 0.25  # seconds, while routers have not taken everything
+ASK_AGAIN, ASK_LATER = 0.25, 4.0  # seconds, while routers have not taken everything; once they are late
 
 NOWHERE = Routing("NoLiveTraffic", None, {}, {}, {}, {}, unset=False, lost=())
 NO_ROUTER = RouterPlan(
@@ -49,17 +49,18 @@ def _plan_for(world: World, endpoint: EndpointSeen, members: Members) -> Plan:
     facts = Facts(world, members, routing, router)
     status, deadline = endpoint_status(facts, endpoint)
     statuses, deadlines = _deployment_statuses(facts)
+    record = _record(world, routing, router)
     own_keys = spec.keys is None or spec.keys.secret_name is None
     return Plan(
         workloads=workloads,
         held=held,
         router=router,
         keys=keys_for(world, spec) if own_keys else None,
-        record=_record(world, routing, router),
+        record=record,
         endpoint_status=status,
         deployment_statuses=statuses,
         events=tuple(endpoint_events(facts, endpoint)),
-        look_again=_soonest(_asking(world, router), deadline, *deadlines),
+        look_again=_soonest(_asking(world, router, record), deadline, *deadlines),
     )
 
 
@@ -98,14 +99,21 @@ def _record(world: World, routing: Routing, router: RouterPlan) -> Record:
     fed = {hosts.cluster for hosts in router.hosts if hosts.instances}
     return Record(
         traffic=routing.taken,
-        mirrors=routing.mirrors,
+        mirrors=_taken_mirrors(world, routing),
         clusters=extended(world.record.clusters, clusters, held_versions(world, "clusters")),
         routes=extended(world.record.routes, routes, held_versions(world, "routes")),
         hosts={name: world.record.hosts.get(name, world.now) for name in sorted(fed)},
     )
 
 
-def _asking(world: World, router: RouterPlan) -> float | None:
+def _taken_mirrors(world: World, routing: Routing) -> dict[str, int]:
+    """Mirrors that have begun and are still asked for; one that pauses is one of them."""
+    asked = world.endpoint.spec.mirror_traffic or {} if world.endpoint else {}
+    before = {name: share for name, share in (world.record.mirrors or {}).items() if name in asked}
+    return dict(sorted({**before, **routing.mirrors}.items()))
+
+
+def _asking(world: World, router: RouterPlan, record: Record) -> float | None:
     """Routers are asked again while one of them has not taken what is written."""
     current = all(
         r.taken.clusters == router.clusters_version
@@ -114,7 +122,10 @@ def _asking(world: World, router: RouterPlan) -> float | None:
         for r in world.routers
         if r.ready
     )
-    return None if current and world.routers else ASK_AGAIN
+    if current and world.routers:
+        return None
+    written = max((history[-1].since for history in (record.clusters, record.routes) if history), default=world.now)
+    return ASK_AGAIN if world.now - written < world.deadlines.acknowledge else ASK_LATER
 
 
 def _soonest(*times: float | None) -> float | None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wye_operator.plan.names import deployment_of
+
 UNAVAILABLE = "wye~unavailable"  # a static cluster without hosts: whoever is sent there gets 503
 
 
@@ -24,7 +26,7 @@ class Cluster:
     @property
     def hosts(self) -> str:
         """Whose addresses it uses: a mirror's are those of its deployment."""
-        return self.name.removesuffix("~mirror")
+        return deployment_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)

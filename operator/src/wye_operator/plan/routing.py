@@ -13,10 +13,7 @@ from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.plan.acknowledged import Known
 from wye_operator.plan.members import Members, Standing
 from wye_operator.plan.record import UNAVAILABLE, Record
-
-WHOLE = 10_000
-
-Shares = Mapping[str, int]
+from wye_operator.plan.shares import WHOLE, Shares, hundredths, scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,6 @@ class Routing:
     mismatched: Mapping[str, str]
     unset: bool
     lost: tuple[str, ...]
-
-
-def hundredths(percents: Mapping[str, float] | None) -> dict[str, int]:
-    """Percentages as whole hundredths, without the zeros."""
-    shares = {name: round(percent * 100) for name, percent in (percents or {}).items()}
-    return {name: share for name, share in sorted(shares.items()) if share}
 
 
 def routing_for(
@@ -78,7 +69,7 @@ def _plain(
 ) -> Literal["Split", "NoLiveTraffic", "NoReadyPod"]:
     if weights:
         return "Split"
-    if taken == {} or (taken is None and not spec.traffic and len(members.by_name) != 1):
+    if taken == {} or (taken is None and not spec.traffic and len(_candidates(spec, members)) != 1):
         return "NoLiveTraffic"
     return "NoReadyPod"
 
@@ -119,18 +110,6 @@ def _first_shares(spec: EndpointSpec, standings: Mapping[str, Standing]) -> dict
     """With nothing in effect yet, those who are ready share in proportion."""
     asked = hundredths(spec.traffic)
     return scaled({name: share for name, share in asked.items() if standings[name].eligible})
-
-
-def scaled(shares: Shares) -> dict[str, int]:
-    """Shares in the same proportion that add up to the whole (largest remainder; ties by name)."""
-    total = sum(shares.values())
-    if not total:
-        return {}
-    whole = {name: share * WHOLE // total for name, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda name: (-(shares[name] * WHOLE % total), name))
-    for name in by_remainder[: WHOLE - sum(whole.values())]:
-        whole[name] += 1
-    return {name: share for name, share in sorted(whole.items()) if share}
 
 
 def _weights(spec: EndpointSpec, carried: Shares, alive: set[str], routable: frozenset[str]) -> dict[str, int]:

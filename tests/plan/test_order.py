@@ -1,0 +1,149 @@
+"""Add, acknowledge, weight, acknowledge, remove: nothing is routed to what some router lacks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import make
+from make import deployment, edited, settle, shares, with_ready, without, world
+from wye_operator.plan.planner import plan
+from wye_operator.plan.record import Record, from_json, to_json
+from wye_operator.plan.world import RouterSeen
+
+BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
+
+
+def serving(*deployments, **spec):
+    """A settled world with this Endpoint spec and one ready instance of each Deployment."""
+    return settle(world(*deployments, spec=spec))[0]
+
+
+def test_a_new_deployment_is_added_acknowledged_weighted_and_the_old_one_removed_last() -> None:
+    seen = serving(BLUE, traffic={"blue": 100})
+    seen = with_ready(dataclasses.replace(seen, deployments=(BLUE, GREEN)), green=1)
+    seen = edited(seen, traffic={"green": 100})
+
+    added = plan(seen)
+    assert [c.name for c in added.router.clusters] == ["blue", "green"]
+    assert shares(added) == {"blue": 100}, "no route before the cluster is acknowledged"
+    assert make.message(added).startswith("the routers are still taking green")
+
+    seen = make.acknowledged(make.after(seen, added), added)
+    weighted = plan(seen)
+    assert shares(weighted) == {"green": 100}
+
+    seen = without(make.after(seen, weighted), "blue")
+    leaving = plan(seen)
+    assert [c.name for c in leaving.router.clusters] == ["blue", "green"], "no router has let go of blue yet"
+    assert [pin.cluster for pin in leaving.router.routes.pins] == ["green"]
+
+    seen = make.acknowledged(make.after(seen, leaving), leaving)
+    assert [c.name for c in plan(seen).router.clusters] == ["green"]
+
+
+def two_routers(seen, made):
+    """Both routers have taken everything."""
+    taken = make.taken_of(made.router)
+    return dataclasses.replace(
+        seen, routers=(RouterSeen("router-0", ready=True, taken=taken), RouterSeen("router-1", ready=True, taken=taken))
+    )
+
+
+def test_a_late_router_is_named_and_no_longer_holds_up_what_is_new() -> None:
+    seen, made = settle(world(BLUE, spec={"traffic": {"blue": 100}}))
+    seen = two_routers(seen, made)
+    seen = with_ready(dataclasses.replace(seen, deployments=(BLUE, GREEN)), green=1)
+    seen = edited(seen, traffic={"blue": 50, "green": 50})
+    added = plan(seen)
+    seen = make.acknowledged(make.after(seen, added, seconds=9), added, "router-0")
+    waiting = plan(seen)
+    assert shares(waiting) == {"blue": 100}
+    seen = make.after(seen, waiting, seconds=1)
+    weighted = plan(seen)
+    assert shares(weighted) == {"blue": 50, "green": 50}
+    assert make.condition(weighted, "Ready") == ("False", "RouterBehind")
+    assert make.message(weighted).endswith(": router-1")
+
+
+def test_a_late_router_still_holds_up_removals() -> None:
+    seen, made = settle(world(BLUE, GREEN, spec={"traffic": {"blue": 100}}))
+    seen = without(two_routers(seen, made), "green")
+    for _ in range(4):
+        made = plan(seen)
+        seen = make.acknowledged(make.after(seen, made, seconds=60), made, "router-0")
+    assert [c.name for c in made.router.clusters] == ["blue", "green"]
+    seen = make.acknowledged(seen, made, "router-1")
+    assert [c.name for c in plan(seen).router.clusters] == ["blue"]
+
+
+def test_a_router_that_is_not_ready_holds_up_nothing() -> None:
+    seen, made = settle(world(BLUE, GREEN, spec={"traffic": {"blue": 100}}))
+    first, second = two_routers(seen, made).routers
+    seen = dataclasses.replace(seen, routers=(first, dataclasses.replace(second, ready=False)))
+    seen = without(seen, "green")
+    for _ in range(3):
+        made = plan(seen)
+        seen = make.acknowledged(make.after(seen, made), made, "router-0")
+    assert [c.name for c in made.router.clusters] == ["blue"]
+
+
+def test_a_share_waits_until_the_routers_have_its_addresses() -> None:
+    seen = serving(BLUE, traffic={"blue": 100})
+    seen, _ = settle(dataclasses.replace(seen, deployments=(BLUE, GREEN)))  # known to routers, without addresses
+    seen = edited(with_ready(seen, green=1), traffic={"green": 100})
+    first = plan(seen)
+    assert shares(first) == {"blue": 100}
+    assert make.message(first).startswith("the routers are still taking the addresses of green")
+    assert shares(plan(make.acknowledged(make.after(seen, first), first))) == {"green": 100}
+
+
+def test_routers_whose_stats_cannot_be_read_take_nothing_away() -> None:
+    seen, made = settle(world(BLUE, GREEN, spec={"traffic": {"blue": 90, "green": 10}}))
+    mute = dataclasses.replace(seen, routers=(RouterSeen("router-0", ready=True),))
+    again = plan(mute)
+    assert (again.router.routes, again.router.clusters) == (made.router.routes, made.router.clusters)
+
+
+def test_a_router_that_is_stuck_does_not_make_the_record_grow() -> None:
+    seen, made = settle(world(BLUE, GREEN, spec={"traffic": {"blue": 100}}))
+    stuck = two_routers(seen, made).routers[1]
+    seen = two_routers(seen, made)
+    for share in range(1, 60):
+        seen = edited(seen, traffic={"blue": share, "green": 100 - share})
+        made = plan(seen)
+        seen = make.acknowledged(make.after(seen, made, seconds=1), made, "router-0")
+        assert seen.routers[1] == stuck
+    assert len(made.record.routes) <= 4
+    assert len(made.record.clusters) <= 4
+    assert made.look_again == 0.25
+
+
+def test_a_late_router_is_asked_less_often() -> None:
+    seen, made = settle(world(BLUE, spec={"traffic": {"blue": 100}}))
+    seen = edited(two_routers(seen, made), traffic={})
+    seen = make.after(seen, plan(seen), seconds=10)
+    assert plan(seen).look_again == 4
+
+
+def test_the_record_reads_back_what_it_wrote() -> None:
+    record = settle(world(BLUE, VIOLET, spec={"mirrorTraffic": {"violet": 1}}))[1].record
+    assert from_json(to_json(record)) == record
+    assert from_json(to_json(Record())) == Record()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"traffic": 7, "mirrorTraffic": None, "clusters": [], "routes": [], "hosts": {}},
+        {"traffic": None, "mirrorTraffic": None, "clusters": [{}], "routes": [], "hosts": {}},
+        {"traffic": {"blue": "much"}, "mirrorTraffic": None, "clusters": [], "routes": [], "hosts": {}},
+        {"traffic": None, "mirrorTraffic": None, "clusters": [], "routes": [], "hosts": []},
+    ],
+    ids=["empty", "a number", "a cluster of nothing", "a share in words", "a list"],
+)
+def test_what_is_no_record_is_refused(wrong) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        from_json(wrong)
