@@ -34,6 +34,7 @@ from wye_operator import settings
 from wye_operator.errors import WyeError
 from wye_operator.local.sample import curl
 from wye_operator.local.twin import Options, Twin
+from wye_operator.render.routes import PIN
 
 FRAUD = Path(__file__).parent / "fraud"
 sys.path.insert(0, str(FRAUD))  # an example's scripts are no package
@@ -45,7 +46,6 @@ ENDPOINT = "fraud"
 REQUESTS, SEED, CONNECTIONS = 2_000, 7, 4
 UNLIKELY = 1e-6  # what chance makes less often than this is a fault
 STARTS_WITHIN, COPIES_WITHIN = 60.0, 10.0
-HEADER = "azureml-model-deployment"
 SENT = re.compile(r'^envoy_cluster_upstream_rq_total\{envoy_cluster_name="([^"]+)"\} (\d+)', re.MULTILINE)
 ANSWERED = re.compile(r'^wye_requests_total\{code="(\d+)",route="/score"\} (\d+)', re.MULTILINE)
 
@@ -135,7 +135,7 @@ async def score(session: aiohttp.ClientSession, url: str, body: object) -> Answe
         async with session.post(url, json=body) as response:
             fields = await response.json()
             took = perf_counter() - began
-            return Answer(response.headers.get(HEADER, ""), response.status, took, fields.get("decision", ""))
+            return Answer(response.headers.get(PIN, ""), response.status, took, fields.get("decision", ""))
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return Answer("", 0, perf_counter() - began, "")
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import sys
 import types
 
+import aiohttp
 import pytest
 import yaml
 from rich.console import Console
 
+from wye_operator.cli import invoke
 from wye_operator.cli.main import main, parser
 from wye_operator.cli.terminal import Coloured, Plain, voice
 from wye_operator.local.ports import free_port
@@ -133,6 +136,59 @@ async def test_invoke_asks_which_of_several_endpoints(manifests, up, tmp_path, c
         assert capsys.readouterr().err == "wye: there are several Endpoints, name one with --endpoint: alpha, beta\n"
         assert await wye("invoke", manifests.folder, "-f", request, "--endpoint", "beta") == 0
         assert json.loads(capsys.readouterr().out)["answer"] == "beta-blue"
+
+
+def keyed(manifests, namespace: str, secret: str, key: str) -> None:
+    """An Endpoint fraud of a namespace, one Deployment, and a Secret with its keys."""
+    metadata = {"name": secret, "namespace": namespace}
+    data = {"primaryKey": key, "secondaryKey": "other"}
+    manifests.write(
+        f"secret-{namespace}.yaml", {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
+    )
+    spec = {} if secret == "fraud-keys" else {"keys": {"secretName": secret}}
+    endpoint = manifests.object("Endpoint", "fraud", spec)
+    endpoint["metadata"]["namespace"] = namespace
+    manifests.write(f"endpoint-{namespace}.yaml", endpoint)
+    manifests.deployment("blue")
+    blue = yaml.safe_load((manifests.folder / "blue.yaml").read_text())
+    blue["metadata"]["namespace"] = namespace
+    manifests.write(f"blue-{namespace}.yaml", blue)
+    manifests.remove("blue.yaml")
+
+
+async def test_invoke_finds_the_key_of_the_endpoint_of_that_namespace(manifests, up, tmp_path, capsys):
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    keyed(manifests, "default", "ours", "of-default")
+    keyed(manifests, "team", "ours", "of-team")
+    keyed(manifests, "third", "fraud-keys", "of-third")
+    async with up() as run:
+        await run.until(lambda s: len(s.endpoints) == 3 and s.ready and s.settled)
+        for endpoint in ("fraud", "team.fraud", "third.fraud"):
+            assert await wye("invoke", manifests.folder, "-f", request, "--endpoint", endpoint) == 0
+            assert json.loads(capsys.readouterr().out)["answer"] == "blue"
+
+
+async def test_invoke_with_keys_that_name_no_secret_sends_the_folders_key(manifests, up, tmp_path, capsys):
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    manifests.endpoint(keys={})
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.traffic("blue=100")
+        assert await wye("invoke", manifests.folder, "-f", request) == 0
+        assert json.loads(capsys.readouterr().out)["answer"] == "blue"
+
+
+async def test_invoke_says_that_nobody_answered(tmp_path, monkeypatch, capsys):
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    assert (invoke.PATIENCE.total, invoke.PATIENCE.sock_read) == (None, 330)
+    monkeypatch.setattr(invoke, "PATIENCE", aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/score"
+        assert await wye("invoke", url, "-f", request) == 1
+    assert capsys.readouterr().err == f"wye: {url} did not answer within 0.1 s\n"
 
 
 async def test_plan_says_what_would_run_and_says_the_same_again(manifests, capsys):

@@ -192,9 +192,9 @@ def test_copies_that_nobody_uses_are_swept(tmp_path):
     used = store.read(source)
     source.write_bytes(b"two")
     current = store.read(source)
-    store.sweep([used.path])
+    store.sweep([used.path], {source})
     assert (used.path.exists(), current.path.exists()) == (True, True)
-    store.sweep([])
+    store.sweep([], {source})
     assert (used.path.exists(), current.path.exists()) == (False, True)
 
 

@@ -14,9 +14,11 @@ import aiohttp
 from wye_operator import settings
 from wye_operator.errors import WyeError
 from wye_operator.local import files
-from wye_operator.local.folder import named_keys, read_folder
+from wye_operator.local.lookup import secret_for
+from wye_operator.local.manifests import read_manifests
 from wye_operator.local.state import FOLDER, KeyFiles, holder, label
-from wye_operator.plan.world import Keys
+from wye_operator.local.status import Item
+from wye_operator.render.routes import PIN
 
 EXAMPLES = """\
 examples:
@@ -24,7 +26,8 @@ examples:
   wye invoke examples/fraud -f request.json --deployment green
   echo '{"amount": 3}' | wye invoke http://127.0.0.1:8080 -f - --key KEY
 """
-PIN = "azureml-model-deployment"
+# a request may take as long as its Endpoint allows, 300 s at most; one that says nothing for longer is lost
+PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=330)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def _target(args: argparse.Namespace) -> tuple[str, str | None]:
     return address.removesuffix("/score") + args.path, key
 
 
-def _endpoint(state: Path, name: str | None) -> dict[str, dict[str, str]]:
+def _endpoint(state: Path, name: str | None) -> Item:
     items = (files.read_json(state / "status.json") or {"items": []})["items"]
     endpoints = {label(i["metadata"]["namespace"], i["metadata"]["name"]): i for i in items if i["kind"] == "Endpoint"}
     names = ", ".join(endpoints)
@@ -108,35 +111,43 @@ def _endpoint(state: Path, name: str | None) -> dict[str, dict[str, str]]:
         )
     if name is not None and name not in endpoints:
         raise WyeError(f"there is no Endpoint {name} here, there is: {names}")
-    found: dict[str, dict[str, str]] = endpoints[name or next(iter(endpoints))]
+    found: Item = endpoints[name or next(iter(endpoints))]
     return found
 
 
-def _key(directory: Path, state: Path, endpoint: dict[str, dict[str, str]]) -> str | None:
-    """The primary key: of the Secret that the Endpoint names, else of the twin's own file."""
-    metadata = endpoint["metadata"]
-    if "keys" in endpoint["spec"]:
-        listed = [p.value for p in read_folder(directory).endpoints]
-        named = next((e for e in listed if e.metadata.name == metadata["name"]), None)
-        keys, problem = named_keys(read_folder(directory), named)
-        if problem:
-            raise WyeError(problem)
+def _key(directory: Path, state: Path, endpoint: Item) -> str | None:
+    """The primary key: of the user's Secret where there is one, else of the twin's own file; None: nobody needs any.
+
+    A mistake elsewhere in the folder does not matter: what is in force goes on.
+    """
+    namespace, name, spec = endpoint["metadata"]["namespace"], endpoint["metadata"]["name"], endpoint["spec"]
+    if spec.get("authMode") == "None":
+        return None
+    named = (spec.get("keys") or {}).get("secretName")
+    secret = secret_for(read_manifests(directory), namespace, name, named)
+    if secret is not None:
+        keys, problem = secret.keys, secret.problem
     else:
-        found: tuple[Keys | None, str] = KeyFiles(state / "keys").read(label(metadata["namespace"], metadata["name"]))
-        keys = found[0]
+        keys, problem = KeyFiles(state / "keys").read(label(namespace, name))
+    if problem:
+        raise WyeError(problem)
     return keys.primary if keys else None
 
 
 async def _send(request: Request) -> int:
     try:
         async with (
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(timeout=PATIENCE) as session,
             session.post(request.url, data=request.body, headers=request.headers) as answer,
         ):
             _print_body(await answer.read())
             who = answer.headers.get(PIN)
             print(f"{answer.status} {answer.reason}" + (f" from {who}" if who else ""), file=sys.stderr)
             return 0 if answer.ok else 1
+    except aiohttp.ConnectionTimeoutError:
+        raise WyeError(f"{request.url} did not take the connection within {PATIENCE.sock_connect:g} s") from None
+    except TimeoutError:
+        raise WyeError(f"{request.url} did not answer within {PATIENCE.sock_read:g} s") from None
     except aiohttp.ClientConnectorError:
         raise WyeError(f"nobody listens at {request.url}") from None
     except (aiohttp.ClientError, ValueError) as error:

@@ -7,23 +7,29 @@ so that a file being written, or replaced by an editor, is not taken halfway.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.errors import WyeError
-from wye_operator.local.manifests import SUFFIXES, DataObject, Manifests, Mistake, Placed, read_manifests
+from wye_operator.local.lookup import (
+    FILE,
+    configmap_entry,
+    deployments_of,
+    endpoint_of,
+    names_of,
+    secret_of,
+    source_of,
+)
+from wye_operator.local.manifests import SUFFIXES, Manifests, Mistake, Placed, read_manifests
 from wye_operator.local.models import Content, ModelStore, digest_of
 from wye_operator.local.state import Known, State
 from wye_operator.local.target import Found
-from wye_operator.plan.names import PRIMARY_KEY, SECONDARY_KEY
-from wye_operator.plan.world import Keys
 
 Stamp = tuple[tuple[str, int, int, int], ...]
-FILE = "file://"
-SHORT = 0.2  # seconds that a pass waits for a model to be read
+Place = tuple[str, str, str]  # namespace and name of a Deployment, and the URI that its bytes come from
+PATIENCE = 1.0  # seconds that the pass which begins to read a model waits for it: a small one is never "being read"
 
 
 class Mistakes(WyeError):
@@ -53,8 +59,8 @@ class Folder:
     changing: bool = False
     _taken: Stamp = ()
     _seen: Stamp = ()
-    _contents: dict[tuple[str, str], Content] = field(default_factory=dict)
-    _reading: dict[tuple[str, str], asyncio.Task[Content]] = field(default_factory=dict)
+    _contents: dict[Place, Content] = field(default_factory=dict)
+    _reading: dict[Place, asyncio.Task[Content]] = field(default_factory=dict)
 
     def open(self, now: float) -> None:
         """Read it for the first time. Raises Mistakes."""
@@ -82,132 +88,82 @@ class Folder:
 
     async def fetch(self) -> None:
         """Keep a copy of every model as it is now; what takes longer goes on between passes."""
-        wanted: set[tuple[str, str]] = set()
+        wanted: set[Place] = set()
+        before = set(self._reading)
         for placed in self.manifests.deployments:
-            key = (placed.value.metadata.namespace, placed.value.metadata.name)
-            wanted.add(key)
-            source = _source(placed)
+            place = _place(placed)
+            wanted.add(place)
+            source = source_of(placed)
             if source is None:
-                self._contents[key] = self._from_configmap(placed.value)
-            elif key not in self._reading:
-                self._look_at(key, source)
-        self._contents = {key: content for key, content in self._contents.items() if key in wanted}
+                self._contents[place] = self._from_configmap(placed.value)
+            elif place not in self._reading:
+                self._look_at(place, source)
         if self._reading:
-            await asyncio.wait(self._reading.values(), timeout=SHORT)
+            await asyncio.wait(self._reading.values(), timeout=PATIENCE if set(self._reading) - before else 0)
             self._collect()
+        self._contents = {place: content for place, content in self._contents.items() if place in wanted}
         self.changing |= bool(self._reading)
 
-    def _look_at(self, key: tuple[str, str], source: Path) -> None:
+    def _look_at(self, place: Place, source: Path) -> None:
         content = self.store.current(source)
         if content is not None:
-            self._contents[key] = content
+            self._contents[place] = content
         elif self.store.changing(source):
             self.changing = True
         else:
-            self._contents.setdefault(key, Content(problem=f"{source} is still being read"))
-            self._reading[key] = asyncio.create_task(asyncio.to_thread(self.store.read, source))
+            self._reading[place] = asyncio.create_task(asyncio.to_thread(self.store.read, source))
 
     def _collect(self) -> None:
-        for key, task in list(self._reading.items()):
+        for place, task in list(self._reading.items()):
             if task.done():
-                del self._reading[key]
-                self._contents[key] = task.result()
+                del self._reading[place]
+                self._contents[place] = task.result()
+
+    def sweep(self, used: Iterable[Path]) -> None:
+        """Remove copies that nobody uses and no Deployment leads to."""
+        self.store.sweep(used, {source for p in self.manifests.deployments if (source := source_of(p))})
 
     async def close(self) -> None:
         """Wait for what is being read."""
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
 
     def _from_configmap(self, deployment: Deployment) -> Content:
-        name, key, data = _configmap(self.manifests, deployment)
-        if data is None:
-            return Content(problem=_no_entry(self.manifests, deployment, name, key))
-        return self.store.text(key, data)
+        found = configmap_entry(self.manifests, deployment)
+        return Content(problem=found) if isinstance(found, str) else self.store.text(*found)
 
-    def names(self) -> set[tuple[str, str]]:
+    def names(self) -> list[tuple[str, str]]:
         """Namespace and name of every Endpoint that is there or spoken of."""
-        endpoints = {(p.value.metadata.namespace, p.value.metadata.name) for p in self.manifests.endpoints}
-        deployments = {(p.value.metadata.namespace, p.value.spec.endpoint_name) for p in self.manifests.deployments}
-        return endpoints | deployments
+        return names_of(self.manifests)
 
     def found(self, namespace: str, name: str) -> Found:
         """What it has for an Endpoint's name."""
-        endpoint = next((p.value for p in self.manifests.endpoints if _is(p.value, namespace, name)), None)
-        keys, problem = named_keys(self.manifests, endpoint)
+        endpoint = endpoint_of(self.manifests, namespace, name)
         return Found(
             endpoint=(endpoint, self._known(endpoint)) if endpoint else None,
             deployments=tuple(
-                (d, self._known(d), self._contents.get((namespace, d.metadata.name), Content(problem="not read yet")))
-                for d in deployments_of(self.manifests, namespace, name)
+                (p.value, self._known(p.value), self._content(p))
+                for p in deployments_of(self.manifests, namespace, name)
             ),
-            keys=keys,
-            keys_problem=problem,
+            secret=secret_of(self.manifests, endpoint),
         )
+
+    def _content(self, placed: Placed[Deployment]) -> Content:
+        """What is known of the URI as it is now: while it is read for the first time, nothing."""
+        reading = Content(problem=f"reading {placed.value.spec.model.uri.removeprefix(FILE)}")
+        return self._contents.get(_place(placed), reading)
 
     def _known(self, of: Endpoint | Deployment) -> Known:
         spec = of.spec.model_dump(mode="json", by_alias=True)
         return self.state.known(_key(of), spec, self.clock)
 
 
-def deployments_of(manifests: Manifests, namespace: str, name: str) -> list[Deployment]:
-    """The Deployments of an Endpoint's name."""
-    return [
-        p.value
-        for p in manifests.deployments
-        if p.value.metadata.namespace == namespace and p.value.spec.endpoint_name == name
-    ]
-
-
 def content_of(manifests: Manifests, placed: Placed[Deployment]) -> Content:
     """What a model's URI leads to, without keeping a copy."""
-    source = _source(placed)
+    source = source_of(placed)
     if source is not None:
         return digest_of(source)
-    name, key, data = _configmap(manifests, placed.value)
-    if data is None:
-        return Content(problem=_no_entry(manifests, placed.value, name, key))
-    return Content(digest=ModelStore.digest(data), path=Path(key))
-
-
-def named_keys(manifests: Manifests, endpoint: Endpoint | None) -> tuple[Keys | None, str]:
-    """The keys of the Secret that the Endpoint names, or why there are none."""
-    spec: EndpointSpec | None = endpoint.spec if endpoint else None
-    if endpoint is None or spec is None or spec.keys is None or spec.keys.secret_name is None:
-        return None, ""
-    name, namespace = spec.keys.secret_name, endpoint.metadata.namespace
-    secret = _entries(manifests.secrets, namespace, name)
-    if secret is None:
-        return None, f"there is no Secret {name} in the folder"
-    try:
-        primary, secondary = (secret[key].decode() for key in (PRIMARY_KEY, SECONDARY_KEY))
-    except KeyError as missing:
-        return None, f"Secret {name} has no {missing.args[0]}"
-    except UnicodeDecodeError:
-        return None, f"a key in Secret {name} is not text"
-    if not primary or not secondary:
-        return None, f"a key in Secret {name} is empty"
-    return Keys(primary, secondary), ""
-
-
-def _source(placed: Placed[Deployment]) -> Path | None:
-    uri = placed.value.spec.model.uri
-    return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
-
-
-def _configmap(manifests: Manifests, deployment: Deployment) -> tuple[str, str, bytes | None]:
-    name, _, key = deployment.spec.model.uri.removeprefix("configmap://").partition("/")
-    entries = _entries(manifests.configmaps, deployment.metadata.namespace, name)
-    return name, key, None if entries is None else entries.get(key)
-
-
-def _no_entry(manifests: Manifests, deployment: Deployment, name: str, key: str) -> str:
-    if _entries(manifests.configmaps, deployment.metadata.namespace, name) is None:
-        return f"there is no ConfigMap {name} in the folder"
-    return f"ConfigMap {name} has no key {key}"
-
-
-def _entries(objects: tuple[DataObject, ...], namespace: str, name: str) -> dict[str, bytes] | None:
-    found = next((o for o in objects if (o.namespace, o.name) == (namespace, name)), None)
-    return None if found is None else dict(found.entries)
+    found = configmap_entry(manifests, placed.value)
+    return Content(problem=found) if isinstance(found, str) else Content(ModelStore.digest(found[1]), Path(found[0]))
 
 
 def _immutable(old: Manifests, new: Manifests) -> Iterator[Mistake]:
@@ -226,8 +182,9 @@ def _immutable(old: Manifests, new: Manifests) -> Iterator[Mistake]:
                 yield Mistake(str(placed.file), placed.line_at("spec", name), f"spec.{name}", message)
 
 
-def _is(of: Endpoint, namespace: str, name: str) -> bool:
-    return of.metadata.namespace == namespace and of.metadata.name == name
+def _place(placed: Placed[Deployment]) -> Place:
+    metadata = placed.value.metadata
+    return metadata.namespace, metadata.name, placed.value.spec.model.uri
 
 
 def _key(of: Endpoint | Deployment) -> str:
@@ -235,9 +192,13 @@ def _key(of: Endpoint | Deployment) -> str:
 
 
 def _stamp(directory: Path) -> Stamp:
-    entries = []
-    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if path.name.endswith(SUFFIXES) and not path.name.startswith("."):
-            status = path.stat()
-            entries.append((path.name, status.st_size, status.st_mtime_ns, status.st_ino))
-    return tuple(entries)
+    paths = sorted(directory.iterdir()) if directory.is_dir() else ()
+    return tuple(_stamp_of(p) for p in paths if p.name.endswith(SUFFIXES) and not p.name.startswith("."))
+
+
+def _stamp_of(path: Path) -> tuple[str, int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # it has just gone, or is a link that leads nowhere: what that means, reading it will say
+        return path.name, 0, 0, 0
+    return path.name, status.st_size, status.st_mtime_ns, status.st_ino

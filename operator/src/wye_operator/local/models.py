@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -92,11 +92,13 @@ class ModelStore:
         """Identity of bytes."""
         return hashlib.sha256(data).hexdigest()
 
-    def sweep(self, used: Iterable[Path]) -> None:
-        """Forget copies that nobody loads any more; not while one is being made."""
+    def sweep(self, used: Iterable[Path], sources: Set[Path]) -> None:
+        """Forget copies that nobody loads and none of `sources` has any more; not while one is being made."""
         if not self._folder.exists() or not self._lock.acquire(blocking=False):
             return
         try:
+            self._known = {source: known for source, known in self._known.items() if source in sources}
+            self._last = {source: last for source, last in self._last.items() if source in sources}
             keep = {path.parent for path in used}
             keep |= {c.path.parent for _, c in self._known.values() if c.path}
             for folder in set(self._folder.iterdir()) - keep:

@@ -8,13 +8,14 @@ each time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.api.objects import Deployment
 from wye_operator.api.status import Condition
-from wye_operator.local.folder import content_of, deployments_of, named_keys
+from wye_operator.local.folder import content_of
+from wye_operator.local.lookup import deployments_of, endpoint_of, names_of, secret_of, spec_with
 from wye_operator.local.manifests import Manifests, Placed
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.state import label
@@ -45,45 +46,27 @@ def preview(manifests: Manifests, port: int) -> list[dict[str, Any]]:
     """One part for each Endpoint's name, sorted."""
     return [
         _part(_settled(_world(manifests, namespace, name, port + place)), manifests)
-        for place, (namespace, name) in enumerate(_names(manifests))
+        for place, (namespace, name) in enumerate(names_of(manifests))
     ]
 
 
-def _names(manifests: Manifests) -> list[tuple[str, str]]:
-    endpoints = {(p.value.metadata.namespace, p.value.metadata.name) for p in manifests.endpoints}
-    owners = {(p.value.metadata.namespace, p.value.spec.endpoint_name) for p in manifests.deployments}
-    return [*sorted(endpoints), *sorted(owners - endpoints)]
-
-
 def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
-    endpoint = _endpoint(manifests, namespace, name)
-    keys, problem = named_keys(manifests, endpoint)
+    endpoint = endpoint_of(manifests, namespace, name)
+    secret = secret_of(manifests, endpoint)
     url = f"http://{LOOPBACK}:{port}"
     return World(
         name=name,
         namespace=namespace,
-        endpoint=EndpointSeen(name, namespace, 1, endpoint.spec, url=url) if endpoint else None,
-        deployments=tuple(_deployment(manifests, p) for p in _placed(manifests, namespace, name)),
+        endpoint=EndpointSeen(name, namespace, 1, spec_with(secret, endpoint.spec), url=url) if endpoint else None,
+        deployments=tuple(_deployment(manifests, p) for p in deployments_of(manifests, namespace, name)),
         workloads={},
         routers=(),
         record=Record(),
-        keys=keys,
-        keys_problem=problem,
+        keys=secret.keys if secret else None,
+        keys_problem=secret.problem if secret else "",
         fresh_keys=Keys(SECRET, SECRET),
         now=NOON,
     )
-
-
-def _endpoint(manifests: Manifests, namespace: str, name: str) -> Endpoint | None:
-    objects = (p.value for p in manifests.endpoints)
-    return next((e for e in objects if (e.metadata.namespace, e.metadata.name) == (namespace, name)), None)
-
-
-def _placed(manifests: Manifests, namespace: str, name: str) -> Iterator[Placed[Deployment]]:
-    wanted = {d.metadata.name for d in deployments_of(manifests, namespace, name)}
-    for placed in manifests.deployments:
-        if placed.value.metadata.namespace == namespace and placed.value.metadata.name in wanted:
-            yield placed
 
 
 def _deployment(manifests: Manifests, placed: Placed[Deployment]) -> DeploymentSeen:
@@ -185,6 +168,6 @@ def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str
 
 def _model_path(workload: Workload, world: World, manifests: Manifests) -> str:
     """Beside the manifests: the twin loads its own copy of it."""
-    listed = {p.value.metadata.name: p for p in _placed(manifests, world.namespace, world.name)}
+    listed = {p.value.metadata.name: p for p in deployments_of(manifests, world.namespace, world.name)}
     found = content_of(manifests, listed[workload.deployment])
     return str(found.path) if found.path else ""

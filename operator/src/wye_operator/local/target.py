@@ -23,6 +23,7 @@ from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.local.groups import Group
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import Home, Launch
+from wye_operator.local.lookup import Secret, spec_with
 from wye_operator.local.models import Content
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.routers import Router
@@ -48,8 +49,7 @@ class Found:
 
     endpoint: tuple[Endpoint, Known] | None
     deployments: tuple[tuple[Deployment, Known, Content], ...]
-    keys: Keys | None  # of the named Secret
-    keys_problem: str
+    secret: Secret | None  # with the keys, where the user keeps them
 
 
 class Source(Protocol):
@@ -138,7 +138,8 @@ class EndpointTarget:
         if found.endpoint is None:
             return None
         endpoint, known = found.endpoint
-        return EndpointSeen(self.name, self.namespace, known.generation, endpoint.spec, self.status, self.url)
+        spec = spec_with(found.secret, endpoint.spec)
+        return EndpointSeen(self.name, self.namespace, known.generation, spec, self.status, self.url)
 
     def _deployment(self, deployment: Deployment, known: Known, content: Content) -> DeploymentSeen:
         name = deployment.metadata.name
@@ -154,9 +155,9 @@ class EndpointTarget:
         )
 
     def _keys(self, found: Found) -> tuple[Keys | None, str]:
-        spec = found.endpoint[0].spec if found.endpoint else None
-        if spec is not None and spec.keys is not None and spec.keys.secret_name is not None:
-            return found.keys, found.keys_problem
+        if found.secret is not None:
+            self.keys_problem = ""
+            return found.secret.keys, found.secret.problem
         keys, self.keys_problem = self.machine.keys.read(self.label)
         return keys, self.keys_problem
 

@@ -209,12 +209,12 @@ class Twin:
         if mistakes is not None:
             self._reporter.mistakes(str(mistake) for mistake in mistakes)
         await self._folder.fetch()
-        for namespace, name in sorted(self._folder.names() - set(self._targets)):
+        for namespace, name in sorted(set(self._folder.names()) - set(self._targets)):
             self._targets[namespace, name] = self._target(namespace, name)
         delays = [await self._reconcile(target) for target in list(self._targets.values())]
         self._write_status()
         self._voice.progress(waiting_for(self._targets.values()))
-        self._folder.store.sweep(path for t in self._targets.values() for path in t.used_models())
+        self._folder.sweep(path for t in self._targets.values() for path in t.used_models())
         async with self._passed:
             self._passed.notify_all()
         return min([CALM if self.status().settled else BUSY, *delays])

@@ -1,0 +1,102 @@
+"""What a folder's manifests say of one name: its Endpoint, its Deployments, its keys, and where a model comes from.
+
+The twin, `wye plan` and `wye invoke` ask here, so that they cannot answer differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.api.endpoint import Keys as NamedKeys
+from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.local.manifests import DataObject, Manifests, Placed
+from wye_operator.plan.names import PRIMARY_KEY, SECONDARY_KEY, keys_secret
+from wye_operator.plan.world import Keys
+
+FILE, CONFIGMAP = "file://", "configmap://"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The user's own Secret with an Endpoint's keys, or why it cannot be used."""
+
+    name: str
+    keys: Keys | None
+    problem: str = ""
+
+
+def names_of(manifests: Manifests) -> list[tuple[str, str]]:
+    """Namespace and name of every Endpoint: those that are there, then those that only Deployments speak of."""
+    there = {(p.value.metadata.namespace, p.value.metadata.name) for p in manifests.endpoints}
+    spoken_of = {(p.value.metadata.namespace, p.value.spec.endpoint_name) for p in manifests.deployments}
+    return [*sorted(there), *sorted(spoken_of - there)]
+
+
+def endpoint_of(manifests: Manifests, namespace: str, name: str) -> Endpoint | None:
+    """The Endpoint of that name."""
+    objects = (p.value for p in manifests.endpoints)
+    return next((e for e in objects if (e.metadata.namespace, e.metadata.name) == (namespace, name)), None)
+
+
+def deployments_of(manifests: Manifests, namespace: str, name: str) -> list[Placed[Deployment]]:
+    """The Deployments of an Endpoint's name."""
+    wanted = namespace, name
+    return [p for p in manifests.deployments if (p.value.metadata.namespace, p.value.spec.endpoint_name) == wanted]
+
+
+def secret_of(manifests: Manifests, endpoint: Endpoint | None) -> Secret | None:
+    """The Secret with the keys of an Endpoint; None when the twin keeps them."""
+    if endpoint is None:
+        return None
+    named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
+    return secret_for(manifests, endpoint.metadata.namespace, endpoint.metadata.name, named)
+
+
+def secret_for(manifests: Manifests, namespace: str, endpoint: str, named: str | None) -> Secret | None:
+    """The Secret that an Endpoint names, else the one of the default name if there is one: it is the user's too."""
+    name = named or keys_secret(endpoint)
+    entries = _entries(manifests.secrets, namespace, name)
+    if entries is not None:
+        return _secret(name, entries)
+    return Secret(name, None, f"there is no Secret {name} in the folder") if named else None
+
+
+def spec_with(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
+    """The spec as the planner should see it: the user's Secret is named, also where it has the default name."""
+    if secret is None:
+        return spec
+    return spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": secret.name})})
+
+
+def _secret(name: str, entries: dict[str, bytes]) -> Secret:
+    try:
+        primary, secondary = (entries[key].decode() for key in (PRIMARY_KEY, SECONDARY_KEY))
+    except KeyError as missing:
+        return Secret(name, None, f"Secret {name} has no {missing.args[0]}")
+    except UnicodeDecodeError:
+        return Secret(name, None, f"a key in Secret {name} is not text")
+    if not primary or not secondary:
+        return Secret(name, None, f"a key in Secret {name} is empty")
+    return Secret(name, Keys(primary, secondary))
+
+
+def source_of(placed: Placed[Deployment]) -> Path | None:
+    """The file or folder of a model; None where it stands in a ConfigMap."""
+    uri = placed.value.spec.model.uri
+    return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
+
+
+def configmap_entry(manifests: Manifests, deployment: Deployment) -> tuple[str, bytes] | str:
+    """Key and bytes of a model in a ConfigMap, or why it is not there."""
+    name, _, key = deployment.spec.model.uri.removeprefix(CONFIGMAP).partition("/")
+    entries = _entries(manifests.configmaps, deployment.metadata.namespace, name)
+    if entries is None:
+        return f"there is no ConfigMap {name} in the folder"
+    return (key, entries[key]) if key in entries else f"ConfigMap {name} has no key {key}"
+
+
+def _entries(objects: tuple[DataObject, ...], namespace: str, name: str) -> dict[str, bytes] | None:
+    found = next((o for o in objects if (o.namespace, o.name) == (namespace, name)), None)
+    return None if found is None else dict(found.entries)
