@@ -211,6 +211,39 @@ def test_a_deployment_adds_how_its_model_carries_the_endpoints_fields() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("callers", "model", "stranger"),
+    [
+        (
+            {"inputs": [{"name": "used_chip"}]},
+            {"inputs": [{"name": "usedchip"}]},
+            "input usedchip is no field of the Endpoint's contract; did you mean used_chip?",
+        ),
+        (
+            {"inputs": [{"name": "a"}]},
+            {"inputs": [{"name": "other"}]},
+            "input other is no field of the Endpoint's contract",
+        ),
+        (
+            {"outputs": [{"name": "risk"}]},
+            {"outputs": [{"name": "rsk"}]},
+            "output rsk is no field of the Endpoint's contract; did you mean risk?",
+        ),
+    ],
+    ids=["a misspelt input", "an input that callers do not send", "a misspelt output"],
+)
+def test_a_field_that_the_endpoint_does_not_promise_is_named(callers, model, stranger) -> None:
+    base = {"inputs": [{"name": "a"}], "outputs": [{"name": "p"}]}
+    with pytest.raises(ContractsDoNotFit) as refused:
+        merged(*(Contract.model_validate_json(json.dumps(half)) for half in (base | callers, model)))
+    assert stranger in str(refused.value)
+
+
+def test_an_own_output_and_an_own_input_with_a_default_are_fine() -> None:
+    own = contract([NUMBER, {"name": "z", "type": "number", "default": 1}], [{"name": "p"}, {"name": "reason"}])
+    assert merged(contract([NUMBER]), own) is not None
+
+
 def test_halves_that_break_a_rule_together_do_not_fit() -> None:
     callers = contract([NUMBER | {"minimum": 5}])
     with pytest.raises(ContractsDoNotFit, match="must not be greater than maximum"):

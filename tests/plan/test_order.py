@@ -43,6 +43,16 @@ def test_a_new_deployment_is_added_acknowledged_weighted_and_the_old_one_removed
     assert [c.name for c in plan(seen).router.clusters] == ["green"]
 
 
+def test_addresses_stay_until_every_router_has_removed_their_cluster() -> None:
+    seen, made = settle(world(BLUE, GREEN, spec={"traffic": {"blue": 100}}))
+    seen = without(two_routers(seen, made), "green")
+    seen = make.acknowledged(make.after(seen, plan(seen)), plan(seen))  # the routes are gone
+    leaving = plan(seen)
+    assert [c.name for c in leaving.router.clusters] == ["blue"]
+    assert [h.cluster for h in leaving.router.hosts] == ["blue", "green"], "routers still watch its addresses"
+    assert [h.cluster for h in settle(seen)[1].router.hosts] == ["blue"]
+
+
 def two_routers(seen, made):
     """Both routers have taken everything."""
     taken = make.taken_of(made.router)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import make
 from wye_operator.plan.acknowledged import is_late
+from wye_operator.plan.names import deployment_of
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import UNAVAILABLE
 from wye_operator.plan.routes import named_by
@@ -155,6 +156,7 @@ class Simulator:
         self.check_same_bytes(made)
         self.check_new_routes(made)
         self.check_weights(made)
+        self.check_addresses(made)
         self.made = made
         self.world = make.after(self.world, made)
 
@@ -175,6 +177,14 @@ class Simulator:
             seen = next((r for r in self.world.routers if r.name == f"router-{index}"), None)
             if seen and not is_late(self.world, seen):
                 assert now - before <= envoy.clusters, "a route was sent before a waited-for router had its cluster"
+
+    def check_addresses(self, made: Plan) -> None:
+        written = {hosts.cluster for hosts in made.router.hosts}
+        for envoy in self.envoys:
+            if envoy.runs and not envoy.mute:
+                assert {deployment_of(name) for name in envoy.clusters} <= written, (
+                    "a router lost a file that it watches"
+                )
 
     def check_weights(self, made: Plan) -> None:
         weights = {s.cluster: s.weight for s in made.router.routes.shares}

@@ -105,7 +105,13 @@ TABLE = [
         NEEDS_EDIT,
         "exit code 3 (3 restarts): boom",
     ),
-    ("Degraded", None, lambda: with_ready(base(), blue=0), WAITS, "no ready instance of blue"),
+    (
+        "Degraded",
+        None,
+        lambda: with_ready(base(), blue=0),
+        WAITS,
+        "blue has no ready instance: its share is answered 503",
+    ),
     ("Degraded", None, half_the_routers, WAITS, "router router-1 is not ready"),
     ("ModelDigestsDiffer", "blue", different_digests, WAITS, "aaaaaaaaaaaa, bbbbbbbbbbbb"),
     (
@@ -115,7 +121,13 @@ TABLE = [
         WAITS,
         "there is no Endpoint fraud",
     ),
-    ("WaitingForDeployment", None, lambda: edited(base(), traffic={"red": 100}), WAITS, "no Deployment named red"),
+    (
+        "WaitingForDeployment",
+        None,
+        lambda: edited(base(), traffic={"red": 100}),
+        WAITS,
+        "no Deployment named red (there are blue)",
+    ),
     (
         "KeysNotFound",
         None,
@@ -189,7 +201,7 @@ def test_an_endpoint_without_deployments_and_without_traffic_is_ready_and_not_se
 def test_what_needs_an_edit_comes_first_and_the_message_names_the_others() -> None:
     made = plan(with_ready(mismatched(), blue=0))
     assert make.condition(made, "Ready") == ("False", "SignatureMismatch")
-    assert "; no ready instance of blue" in make.message(made)
+    assert "; blue has no ready instance" in make.message(made)
 
 
 def test_degraded_comes_before_what_waits() -> None:

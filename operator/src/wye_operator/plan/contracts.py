@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from pydantic import ValidationError
 
@@ -39,7 +40,7 @@ def merged(endpoint: Contract | None, deployment: Contract | None) -> Contract |
     if endpoint is None and deployment is None:
         return None
     whole = _one_of(endpoint or Contract(), deployment or Contract())
-    missing = "; ".join(_gaps(whole))
+    missing = "; ".join([*_strangers(endpoint, deployment), *_gaps(whole)])
     if missing:
         raise ContractsDoNotFit(missing)
     return whole
@@ -55,6 +56,25 @@ def _one_of(endpoint: Contract, deployment: Contract) -> Contract:
         return Contract.model_validate({k: v for k, v in data.items() if v})
     except ValidationError as error:
         raise ContractsDoNotFit(_broken_rules(error)) from error
+
+
+def _strangers(endpoint: Contract | None, deployment: Contract | None) -> Iterator[str]:
+    """Fields of the Deployment that the Endpoint does not promise, and that cannot be meant so."""
+    if endpoint is None or deployment is None:
+        return
+    inputs = {field.name for field in endpoint.inputs or ()}
+    for field in deployment.inputs or ():
+        if inputs and field.name not in inputs and field.default is None:
+            yield f"input {field.name} is no field of the Endpoint's contract{_meant(field.name, inputs)}"
+    outputs = {output.name for output in endpoint.outputs or ()}
+    for output in deployment.outputs or ():
+        if output.name not in outputs and _meant(output.name, outputs):
+            yield f"output {output.name} is no field of the Endpoint's contract{_meant(output.name, outputs)}"
+
+
+def _meant(name: str, known: set[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1, cutoff=0.75)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _gaps(whole: Contract) -> Iterator[str]:

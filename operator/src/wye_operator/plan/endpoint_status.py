@@ -115,11 +115,17 @@ def _endpoint_problems(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:
 
 
 def _loss(facts: Facts, spec: EndpointSpec) -> str:
-    names = ", ".join(facts.routing.lost)
+    lost = ", ".join(_absence(facts, name) for name in facts.routing.lost)
     able = {n: w for n, w in facts.routing.weights.items() if n not in (*facts.routing.lost, UNAVAILABLE)}
     if spec.failover == "Redistribute" and able:
-        return f"no ready instance of {names}: its share goes to {shares_text(able)}"
-    return f"no ready instance of {names}: its share is answered 503"
+        return f"{lost}: its share goes to {shares_text(able)}"
+    return f"{lost}: its share is answered 503"
+
+
+def _absence(facts: Facts, name: str) -> str:
+    return (
+        f"{name} has no ready instance" if name in facts.members.by_name else f"there is no Deployment {name} any more"
+    )
 
 
 def _router_problems(facts: Facts) -> Iterator[Problem]:

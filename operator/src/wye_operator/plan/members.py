@@ -94,10 +94,11 @@ class Standing:
         return not self.obstacle and not self.mismatch
 
 
-def standing_of(name: str, member: Member | None, known: Known, reference: Promise | None) -> Standing:
+def standing_of(name: str, members: Members, known: Known, reference: Promise | None) -> Standing:
     """Why `name` gets no new share or mirror now, if there is a reason."""
+    member, others = members.by_name.get(name), list(members.by_name)
     if member is None:
-        return Standing(f"there is no Deployment named {name}", "")
+        return Standing(f"there is no Deployment named {name}{_others(others)}", "")
     if member.misfit:
         return Standing(f"the contract of {name} does not fit the Endpoint's: {member.misfit}", "")
     if not member.ready:
@@ -108,6 +109,10 @@ def standing_of(name: str, member: Member | None, known: Known, reference: Promi
     if mismatch:
         return Standing("", f"{name} does not keep what callers are promised: {mismatch}")
     return Standing(known.obstacle(name), "")
+
+
+def _others(names: list[str]) -> str:
+    return f" (there are {', '.join(names)})" if names else ""
 
 
 def _failure(member: Member) -> str:

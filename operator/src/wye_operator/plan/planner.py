@@ -42,7 +42,7 @@ def _plan_for(world: World, endpoint: EndpointSeen, members: Members) -> Plan:
     known = known_to(world)
     reference = reference_for(world, members)
     names = {*members.by_name, *(spec.traffic or {}), *(spec.mirror_traffic or {})}
-    standings = {n: standing_of(n, members.by_name.get(n), known, reference) for n in sorted(names)}
+    standings = {n: standing_of(n, members, known, reference) for n in sorted(names)}
     routing = routing_for(spec, world.record, members, standings, known)
     router = router_for(world, spec, members, routing, known)
     workloads, held = workloads_for(world, members)

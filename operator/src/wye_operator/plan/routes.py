@@ -29,7 +29,7 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
         listener=Listener(byte_count(spec.limits.max_request_bytes), spec.router.access_log),
         clusters=clusters,
         clusters_version=version,
-        hosts=hosts_of(world, clusters),
+        hosts=hosts_of(world, _watched(world, clusters)),
         routes=routes,
         auth=auth,
         version=digest([version, routes.version, auth.version]),
@@ -47,9 +47,15 @@ def _clusters(world: World, spec: EndpointSpec, members: Members) -> tuple[Clust
     return tuple(sorted(clusters.values()))
 
 
+def _watched(world: World, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+    """Also what some router has not removed yet: until then it watches the file with their addresses."""
+    before = {cluster for published in world.record.clusters for cluster in published.clusters}
+    return tuple(sorted({*before, *clusters}))
+
+
 def hosts_of(world: World, clusters: tuple[Cluster, ...]) -> tuple[Hosts, ...]:
     """One list of addresses for each deployment, its mirror's included."""
-    owners = {cluster.hosts: cluster.deployment.partition("/")[2] for cluster in clusters}
+    owners = {cluster.hosts: cluster.deployment.partition("/")[2] for cluster in sorted(clusters)}
     return tuple(_hosts(name, world.workloads.get(owner, WorkloadSeen())) for name, owner in sorted(owners.items()))
 
 
