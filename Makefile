@@ -14,6 +14,10 @@ LOCKED := operator/pyproject.toml runtime/pyproject.toml pyproject.toml
 # the machine's own certificates (a company's proxy), and never a Python that nobody asked for
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
+# what is downloaded stays in the checkout; UV_CACHE_DIR=… shares a cache
+export UV_CACHE_DIR ?= $(CURDIR)/.tools/cache
+# training and measuring load ONNX Runtime too: it must not collect usage data (the runtime says so by itself)
+export ORT_DISABLE_TELEMETRY := 1
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
