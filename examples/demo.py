@@ -13,15 +13,13 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import aiohttp
 import numpy as np
@@ -264,20 +262,6 @@ async def told(twin: Twin, answers: list[Answer], console: Console) -> list[str]
     return found
 
 
-async def until_signal(twin: Twin, work: Coroutine[Any, Any, int]) -> int:
-    """The first Ctrl-C ends everything in peace, the second one by force."""
-    loop, task, stopping = asyncio.get_running_loop(), asyncio.ensure_future(work), False
-
-    def on_signal() -> None:
-        nonlocal stopping
-        twin.kill() if stopping else task.cancel()
-        stopping = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    return await task
-
-
 def say_how_to_call(console: Console, url: str, line: str) -> None:
     """The line to copy is printed as it is: a wrapped one would not work."""
     console.print(f"\n{url}\n", highlight=False)
@@ -298,17 +282,19 @@ def main() -> int:
     voice = Quiet(Console())
     try:
         train(given.folder / "models", voice.console)
-        return asyncio.run(serve(given, voice))
+        code = asyncio.run(serve(given, voice))
     except WyeError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        return 0 if voice.speaks else 130
+    except KeyboardInterrupt:
+        return 130
+    return (0 if voice.speaks else 130) if code is None else code
 
 
-async def serve(given: argparse.Namespace, voice: Quiet) -> int:
+async def serve(given: argparse.Namespace, voice: Quiet) -> int | None:
+    """The exit code, None after a signal."""
     twin = Twin(given.folder, Options(port=given.port, envoy=settings.from_environment().envoy), voice)
-    return await until_signal(twin, demo(twin, voice, given.folder, once=given.once))
+    return await twin.until_signalled(demo(twin, voice, given.folder, once=given.once))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A model server that speaks the wire (docs/concepts/wire.md) and does as its model file says; no package is imported.
 
 The model file is JSON: `answer` is what /score says, `exit` a code to end with before it is ready (with `reason` and
-`message` as last words), `ready` false means never. Where STUB_DIR is set, requests wait while STUB_DIR/hold.NAME
+`message` as last words), `log` what to say and end with instead, `ready` false means never. Where STUB_DIR is set, requests wait while STUB_DIR/hold.NAME
 exists, a server reads no body while STUB_DIR/deaf.NAME exists, and every request is a line in STUB_DIR/seen.NAME.
 """
 
@@ -141,6 +141,8 @@ def main() -> int:
     parser.add_argument("--inner-port", type=int)
     arguments = parser.parse_args()
     stub = Stub(json.loads(arguments.config.read_text()))
+    if "log" in stub.model:
+        sys.exit(stub.model["log"])
     if "exit" in stub.model:
         words = {"reason": stub.model.get("reason", ""), "message": stub.model.get("message", "")}
         Path(os.environ["WYE_TERMINATION_LOG"]).write_text(json.dumps(words))

@@ -18,6 +18,7 @@ from wye_operator.cli import invoke
 from wye_operator.cli.main import main, parser
 from wye_operator.cli.terminal import Coloured, Plain, voice
 from wye_operator.local.ports import free_port
+from wye_operator.plan.world import Deadlines
 
 
 @pytest.fixture
@@ -258,6 +259,71 @@ def test_help_and_version_are_successes(arguments, capsys):
     assert exit_.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith(("wye 0.1.0", "usage: wye"))
+
+
+@pytest.mark.parametrize("command", [("local", "up"), ("plan",)], ids=" ".join)
+@pytest.mark.parametrize("port", ["99999", "-1", "x", "1.5", "²"])
+def test_a_port_that_is_none_is_exit_code_2(manifests, capsys, command, port):
+    manifests.endpoint()
+    with pytest.raises(SystemExit) as exit_:
+        main([*command, str(manifests.folder), f"--port={port}"])
+    assert exit_.value.code == 2
+    assert f"argument --port: {port} is no port; must be a number from 0 to 65535\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--progress-deadline", "--endpoint-grace"])
+@pytest.mark.parametrize("time", ["-1", "nan", "inf", "5m"])
+def test_a_time_that_is_none_is_exit_code_2(manifests, capsys, option, time):
+    with pytest.raises(SystemExit) as exit_:
+        main(["local", "up", str(manifests.folder), f"{option}={time}"])
+    assert exit_.value.code == 2
+    wanted = f"argument {option}: {time} is no time; must be a number of seconds, 0 or more\n"
+    assert wanted in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], Deadlines(progress=600, endpoint_grace=300), id="the defaults"),
+        pytest.param(
+            ["--progress-deadline", "30", "--endpoint-grace", "0.5"],
+            Deadlines(progress=30, endpoint_grace=0.5),
+            id="as given",
+        ),
+    ],
+)
+def test_deadlines_of_the_command_line_reach_the_twin(manifests, monkeypatch, arguments, expected):
+    made = []
+
+    class Seen(Exception):
+        pass
+
+    def twin(directory, options, speaker):
+        made.append(options)
+        raise Seen
+
+    monkeypatch.setattr("wye_operator.cli.local.Twin", twin)
+    with pytest.raises(Seen):
+        main(["local", "up", str(manifests.folder), *arguments])
+    assert [options.deadlines for options in made] == [expected]
+    assert made[0].port is None
+
+
+def test_plan_shows_of_environment_variables_only_the_names(manifests, capsys):
+    manifests.endpoint()
+    manifests.deployment("blue", environmentVariables={"DB": "hunter2", "OMP_NUM_THREADS": "1"})
+    assert main(["plan", str(manifests.folder)]) == 0
+    said = capsys.readouterr().out
+    [part] = yaml.safe_load(said)
+    shown = part["processes"][0]["environment"]
+    assert (shown["DB"], shown["OMP_NUM_THREADS"]) == ("…", "…")
+    assert "hunter2" not in said
+
+
+async def test_what_the_twin_writes_is_for_its_owner_only(running, manifests):
+    state = manifests.folder / ".wye"
+    assert oct(state.stat().st_mode)[-3:] == "700"
+    assert oct((state / "status.json").stat().st_mode)[-3:] == "600"
 
 
 @pytest.mark.parametrize(

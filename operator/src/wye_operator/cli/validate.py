@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.local.manifests import Manifests, Mistake, read_manifests
 
 EXAMPLES = """\
@@ -64,7 +65,7 @@ def warnings_of(found: Manifests) -> Iterator[Mistake]:
                 yield Mistake(str(endpoint.file), line, f"spec.{field}.{name}", message)
 
 
-def _shares(spec: Any) -> tuple[tuple[str, dict[str, float]], ...]:
+def _shares(spec: EndpointSpec) -> tuple[tuple[str, dict[str, float]], ...]:
     return ("traffic", spec.traffic or {}), ("mirrorTraffic", spec.mirror_traffic or {})
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from wye_operator.local import files
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import NOWHERE, Home
+from wye_operator.local.masking import masked
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
 from wye_operator.plan.wanted import RouterPlan
@@ -121,7 +122,7 @@ class Envoy:
         whole = text[: text.rfind(b"\n") + 1]
         self.read = (self.read if self.read <= size else 0) + len(whole)
         reasons = [reason for line in whole.decode(errors="replace").splitlines() if (reason := render.refused(line))]
-        self.rejected = reasons[-1] if reasons else self.rejected
+        self.rejected = masked(reasons[-1]) if reasons else self.rejected
 
     def has(self, wanted: RouterPlan) -> bool:
         """Whether it has taken everything that is wanted."""

@@ -24,7 +24,7 @@ from wye_operator.local.lookup import (
 )
 from wye_operator.local.manifests import SUFFIXES, Manifests, Mistake, Placed, read_manifests
 from wye_operator.local.models import Content, ModelStore, digest_of
-from wye_operator.local.state import Known, State
+from wye_operator.local.state import Known, State, label
 from wye_operator.local.target import Found
 
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -85,6 +85,7 @@ class Folder:
         objects: list[Endpoint | Deployment] = [p.value for p in manifests.endpoints]
         objects += [p.value for p in manifests.deployments]
         self.state.keep_only(_key(of) for of in objects)
+        self.state.keep_ports(label(*name) for name in self.names())
 
     async def fetch(self) -> None:
         """Keep a copy of every model as it is now; what takes longer goes on between passes."""

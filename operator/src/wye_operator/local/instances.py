@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wye_operator.local import files
 from wye_operator.local.inner import Inner
+from wye_operator.local.masking import masked
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
 from wye_operator.plan.world import Address, Failure, InstanceSeen, Signature
@@ -124,7 +125,7 @@ class Instance:
     def _words(self, process: Process) -> tuple[str, str]:
         try:
             words = files.read_json(self._last_words)
-            return str(words["reason"]), str(words["message"])
+            return str(words["reason"]), masked(str(words["message"]), self.launch.environment.values())
         except (ValueError, KeyError, TypeError):  # it left none
             return "", process.last_lines()
 

@@ -8,6 +8,7 @@ from wye_operator.errors import WyeError
 from wye_operator.local.state import State
 
 LOOPBACK = "127.0.0.1"
+FIRST, MOST = 8080, 65535
 TRIES = 100
 
 
@@ -16,30 +17,49 @@ class PortInUse(WyeError):
 
 
 class Ports:
-    """The ports of the Endpoints: the first one gets `first`, each later one the next free; one once given is kept."""
+    """The ports of the Endpoints. One once given is kept, also by the next twin of the folder.
 
-    def __init__(self, first: int, state: State) -> None:
-        self._first = first
+    `asked` (--port) is for the Endpoint that had it, else for the first one that takes a port, whatever that one had.
+    Where nothing is asked, an Endpoint without a port gets the next free one from FIRST.
+    """
+
+    def __init__(self, asked: int | None, state: State) -> None:
+        self._asked = asked
         self._state = state
         self._held: list[socket.socket] = []
 
     def take(self, endpoint: str) -> socket.socket:
         """The Endpoint's port, kept for it. Raises PortInUse."""
         self._held = [holder for holder in self._held if holder.fileno() != -1]
-        ours = {holder.getsockname()[1] for holder in self._held}
-        if not ours:
-            holder = reserve(self._first)
-            if holder is None:
-                raise PortInUse(f"port {self._first} is in use by another program, try --port {self._first + 10}")
-        else:
-            before = self._state.port(endpoint)
-            candidates = [*([before] if before else []), *range(self._first + 1, self._first + TRIES)]
-            found = (reserve(port) for port in candidates if port not in ours)
-            holder = next((h for h in found if h is not None), None)
-        if holder is None:
-            raise PortInUse(f"ports {self._first} to {self._first + TRIES} are all in use")
+        port = self._wanted(endpoint)
+        holder = None if port is None else reserve(port)
+        if holder is None and port is not None and (not self._held or port == self._asked):
+            raise PortInUse(f"port {port} is in use by another program, try --port {port + 10}")
+        holder = holder or self._next_free()
         self._held.append(holder)
         self._state.keep_port(endpoint, holder.getsockname()[1])
+        return holder
+
+    def _wanted(self, endpoint: str) -> int | None:
+        """The port that was asked for, or that it had; None: the next free one."""
+        asked, is_first = self._asked, not self._held
+        keeper = None if asked is None else self._state.keeper(asked)
+        if asked is not None and (keeper == endpoint or (keeper is None and is_first)):
+            return asked
+        kept = self._state.port(endpoint)
+        return FIRST if kept is None and asked is None and is_first and self._state.keeper(FIRST) is None else kept
+
+    def _next_free(self) -> socket.socket:
+        """Not one that another Endpoint had."""
+        if self._asked == 0:
+            tried: list[int] = [0]
+        else:
+            first = FIRST if self._asked is None else self._asked
+            tried = [port for port in range(first + 1, min(first + TRIES, MOST) + 1) if not self._state.keeper(port)]
+        found = (holder for port in tried if (holder := reserve(port)) is not None)
+        holder = next(found, None)
+        if holder is None:
+            raise PortInUse(f"no port is free; tried {tried[0]} to {tried[-1]}" if tried else "no port is left to try")
         return holder
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from wye_operator.api.status import Condition
 from wye_operator.local.folder import content_of
 from wye_operator.local.lookup import deployments_of, endpoint_of, names_of, secret_of, spec_with
 from wye_operator.local.manifests import Manifests, Placed
+from wye_operator.local.masking import HIDDEN
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.state import label
 from wye_operator.plan.planner import plan
@@ -38,7 +39,6 @@ from wye_operator.render.process import runtime_argv, runtime_config, runtime_en
 
 NOON = 1_000_000_000.0
 MOST_PASSES = 50
-SECRET = "…"
 SERVING, INNER = Address(LOOPBACK, 8080), Address(LOOPBACK, 8081)
 
 
@@ -64,7 +64,7 @@ def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
         record=Record(),
         keys=secret.keys if secret else None,
         keys_problem=secret.problem if secret else "",
-        fresh_keys=Keys(SECRET, SECRET),
+        fresh_keys=Keys(HIDDEN, HIDDEN),
         now=NOON,
     )
 
@@ -151,7 +151,7 @@ def _routing(router: RouterPlan) -> dict[str, Any]:
         "maxRequestBytes": router.listener.most_request_bytes,
         "maxMirrorBytes": routes.most_mirror_bytes,
         "accessLog": router.listener.access_log,
-        "keys": "open" if router.auth.open else f"primaryKey {SECRET} secondaryKey {SECRET}",
+        "keys": "open" if router.auth.open else f"primaryKey {HIDDEN} secondaryKey {HIDDEN}",
     }
 
 
@@ -161,7 +161,7 @@ def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str
         "deployment": label(workload.namespace, workload.deployment),
         "instances": workload.instances,
         "argv": list(runtime_argv(("wye-runtime",), "CONFIG", SERVING, INNER)),
-        "environment": dict(runtime_environment(workload)),
+        "environment": runtime_environment(workload) | dict.fromkeys(workload.environment, HIDDEN),
         "config": json.loads(runtime_config(workload, path)),
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wye_operator import settings
 from wye_operator.local import launch
+from wye_operator.local.masking import masked
 
 MOST_LOG_BYTES = 10 * 2**20
 BACK_OFF_FIRST, BACK_OFF_MOST, PROVEN_AFTER = 0.5, 30.0, 10.0
@@ -34,6 +35,7 @@ class Process:
     def __init__(self, child: asyncio.subprocess.Process, command: Command) -> None:
         self._child = child
         self.log = command.log
+        self._hidden = tuple(command.environment.values())
         self._logs = {command.log, command.output or command.log}
         self._waiter: asyncio.Task[int] | None = None
 
@@ -83,10 +85,11 @@ class Process:
             await asyncio.shield(self._waiter)
 
     def last_lines(self, count: int = 5, most_bytes: int = 1024) -> str:
-        """The end of its output."""
+        """The end of its output, without credentials."""
         with suppress(FileNotFoundError), self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 64 * most_bytes))
-            lines = file.read().decode(errors="replace").splitlines()
+            text = masked(file.read().decode(errors="replace"), self._hidden)
+            lines = text.splitlines()
             return "\n".join(lines[-count:])[-most_bytes:]
         return ""
 

@@ -49,7 +49,7 @@ class State:
 
     def hold(self) -> None:
         """Take the folder for this process. Raises WyeError when another twin has it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make()
         lock = (self.folder / "lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,6 +65,12 @@ class State:
             self._data |= files.read_json(self.folder / "state.json") or {}
         except (ValueError, TypeError):  # it only remembers ages and ports: begin anew
             self._data = {"objects": {}, "ports": {}}
+
+    def _make(self) -> None:
+        """Readable by its owner only; a folder that is there and none of ours keeps its mode."""
+        if (self.folder / "lock").exists():
+            self.folder.chmod(0o700)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def release(self) -> None:
         """Give the folder back."""
@@ -97,6 +103,18 @@ class State:
         """The port that an Endpoint had before."""
         port: int | None = self._data["ports"].get(endpoint)
         return port
+
+    def keeper(self, port: int) -> str | None:
+        """The Endpoint that has a port."""
+        return next((endpoint for endpoint, kept in self._data["ports"].items() if kept == port), None)
+
+    def keep_ports(self, endpoints: Iterable[str]) -> None:
+        """Forget the ports of all other Endpoints."""
+        gone = set(self._data["ports"]) - set(endpoints)
+        for endpoint in gone:
+            del self._data["ports"][endpoint]
+        if gone:
+            self._save()
 
     def keep_port(self, endpoint: str, port: int) -> None:
         """Remember an Endpoint's port."""

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wye_operator.api.objects import API_VERSION
+from wye_operator.api.objects import API_VERSION, Deployment, Endpoint
+from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.local.masking import HIDDEN
+from wye_operator.local.state import Known
 from wye_operator.local.target import EndpointTarget, Found
 
 Item = dict[str, Any]
@@ -17,27 +20,33 @@ def items_of(target: EndpointTarget, found: Found) -> list[Item]:
     items = []
     if found.endpoint:
         endpoint, known = found.endpoint
-        items.append(_item("Endpoint", endpoint, known, target.status))
+        items.append(_item(endpoint, known, target.status))
     for deployment, known, _ in found.deployments:
         status = target.statuses.get(deployment.metadata.name)
-        items.append(_item("Deployment", deployment, known, status))
+        items.append(_item(deployment, known, status))
     return items
 
 
-def _item(kind: str, of: Any, known: Any, status: Any) -> Item:
+def _item(of: Endpoint | Deployment, known: Known, status: EndpointStatus | DeploymentStatus | None) -> Item:
     created = datetime.fromtimestamp(known.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": API_VERSION,
-        "kind": kind,
+        "kind": of.kind,
         "metadata": {
             "name": of.metadata.name,
             "namespace": of.metadata.namespace,
             "generation": known.generation,
             "creationTimestamp": created,
         },
-        "spec": of.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+        "spec": _shown(of.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)),
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True) if status else {},
     }
+
+
+def _shown(spec: Item) -> Item:
+    """Of environment variables only the names: a value may be a credential."""
+    variables = spec.get("environmentVariables")
+    return spec | {"environmentVariables": dict.fromkeys(variables, HIDDEN)} if variables else spec
 
 
 def statuses(items: Iterable[Item]) -> dict[tuple[str, str, str], Mapping[str, Any]]:

@@ -68,6 +68,7 @@ class Machine:
     envoy: Path
     program: tuple[str, ...]
     home: Home
+    router_home: Home
     routers: Path
     keys: KeyFiles
     reserve: Callable[[str], socket.socket]
@@ -132,7 +133,7 @@ class EndpointTarget:
         self.port = self.machine.reserve(self.label)
         listen = Address(LOOPBACK, self.port.getsockname()[1])
         folder = self.machine.routers / self.label
-        self.router = Router(self.label, folder, listen, self.machine.envoy, self.machine.home)
+        self.router = Router(self.label, folder, listen, self.machine.envoy, self.machine.router_home)
 
     def _endpoint(self, found: Found) -> EndpointSeen | None:
         if found.endpoint is None:

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
@@ -40,20 +41,22 @@ from wye_operator.local.report import Reporter, Silent, Voice, is_ready, waiting
 from wye_operator.local.runtime import find_runtime
 from wye_operator.local.shutdown import stop_all
 from wye_operator.local.state import FOLDER, KeyFiles, State, label
-from wye_operator.local.status import items_of, statuses
+from wye_operator.local.status import Item, items_of, statuses
 from wye_operator.local.target import EndpointTarget, Machine
 from wye_operator.plan.world import Deadlines, Keys
 from wye_operator.reconcile import reconcile
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 BRISK, BUSY, CALM = 0.05, 0.2, 1.0  # seconds between looks: after a change, until settled, then
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run: `port` of the first Endpoint, the state folder (default DIR/.wye), Envoy, the model server."""
+    """How to run: the `port` (None: those that the Endpoints had, else from 8080), the state folder (default DIR/.wye),
+    Envoy, the model server."""
 
-    port: int = 8080
+    port: int | None = None
     state: Path | None = None
     envoy: str | None = None
     program: tuple[str, ...] | None = None
@@ -88,7 +91,7 @@ class Twin:
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
-        self._written: Any = None
+        self._written: list[Item] | None = None
 
     async def __aenter__(self) -> Self:
         read_folder(self._directory)  # a mistake is said before anything is written
@@ -119,13 +122,18 @@ class Twin:
             inner=Inner(self._session),
             envoy=find_envoy(self._options.envoy),
             program=self._options.program or find_runtime(),
-            home=Home(folder / "run", folder / "logs", self._woken.set),
+            home=self._home("models"),
+            router_home=self._home("routers"),
             routers=folder / "routers",
             keys=KeyFiles(folder / "keys"),
             reserve=self._ports.take,
             deadlines=self._options.deadlines,
         )
         self._before = statuses(_items(folder / "status.json"))
+
+    def _home(self, of: str) -> Home:
+        """Apart, as a Deployment may be called like a router."""
+        return Home(self._state.folder / "run" / of, self._state.folder / "logs" / of, self._woken.set)
 
     async def _close(self) -> None:
         try:
@@ -134,7 +142,6 @@ class Twin:
         finally:
             await self._session.close()
             self._ports.close()
-            self._mark_stopped()
             self._state.release()
 
     def kill(self) -> None:
@@ -154,8 +161,8 @@ class Twin:
     def inner_urls(self, endpoint: str) -> dict[str, str]:
         """Where the router and each model server give out metrics, by process name."""
         target = self._named(endpoint)
-        running: list[Envoy | Instance] = list(target.router.envoys) if target.router else []
-        running += [instance for group in target.groups.values() for instance in group.instances]
+        running: list[Envoy | Instance] = [i for group in target.groups.values() for i in group.instances]
+        running += target.router.envoys if target.router else []
         return {of.name: f"http://{of.inner.host}:{of.inner.port}" for of in running if of.process}
 
     def status(self) -> TwinStatus:
@@ -178,6 +185,31 @@ class Twin:
         """Serve until cancelled."""
         if self._loop is not None:
             await self._loop
+
+    async def until_signalled(
+        self, work: Coroutine[Any, Any, T], stopping: Callable[[], None] | None = None
+    ) -> T | None:
+        """Do `work`; None when SIGINT or SIGTERM ended it: the first one in peace, a second one by force."""
+        loop, task, signalled = asyncio.get_running_loop(), asyncio.ensure_future(work), False
+
+        def on_signal() -> None:
+            nonlocal signalled
+            if signalled:
+                self.kill()
+                return
+            signalled = True
+            if stopping is not None:
+                stopping()
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not signalled:
+                raise
+            return None
 
     def _ended(self) -> bool:
         return self._loop is not None and self._loop.done()
@@ -251,16 +283,11 @@ class Twin:
         ]
         items.sort(key=lambda i: (i["kind"] != "Endpoint", i["metadata"]["namespace"], i["metadata"]["name"]))
         if items != self._written:
-            files.write_json(self._state.folder / "status.json", {"running": True, "items": items})
+            files.write_json(self._state.folder / "status.json", {"items": items}, 0o600)
             self._written = items
 
-    def _mark_stopped(self) -> None:
-        if self._written is not None:
-            value = {"running": False, "items": self._written}
-            files.write_json(self._state.folder / "status.json", value)
 
-
-def _items(path: Path) -> list[Any]:
+def _items(path: Path) -> list[Item]:
     try:
         return list((files.read_json(path) or {"items": []})["items"])
     except (ValueError, TypeError, KeyError):  # it only saves time: begin anew
