@@ -3,6 +3,8 @@
 Callers do not send numbers for what is no number: a feature with three levels is one of three words, a yes or no is a
 boolean. The contract in endpoint.yaml says so, and the models get the word's index and 0 or 1.
 
+Each example stands alone, to be copied and changed: what it has in common with the fraud example stands in both.
+
     python examples/phishing/train.py [--force]
 """
 

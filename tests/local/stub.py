@@ -1,8 +1,9 @@
 """A model server that speaks the wire (docs/concepts/wire.md) and does as its model file says; no package is imported.
 
 The model file is JSON: `answer` is what /score says, `exit` a code to end with before it is ready (with `reason` and
-`message` as last words), `log` what to say and end with instead, `ready` false means never. Where STUB_DIR is set, requests wait while STUB_DIR/hold.NAME
-exists, a server reads no body while STUB_DIR/deaf.NAME exists, and every request is a line in STUB_DIR/seen.NAME.
+`message` as last words), `log` what to say on stderr and end with, `ready` false means never. Where STUB_DIR is set,
+requests wait while STUB_DIR/hold.NAME exists, a server reads no body while STUB_DIR/deaf.NAME exists, and every request
+is a line in STUB_DIR/seen.NAME.
 """
 
 from __future__ import annotations

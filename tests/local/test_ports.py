@@ -71,14 +71,15 @@ def test_the_port_of_an_endpoint_that_left_the_folder_is_free_again(run, state):
     assert run(port, "new") == [port]
 
 
-def test_no_free_port_says_which_were_tried(run, monkeypatch):
-    port = free_port()
-    monkeypatch.setattr("wye_operator.local.ports.TRIES", 1)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr("wye_operator.local.ports.FIRST", other.getsockname()[1] - 1)
-        monkeypatch.setattr("wye_operator.local.ports.reserve", lambda tried: None)
-        with pytest.raises(PortInUse, match=f"port {port} is in use"):
-            run(port, "alpha")
+def test_no_free_port_says_which_were_tried(state, monkeypatch):
+    ports = Ports(free_port(), state)
+    first = ports.take("alpha").getsockname()[1]
+    monkeypatch.setattr("wye_operator.local.ports.reserve", lambda port: None)
+    with pytest.raises(PortInUse) as error:
+        ports.take("beta")
+    ports.close()
+    last = min(first + 100, 65535)
+    assert str(error.value) == f"no port is free; tried {first + 1} to {last}"
 
 
 def test_any_port_will_do_when_zero_is_asked_for(run):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from scipy.stats import chisquare
 
@@ -29,7 +31,7 @@ async def split(port: int, key: dict[str, str]) -> Counter:
     return answered
 
 
-async def test_twenty_thousand_requests_are_split_as_the_weights_say(manifests, up):
+async def test_twenty_thousand_requests_are_split_as_the_weights_say(manifests, up, capsys):
     manifests.endpoint(traffic={"blue": 90, "green": 10}, router={"accessLog": False})
     for name in ("blue", "green"):
         manifests.deployment(name, environmentVariables={})
@@ -37,7 +39,8 @@ async def test_twenty_thousand_requests_are_split_as_the_weights_say(manifests, 
         await run.traffic("blue=90 green=10")
         answered = await split(run.port, run.key)
     p = chisquare([answered["blue"], answered["green"]], [18_000, 2_000]).pvalue
-    print(f"seed: the router's own (Envoy draws per request); counts: {dict(answered)}; chi-square p = {p:.4g}")
+    with capsys.disabled():  # the figures are the point, also of a quiet run
+        print(f"\nseed: the router's own (Envoy draws per request); counts: {dict(answered)}; chi-square p = {p:.4g}")
     assert answered["blue"] + answered["green"] == REQUESTS
     assert p > 1e-6
 
@@ -131,6 +134,7 @@ async def test_a_shadow_that_never_reads_is_still_deaf_when_the_caller_has_its_a
     deaf.touch()
     async with mirrored(manifests, up, maxMirrorBytes=limit) as run, Caller(run.port, run.key) as caller:
         answer = await caller.call(body=b" " * size + b"{}")
+        await tried(run, "violet", 1)
         assert deaf.exists()  # the shadow may not read before this is gone
         assert (answer.status, answer.json()["answer"]) == (200, "blue")
         assert manifests.seen("blue") == [size + 2]
@@ -146,18 +150,47 @@ async def test_a_body_above_the_mirrors_limit_is_answered_and_not_copied(manifes
         assert manifests.seen("violet") == [2]
 
 
-async def test_a_dead_shadow_costs_the_caller_nothing(manifests, up):
+async def test_a_dead_shadow_costs_the_caller_nothing(manifests, up, monkeypatch):
     async with mirrored(manifests, up) as run, Caller(run.port, run.key) as caller:
-        manifests.model("violet", exit=3)
-        for process in run.processes("fraud-violet"):
-            process.kill()
-            await process.gone()
-        for _ in range(50):
-            assert (await caller.call()).json()["answer"] == "blue"
+        away = asyncio.Event()
+
+        async def look_away() -> float:
+            away.set()
+            return 0.05
+
+        with monkeypatch.context() as looking_away:  # else the twin stops the copies when it sees the shadow dead
+            looking_away.setattr(run.twin, "_pass", look_away)
+            async with asyncio.timeout(10):
+                await away.wait()
+            for process in run.processes("fraud-violet"):
+                process.kill()
+                await process.gone()
+            for _ in range(50):
+                assert (await caller.call()).json()["answer"] == "blue"
+            await tried(run, "violet", 50)
+        assert manifests.seen("violet") == []
 
 
 async def arrived(manifests, name: str, count: int) -> None:
     """Wait until a deployment's servers saw that many requests."""
     async with asyncio.timeout(10):
         while len(manifests.seen(name)) < count:  # noqa: ASYNC110  the other side is a process
+            await asyncio.sleep(0.02)
+
+
+TRIED = re.compile(
+    r"^envoy_cluster_upstream_(?:rq_total|rq_pending_failure_eject|cx_none_healthy)"
+    r'\{envoy_cluster_name="([^"]+)"\} (\d+)$',
+    re.MULTILINE,
+)
+
+
+async def tried(run, name: str, count: int) -> None:
+    """Wait until the router began that many copies, or had nobody to give them to: its own counters say so."""
+    url = f"{run.twin.inner_urls('fraud')['fraud-router-1']}/stats/prometheus"
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+        seen = 0
+        while seen < count:
+            async with session.get(url) as page:
+                seen = sum(int(n) for cluster, n in TRIED.findall(await page.text()) if cluster == f"{name}~mirror")
             await asyncio.sleep(0.02)

@@ -34,7 +34,8 @@ class Ports:
         port = self._wanted(endpoint)
         holder = None if port is None else reserve(port)
         if holder is None and port is not None and (not self._held or port == self._asked):
-            raise PortInUse(f"port {port} is in use by another program, try --port {port + 10}")
+            other = port + 10 if port + 10 <= MOST else port - 10
+            raise PortInUse(f"port {port} is in use by another program, try --port {other}")
         holder = holder or self._next_free()
         self._held.append(holder)
         self._state.keep_port(endpoint, holder.getsockname()[1])

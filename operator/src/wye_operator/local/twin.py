@@ -53,8 +53,9 @@ BRISK, BUSY, CALM = 0.05, 0.2, 1.0  # seconds between looks: after a change, unt
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run: the `port` (None: those that the Endpoints had, else from 8080), the state folder (default DIR/.wye),
-    Envoy, the model server."""
+    """How to run: `port` of the first Endpoint (None: the one it had, else 8080), the state folder (default DIR/.wye),
+    Envoy, the model server.
+    """
 
     port: int | None = None
     state: Path | None = None
