@@ -9,8 +9,9 @@ import pytest
 
 from local.load import Caller
 from wye_operator.local import folder as module
-from wye_operator.local.folder import Folder
+from wye_operator.local.folder import Folder, read_folder
 from wye_operator.local.models import ModelStore
+from wye_operator.local.preview import preview
 from wye_operator.local.state import State
 
 
@@ -150,3 +151,18 @@ async def test_a_secret_of_the_default_name_without_a_key_is_said_and_lets_nobod
     async with up() as run:
         await run.until(lambda s: "Secret fraud-keys has no primaryKey" in str(s.endpoints["fraud"].conditions))
         assert run.twin.keys("fraud") is None
+
+
+@pytest.mark.parametrize(
+    ("primary", "ready"),
+    [
+        pytest.param("mine", "True Ready", id="a Secret of the default name has the keys"),
+        pytest.param("", "False KeysNotFound: Secret fraud-keys has no primaryKey", id="one without a key is said"),
+    ],
+)
+def test_plan_takes_the_secret_of_the_default_name(manifests, primary, ready):
+    secret(manifests, "fraud-keys", primary=primary)
+    manifests.endpoint()
+    manifests.deployment("blue")
+    [part] = preview(read_folder(manifests.folder), 8080)
+    assert part["conditions"]["Ready"].startswith(ready)
