@@ -123,6 +123,27 @@ def test_a_link_that_leads_nowhere_is_a_mistake_and_not_the_end_of_every_pass(op
     assert opened.look(3.0) == ()
 
 
+async def test_a_deployment_runs_on_as_it_was_while_the_model_of_another_uri_is_read(manifests, up, monkeypatch):
+    manifests.endpoint()
+    manifests.deployment("blue")
+    manifests.model("other", answer="other")
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    async with up() as run:
+        await run.traffic("blue=100")
+        store, gate = run.twin._folder.store, threading.Event()
+        read = store.read
+        monkeypatch.setattr(store, "read", lambda source: (gate.wait(20), read(source))[1])
+        before = [p.pid for p in run.processes("fraud-blue")]
+        manifests.deployment("blue", model_spec={"uri": "file://other.model"})
+        await run.until(lambda s: "reading other.model" in s.deployments["fraud-blue"].conditions[0].message)
+        async with Caller(run.port, run.key) as caller:
+            assert (await caller.call()).json()["answer"] == "blue"
+            assert [p.pid for p in run.processes("fraud-blue")] == before
+            gate.set()
+            await run.traffic("blue=100")
+            assert (await caller.call()).json()["answer"] == "other"
+
+
 def secret(manifests, name: str, *, namespace: str = "default", primary: str = "mine") -> None:
     """A Secret of the user's."""
     metadata = {"name": name, "namespace": namespace}

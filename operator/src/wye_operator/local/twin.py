@@ -160,7 +160,7 @@ class Twin:
         return wanted.router.auth.keys if wanted and wanted.router else None
 
     def inner_urls(self, endpoint: str) -> dict[str, str]:
-        """Where the router and each model server give out metrics, by process name; of two of one name, the router's."""
+        """Where the router and each model server give out metrics, by process name (one for two: the router's)."""
         target = self._named(endpoint)
         running: list[Envoy | Instance] = [i for group in target.groups.values() for i in group.instances]
         running += target.router.envoys if target.router else []
