@@ -156,9 +156,15 @@ def test_outputs_that_do_not_fit_the_model(output, gives, message):
         answered(output, [], gives)
 
 
-def test_outputs_in_order_need_as_many_tensors():
-    with pytest.raises(ModelInvalid, match="the contract's output u names no tensor"):
-        fitted([number("a")], [{"name": "u"}, {"name": "v"}], [TensorSpec("x", "FP32", (-1, 1))])
+def test_outputs_are_never_taken_by_their_place():
+    gives = [TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, 2))]
+    with pytest.raises(ModelInvalid, match="the contract's output u names no tensor.*label.*probabilities"):
+        fitted([number("a")], [{"name": "u"}, {"name": "v"}], [TensorSpec("x", "FP32", (-1, 1))], gives)
+
+
+def test_the_only_output_needs_no_name():
+    gives = [TensorSpec("probability", "FP32", (-1, 1))]
+    fitted([number("a")], [{"name": "u"}, {"name": "v"}], [TensorSpec("x", "FP32", (-1, 1))], gives)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ class OutputField(Model):
 
     name: FieldName = Field(description="The field's name in the answer of `/score`.")
     tensor: TensorName | None = Field(
-        default=None, description="The model's output that carries it. Default: by order."
+        default=None,
+        description="The model's output that carries it. Default: the one of that name, else the only one.",
     )
     index: Index | None = Field(default=None, description="Column inside that tensor.")
     labels: Annotated[list[Word], Field(min_length=2, max_length=10_000), Unique()] | None = Field(

@@ -128,17 +128,18 @@ def check_default(column: Column) -> None:
 
 def outputs_of(declared: Declared, signature: Signature) -> Iterator[BoundOutput]:
     specs = {spec.name: spec for spec in signature.outputs}
-    in_order = len(declared.outputs) == len(signature.outputs)
-    for at, output in enumerate(declared.outputs):
-        fallback = signature.outputs[at] if in_order else None
-        yield bound_output(output, tensor_of(output, specs, fallback))
+    for output in declared.outputs:
+        yield bound_output(output, tensor_of(output, specs))
 
 
-def tensor_of(output: Output, specs: Mapping[str, TensorSpec], fallback: TensorSpec | None) -> TensorSpec:
-    """The tensor that is named, else the one of the same name, else the one at the same place."""
+def tensor_of(output: Output, specs: Mapping[str, TensorSpec]) -> TensorSpec:
+    """The tensor that is named, else the one of the same name, else the only one.
+
+    Never one by its place: a classifier's first output is its label, and a number all the same.
+    """
     found = specs.get(output.tensor or output.name)
-    if found is None and output.tensor is None:
-        found = fallback
+    if found is None and output.tensor is None and len(specs) == 1:
+        [found] = specs.values()
     if found is None:
         has = ", ".join(map(described, specs.values()))
         what = output.tensor or "no tensor"
