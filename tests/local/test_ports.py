@@ -49,11 +49,12 @@ def test_a_port_that_is_asked_for_and_nobody_has_goes_to_the_first(run):
     assert run(second, "alpha", "beta") == [second, beta]
 
 
-def test_an_endpoint_that_is_new_does_not_take_a_port_that_another_one_had(run):
-    port = free_port()
-    run(port, "beta")
-    _, beta = run(port - 1, "alpha", "beta")
-    assert beta == port
+def test_an_endpoint_that_is_new_does_not_take_a_port_that_another_one_had(run, state):
+    first = free_port()
+    state.keep_port("beta", first + 1)
+    alpha, gamma = run(first, "alpha", "gamma")
+    assert alpha == first
+    assert gamma != first + 1
 
 
 def test_a_kept_port_in_use_by_another_program_is_said(run):
