@@ -197,3 +197,10 @@ def test_the_cgroups_quota(tmp_path, files, quota):
         (tmp_path / name).write_text(content)
     assert settings.cgroup_quota(tmp_path) == quota
     assert settings.cpu_count(tmp_path) >= 1
+
+
+def test_a_model_is_called_what_its_owner_calls_it(tmp_path):
+    copied = tmp_path / "model"
+    copied.write_bytes(b"garbage")
+    with pytest.raises(ModelInvalid, match=r"^file://models/amber.onnx \(7 bytes\) is no ONNX model"):
+        load(copied, model={"uri": "file://models/amber.onnx"})

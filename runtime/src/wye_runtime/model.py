@@ -65,6 +65,7 @@ class Artifact:
     file: Path
     sha256: str
     size: int
+    called: str
 
 
 def artifact_at(source: ModelSource) -> Artifact:
@@ -75,10 +76,10 @@ def artifact_at(source: ModelSource) -> Artifact:
         digest = digest_of(files, path)
         size = sum(each.stat().st_size for each in files)
     except OSError as error:
-        raise ModelFetch(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelFetch(f"{source.uri or path} cannot be read: {error.strerror}") from error
     if source.sha256 and source.sha256 != digest:
-        raise ModelDigestMismatch(f"{source.uri or path} has the sha256 {digest}, model.sha256 wants {source.sha256}")
-    return Artifact(onnx_file(path, files), digest, size)
+        raise ModelDigestMismatch(f"{source.called} has the sha256 {digest}, model.sha256 wants {source.sha256}")
+    return Artifact(onnx_file(path, files, source.called), digest, size, source.called)
 
 
 def digest_of(files: Sequence[Path], root: Path) -> str:
@@ -93,7 +94,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def onnx_file(path: Path, files: Sequence[Path]) -> Path:
+def onnx_file(path: Path, files: Sequence[Path], called: str) -> Path:
     """The model of a folder: model.onnx, else the only *.onnx in it."""
     if not path.is_dir():
         return path
@@ -102,7 +103,7 @@ def onnx_file(path: Path, files: Sequence[Path]) -> Path:
     if len(named or found) == 1:
         return (named or found)[0]
     what = ", ".join(each.name for each in found) or "no *.onnx"
-    raise ModelInvalid(f"{path} holds {what}; want model.onnx, or exactly one *.onnx")
+    raise ModelInvalid(f"{called} holds {what}; want model.onnx, or exactly one *.onnx")
 
 
 class Run:
@@ -240,7 +241,7 @@ def session_of(artifact: Artifact, providers: list[str], threads: int) -> ort.In
 
 def why_not_loaded(artifact: Artifact, said: str) -> str:
     """A sentence for the person who exported the model."""
-    name = artifact.file.name
+    name = artifact.called
     if "ValidateOpsetForDomain" in said or "opset" in said:
         why = f"{name} uses a newer opset than ONNX Runtime {ort.__version__} reads: export it with an older one"
     elif "Unsupported model IR version" in said:

@@ -24,6 +24,11 @@ class ModelSource:
     sha256: str | None = None
     uri: str | None = None
 
+    @property
+    def called(self) -> str:
+        """What its owner calls it: where it came from, not where the operator put it."""
+        return self.uri or Path(self.path).name
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
