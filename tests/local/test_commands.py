@@ -381,3 +381,13 @@ def test_a_terminal_shows_a_long_line_whole_and_takes_its_moving_line_away():
     assert "curl " + "a" * 200 + "\n" in written.getvalue()
     assert "waiting for fraud" in written.getvalue()
     assert not speaker._console._live_stack
+
+
+@pytest.mark.parametrize("command", [["local", "up"], ["local", "status"], ["invoke", "-f", "request.json"]])
+def test_a_file_where_a_folder_is_wanted_is_named(manifests, capsys, command):
+    file = manifests.folder / "endpoint.yaml"
+    file.touch()
+    with pytest.raises(SystemExit) as ended:
+        main([*command, str(file)])
+    assert ended.value.code == 2
+    assert f"{file} is a file; must be the folder it is in: {manifests.folder}" in capsys.readouterr().err

@@ -187,3 +187,13 @@ def test_plan_takes_the_secret_of_the_default_name(manifests, primary, ready):
     manifests.deployment("blue")
     [part] = preview(read_folder(manifests.folder), 8080)
     assert part["conditions"]["Ready"].startswith(ready)
+
+
+def test_a_model_folder_with_a_state_folder_in_it_is_only_the_model(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"bytes")
+    alone = ModelStore(tmp_path / ".wye" / "models").read(tmp_path)
+    (tmp_path / ".wye" / "logs").mkdir(parents=True)
+    (tmp_path / ".wye" / "logs" / "blue.log").write_text("it grows")
+    beside = ModelStore(tmp_path / ".wye" / "models").read(tmp_path)
+    assert beside.digest == alone.digest
+    assert [path.name for path in beside.path.rglob("*")] == ["model.onnx"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 
 
 def port(text: str) -> int:
@@ -23,3 +24,16 @@ def seconds(text: str) -> float:
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no time; must be a number of seconds, 0 or more")
     return number
+
+
+def folder(text: str) -> Path:
+    """A folder of manifests; whether it is there is said by whoever reads it."""
+    path = Path(text)
+    if path.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is a file; must be the folder it is in: {path.parent}")
+    return path
+
+
+def folder_or_url(text: str) -> str:
+    """The folder of a twin, or where an Endpoint is."""
+    return text if "://" in text else str(folder(text))

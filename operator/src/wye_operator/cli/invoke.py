@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from wye_operator import settings
+from wye_operator.cli.arguments import folder_or_url
 from wye_operator.errors import WyeError
 from wye_operator.local import files
 from wye_operator.local.lookup import secret_for
@@ -49,7 +50,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("where", metavar="DIR|URL", help="a folder that is up, or the URL of an Endpoint")
+    parser.add_argument(
+        "where", type=folder_or_url, metavar="DIR|URL", help="a folder that is up, or the URL of an Endpoint"
+    )
     parser.add_argument("-f", "--file", required=True, help="JSON file to send; - reads stdin")
     parser.add_argument("--endpoint", help="which Endpoint of the folder (needed where there are several)")
     parser.add_argument("--deployment", help="send it to this Deployment, whatever the weights")

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from wye_operator import settings
-from wye_operator.cli.arguments import port, seconds
+from wye_operator.cli.arguments import folder, port, seconds
 from wye_operator.cli.terminal import voice
 from wye_operator.errors import WyeError
 from wye_operator.local import files
@@ -63,7 +63,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     here = Path()
-    parser.add_argument("directory", type=Path, nargs="?", default=here, metavar="DIR", help="the folder (default: .)")
+    parser.add_argument(
+        "directory", type=folder, nargs="?", default=here, metavar="DIR", help="the folder (default: .)"
+    )
     parser.add_argument("--state", type=Path, help="folder for state, keys and logs (default: DIR/.wye)")
 
 

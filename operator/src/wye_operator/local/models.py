@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wye_operator.local import files
+from wye_operator.local.state import FOLDER as STATE_FOLDER
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 CHUNK = 1 << 20
@@ -134,7 +135,9 @@ def stamp(source: Path) -> Stamp:
 
 def _members(source: Path) -> list[Path]:
     if source.is_dir():
-        return sorted(path for path in source.rglob("*") if path.is_file())
+        # a state folder in it is ours: it has copies of models, this one's too, and logs that grow
+        own = (path for path in source.rglob("*") if STATE_FOLDER not in path.relative_to(source).parts)
+        return sorted(path for path in own if path.is_file())
     return [source]
 
 
