@@ -88,7 +88,7 @@ class Folder:
             wanted.add(key)
             source = _source(placed)
             if source is None:
-                self._contents[key] = self._from_configmap(placed.value)
+                self._contents[key] = self._from_manifest(placed.value)
             elif key not in self._reading:
                 self._look_at(key, source)
         self._contents = {key: content for key, content in self._contents.items() if key in wanted}
@@ -117,7 +117,9 @@ class Folder:
         """Wait for what is being read."""
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
 
-    def _from_configmap(self, deployment: Deployment) -> Content:
+    def _from_manifest(self, deployment: Deployment) -> Content:
+        if not _is_in_configmap(deployment):
+            return Content()  # of a cluster: the planner says that it cannot be read here
         name, key, data = _configmap(self.manifests, deployment)
         if data is None:
             return Content(problem=_no_entry(self.manifests, deployment, name, key))
@@ -162,6 +164,8 @@ def content_of(manifests: Manifests, placed: Placed[Deployment]) -> Content:
     source = _source(placed)
     if source is not None:
         return digest_of(source)
+    if not _is_in_configmap(placed.value):
+        return Content()
     name, key, data = _configmap(manifests, placed.value)
     if data is None:
         return Content(problem=_no_entry(manifests, placed.value, name, key))
@@ -191,6 +195,10 @@ def named_keys(manifests: Manifests, endpoint: Endpoint | None) -> tuple[Keys | 
 def _source(placed: Placed[Deployment]) -> Path | None:
     uri = placed.value.spec.model.uri
     return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
+
+
+def _is_in_configmap(deployment: Deployment) -> bool:
+    return deployment.spec.model.uri.startswith("configmap://")
 
 
 def _configmap(manifests: Manifests, deployment: Deployment) -> tuple[str, str, bytes | None]:
