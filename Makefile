@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench lock clean setup
+.PHONY: help demo test check gen golden bench images lock clean setup
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -30,16 +30,20 @@ check: setup gen ## ruff, format, mypy --strict, import-linter, generated files 
 	@echo "== ruff format";   $(BIN)/ruff format --check .
 	@echo "== mypy";          $(BIN)/mypy
 	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
-	@echo "== generated files"; git diff --exit-code -- docs/reference
+	@echo "== generated files"; git diff --exit-code -- docs/reference images/locks
 
 gen: setup ## write the generated files (docs/reference)
 	@$(BIN)/python -m wye_operator.cli.reference docs/reference
+	@$(BIN)/python images/locks/make.py 2>/dev/null
 
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code
 	@$(BIN)/python -m pytest -q tests/golden --rewrite
 
 bench: setup ## measure: bare session.run, runtime, router, mirrors, as ratios from one run
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+images: ## build the images with docker or buildah and print their sizes (BASE=, TAG=, REGISTRY=)
+	@images/build
 
 lock: $(UV) ## renew requirements.lock from the pyproject files
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

@@ -1,0 +1,104 @@
+"""What is in the images, and that they serve as a user that nobody planned for."""
+
+import json
+import os
+import re
+
+import httpx
+import pytest
+
+import toys
+
+if not os.environ.get("WYE_E2E"):
+    pytest.skip("images are tested by make e2e", allow_module_level=True)
+
+NAMES = ("operator", "runtime", "router")
+UNWANTED = re.compile(r"^(cc|gcc.*|g\+\+.*|c\+\+|make|curl|wget)$")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_says_what_it_is_and_runs_as_nobody(store, image, name) -> None:
+    config = store.config(image(name))
+    labels = config["Labels"]
+    for key in ("title", "version", "revision", "created", "licenses", "base.name"):
+        assert labels[f"org.opencontainers.image.{key}"], key
+    assert config["User"].split(":")[0].isdecimal()
+    assert config["User"].split(":")[0] != "0"
+    told = " ".join(config["Env"])
+    assert not re.search("proxy|PIP_|CERT|INDEX", told, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_holds_no_compiler_no_pip_and_no_cache(store, image, name) -> None:
+    with store.files(image(name)) as root:
+        programs = [
+            each.name for folder in ("usr/bin", "usr/local/bin", "opt/wye/bin") for each in (root / folder).glob("*")
+        ]
+        assert [each for each in programs if UNWANTED.match(each)] == []
+        assert list(root.glob("opt/wye/lib/python3*/site-packages/pip*")) == []
+        assert not list(root.glob("root/.cache/*"))
+        assert not list(root.glob("build")) + list(root.glob("wheels")) + list(root.glob("locks"))
+
+
+def test_our_own_layers_of_the_runtime_stay_small(store, image) -> None:
+    with store.files(image("runtime")) as root:
+        size = sum(each.lstat().st_size for each in (root / "opt/wye").rglob("*"))
+    assert size <= 110_000_000, f"{size / 1e6:.0f} MB"
+
+
+def test_the_runtime_serves(store, image, tmp_path, wait_until) -> None:
+    """numpy, ONNX Runtime and the event loop work after slimming, with nothing but /tmp to write to."""
+    given, log = tmp_path / "given", tmp_path / "log"
+    given.mkdir()
+    toys.saved(toys.linear(3), given / "model.onnx")
+    ports = ("--host", "127.0.0.1", "--port", "0", "--inner-port", "0")
+    command = ("serve", "--model", "/tmp/given/model.onnx", "--name", "toy", *ports)
+    with store.running(image("runtime"), *command, given=given, log=log) as child:
+        wait_until(lambda: '"ready"' in log.read_text(), child, log)
+        (port,) = [json.loads(line)["port"] for line in log.read_text().splitlines() if '"listening"' in line]
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6]}]}
+        base = f"http://127.0.0.1:{port}"
+        described = httpx.get(f"{base}/v2/models/toy").json()
+        body["inputs"][0]["name"] = described["inputs"][0]["name"]
+        answered = httpx.post(f"{base}/v2/models/toy/infer", json=body)
+        assert answered.status_code == 200, answered.text
+        assert answered.json()["outputs"][0]["shape"][0] == 2
+    assert child.returncode == 0, log.read_text()
+
+
+def test_the_runtime_image_fetches(store, image, tmp_path, wait_until) -> None:
+    """The init container's program, up to the first word to a server that is not there."""
+    log = tmp_path / "log"
+    command = ("fetch", "--uri", "https://127.0.0.1:1/m", "--to", "/tmp/model")
+    with store.running(image("runtime"), *command, log=log) as child:
+        wait_until(lambda: '"interrupted"' in log.read_text(), child, log)
+    assert "refused" in log.read_text()
+    assert child.returncode == 143
+
+
+def test_the_router_is_envoy(store, image, tmp_path, wait_until) -> None:
+    log, admin = tmp_path / "log", tmp_path / "given"
+    admin.mkdir()
+    admin.joinpath("envoy.json").write_text(
+        json.dumps({"admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 19_873}}}})
+    )
+    command = ("--config-path", "/tmp/given/envoy.json", "--disable-hot-restart", "--concurrency", "1")
+    with store.running(image("router"), *command, given=admin, log=log) as child:
+
+        def live() -> bool:
+            try:
+                return httpx.get("http://127.0.0.1:19873/ready").text == "LIVE\n"
+            except httpx.TransportError:
+                return False
+
+        wait_until(live, child, log)
+    with store.files(image("router")) as root:
+        assert (root / "bin/bash").exists() or (root / "usr/bin/bash").exists()  # the preStop drain talks through it
+
+
+def test_the_operator_starts(store, image, tmp_path) -> None:
+    """Every module that `wye operator` needs is there without the extras of the command line."""
+    log = tmp_path / "log"
+    with store.running(image("operator"), "operator", "--help", log=log) as child:
+        assert child.wait(60) == 0, log.read_text()
+    assert "--namespace" in log.read_text()
