@@ -30,10 +30,11 @@ check: setup gen ## ruff, format, mypy --strict, import-linter, generated files 
 	@echo "== ruff format";   $(BIN)/ruff format --check .
 	@echo "== mypy";          $(BIN)/mypy
 	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
-	@echo "== generated files"; git diff --exit-code -- docs/reference images/locks
+	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks
 
-gen: setup ## write the generated files (docs/reference)
+gen: setup ## write the generated files (docs/reference, crds)
 	@$(BIN)/python -m wye_operator.cli.reference docs/reference
+	@$(BIN)/wye crds crds
 	@$(BIN)/python images/locks/make.py 2>/dev/null
 
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code

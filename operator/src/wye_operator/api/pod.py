@@ -127,8 +127,8 @@ class Strategy(Model):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "maxSurge",
-            "!(has(self.maxSurge) && has(self.maxUnavailable) && self.maxSurge in [0, '0%'] && "
-            "self.maxUnavailable in [0, '0%'])",
+            "!has(self.maxSurge) || !has(self.maxUnavailable) || !(self.maxSurge == 0 || self.maxSurge == '0%') || "
+            "!(self.maxUnavailable == 0 || self.maxUnavailable == '0%')",
             "must be above 0 where maxUnavailable is 0: else nothing could ever be replaced",
             lambda strategy: not {str(strategy.max_surge), str(strategy.max_unavailable)} <= {"0", "0%"},
         ),
