@@ -117,6 +117,10 @@ class Bare:
         """What service accounts asked of the API server, a JSON object a line."""
         return self._held().state.audit
 
+    def logs(self) -> list[Path]:
+        """The components' own logs."""
+        return sorted(self._held().state.logs.glob("*.log"))
+
     def programs(self) -> str:
         return path_with(KUBERNETES.place, HELM.place)
 
@@ -137,7 +141,7 @@ class Bare:
     def status(self) -> str:
         held = self._held()
         lines = [f"{name:26} {_memory(process)}" for name, process in _processes(held.state).items()]
-        return "\n".join(lines) + "\n" + self._kubectl("get", "nodes,pods", "-A")
+        return "\n".join(lines) + "\n" + (self._kubectl("get", "nodes,pods", "-A") if self._answers() else "")
 
     def _held(self) -> Owner:
         held = owner.recorded()
@@ -160,7 +164,7 @@ def _opened() -> Owner:
     room.check_routes()
     room.make_cgroups()
     shutil.rmtree(CACHE / "bare", ignore_errors=True)
-    return owner.record(room.open_room(build(PROBE) / "probe"))
+    return owner.record(room.open_room(build(PROBE) / "probe", owner.FOLDER / "room.log"))
 
 
 def _clear(held: Owner) -> None:

@@ -80,6 +80,9 @@ class Kind:
     def audit(self) -> Path:
         raise Refusal("the API server's audit log is read on `bare` only")
 
+    def logs(self) -> list[Path]:
+        return []  # `kind export logs` has them
+
     def programs(self) -> str:
         return path_with(KUBERNETES.place, HELM.place)
 

@@ -67,25 +67,21 @@ def _started(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-def open_room(probe: Path) -> Process:
+def open_room(probe: Path, log: Path) -> Process:
     """Start the first process of a new room."""
     namespaces = ["unshare", "--fork", "--pid", "--mount-proc", "--mount", "--net", "--ipc"]
-    outer = subprocess.Popen(
-        [*namespaces, "sh", "-c", PREPARE, str(probe)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-    try:
-        until("the room's first process", 10, lambda: outer.poll() is not None or _is_pause(_child(outer.pid), probe))
-    finally:
-        inner = _child(outer.pid)
-    if outer.poll() is not None or not inner:
-        words = outer.stderr.read().strip() if outer.stderr else ""
-        raise Refusal(f"no namespaces of its own for the cluster on this machine: {words}")
-    return Process.seen(inner)
+    log.unlink(missing_ok=True)
+    outer = _detached([*namespaces, "sh", "-c", PREPARE, str(probe)], log)
+    until("the room's first process", 10, lambda: not outer.is_alive or _is_pause(_child(outer.pid), probe))
+    if not outer.is_alive:
+        raise Refusal(f"no namespaces of its own for the cluster on this machine: {log.read_text().strip()}")
+    return Process.seen(_child(outer.pid))
+
+
+def _detached(argv: Sequence[str], log: Path) -> Process:
+    """Start a program that outlives this one, and is nobody's child."""
+    words = ["setsid", "--fork", "sh", "-c", 'echo $$; exec "$@" >>"$0" 2>&1 </dev/null', str(log), *argv]
+    return Process.seen(int(output(words)))
 
 
 def _child(pid: int) -> int:
@@ -116,12 +112,9 @@ def in_network(room: Process, argv: Sequence[str]) -> list[str]:
 
 def start(room: Process, argv: Sequence[str], log: Path) -> Process:
     """Start a component in the room; it writes its log there."""
-    with log.open("ab") as stream:
-        outer = subprocess.Popen(
-            inside(room, argv), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
-        )
-    until(f"{argv[0]} to start", 10, lambda: outer.poll() is not None or bool(_child(outer.pid)))
-    if outer.poll() is not None:
+    outer = _detached(inside(room, argv), log)
+    until(f"{argv[0]} to start", 10, lambda: not outer.is_alive or bool(_child(outer.pid)))
+    if not outer.is_alive:
         raise Refusal(f"{argv[0]} ended at once; see {log}")
     return Process.seen(_child(outer.pid))
 
