@@ -22,6 +22,7 @@ from wye_operator.api.objects import API_VERSION, KINDS, Deployment, Endpoint
 from wye_operator.errors import FieldProblem, WyeError
 
 MOST_SHOWN = 60
+CREDENTIALS = re.compile(r"//[^/@]+@")
 GO_INTEGRAL = 1e21  # a whole float below this is an integer in the JSON that kubectl sends
 KEPT_TO_ITSELF = "environmentVariables"  # may hold a password: its values are never shown
 
@@ -184,7 +185,8 @@ def _begin(description: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    return _cut(repr(value))
+    """The value as Python writes it, without a password that stands in an address."""
+    return _cut(CREDENTIALS.sub("//…@", repr(value)))
 
 
 def _cut(text: str) -> str:
