@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench images lock clean setup
+.PHONY: help demo test check gen golden bench images lock clean setup e2e cluster-up cluster-down cluster-load
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -16,14 +16,27 @@ export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## train the fraud models, serve them split and mirrored, send 2,000 transactions (ONCE=1: then end)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: check ## check, and all tests that need no root
 	@echo "== tests"
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q --ignore=tests/cluster $(ARGS)
+
+e2e: setup ## the tests in a real cluster: needs Docker, or root on a Debian (docs/guides/development-cluster.md)
+	@echo "== tests in a cluster"
+	@$(BIN)/python -m pytest -q tests/cluster $(ARGS)
+
+cluster-up: ## start a cluster to develop with: kind where Docker is, else processes (root, Debian); cold 15 min, warm 12 s
+	@tests/cluster/cluster up
+
+cluster-down: ## end it, and remove everything but the cache of built programs
+	@tests/cluster/cluster down
+
+cluster-load: ## load images into it (IMAGES="archive.tar name:tag"; default: what `make images` built)
+	@tests/cluster/cluster load $(or $(IMAGES),$(foreach name,operator runtime router,$(or $(REGISTRY),localhost)/wye-$(name):$(or $(TAG),$(shell sed -n 's/^version = "\(.*\)"/\1/p' operator/pyproject.toml))))
 
 check: setup gen ## ruff, format, mypy --strict, import-linter, generated files are up to date
 	@echo "== ruff";          $(BIN)/ruff check .

@@ -218,7 +218,8 @@ def _start_missing(held: Owner, names: Sequence[str]) -> None:
 def _exported(name: str, folder: Path) -> Path:
     archive = folder / "image.tar"
     if shutil.which("buildah"):
-        output(["buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}"])
+        env = {"STORAGE_DRIVER": "overlay"} | os.environ  # as images/build has it
+        output(["buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}"], env=env)
         return archive
     if shutil.which("docker"):
         output(["docker", "save", "-o", str(archive), name])
