@@ -82,8 +82,6 @@ class Schedule(Generic[K]):
             again = min(now + max(look_again, self.gap), again or float("inf"))
         if again is not None:
             self._push(key, max(again, now))
-        else:
-            self._started.pop(key)  # after a quiet time there is nothing to hold it apart from
 
     def failed(self, key: K, now: float, at_least: float = 0.0) -> float:
         """A pass failed: it is tried again after a while, whatever happens meanwhile. Returns the seconds."""
