@@ -217,5 +217,3 @@ def _without(live: Any, before: Any, after: Any) -> Any:
         return live
     gone = before.keys() - after.keys()
     return {n: _without(v, before.get(n), after.get(n)) if n in after else v for n, v in live.items() if n not in gone}
-
-

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wye_operator.cluster.errors import TooMany
 from wye_operator.cluster.queue import LONGEST_BACK_OFF, Schedule, Workers, back_off
 from wye_operator.telemetry import Metrics

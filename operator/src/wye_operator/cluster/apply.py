@@ -106,7 +106,9 @@ async def _live(cluster: Cluster, key: Key, kind: Kind, manifest: Object) -> Obj
     """The object as it is. A name that the store does not hold is asked for: it may be somebody else's."""
     name = manifest["metadata"]["name"]
     if kind == SECRETS:
-        return await cluster.reads.get(SECRETS, name, key)
+        read = await cluster.reads.get(SECRETS, name, key)
+        stale = read is not None and obstacle_of(read, manifest) is not None
+        return await cluster.reads.get(SECRETS, name, key, fresh=True) if stale else read
     found = cluster.store.get(kind, key.namespace, name)
     if found is not None:
         return found

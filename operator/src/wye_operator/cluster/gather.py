@@ -79,7 +79,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     endpoint = _endpoint_seen(cluster, found, memory) if found else None
     keys, problem = None, ""
     if endpoint is not None and endpoint.spec.auth_mode == "Key":
-        endpoint, keys, problem = await _keys(cluster, key, endpoint)
+        endpoint, keys, problem = await _keys(cluster, key, endpoint, memory.uids[ENDPOINTS.name, key.name])
     record = _record(cluster, key)
     workloads, routers = await asyncio.gather(
         _workloads(cluster, key, memory, deployments), _routers(cluster, key, record)
@@ -210,23 +210,33 @@ async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[st
     return hashlib.sha256(content).hexdigest(), ""
 
 
-async def _keys(cluster: Cluster, key: Key, endpoint: EndpointSeen) -> tuple[EndpointSeen, Keys | None, str]:
+async def _keys(cluster: Cluster, key: Key, endpoint: EndpointSeen, uid: str) -> tuple[EndpointSeen, Keys | None, str]:
     """(the Endpoint, its keys, why there are none). A Secret of the default name that is not ours is the user's."""
     named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
     name = named or keys_secret(key.name)
     secret = await cluster.reads.get(SECRETS, name, key)
+    if not named and _is_of_earlier_life(secret, key, uid):
+        secret = await cluster.reads.get(SECRETS, name, key, fresh=True)
+        if _is_of_earlier_life(secret, key, uid):
+            raise NotYet(f"Secret {name} of an earlier Endpoint {key.name} is still being removed by the cluster")
     if secret is None:
         return endpoint, None, f"there is no Secret {name} in namespace {key.namespace}" if named else ""
     keys, problem = keys_in(secret)
-    if not named and (problem or not _owned_by(secret, "Endpoint", key.name)):
-        spec = endpoint.spec.model_copy(update={"keys": NamedKeys(secret_name=name)})
+    if not named and (problem or not _owners(secret, key)):
+        spec = endpoint.spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": name})})
         endpoint = replace(endpoint, spec=spec)
     return endpoint, keys, problem
 
 
-def _owned_by(body: Object, kind: str, name: str) -> bool:
-    references = body["metadata"].get("ownerReferences") or ()
-    return any((r["kind"], r["name"]) == (kind, name) for r in references)
+def _owners(secret: Object, key: Key) -> list[str]:
+    """The uids of the Endpoints of that name that own it."""
+    references = secret["metadata"].get("ownerReferences") or ()
+    return [r["uid"] for r in references if (r["kind"], r["name"]) == (ENDPOINTS.name, key.name)]
+
+
+def _is_of_earlier_life(secret: Object | None, key: Key, uid: str) -> bool:
+    owners = _owners(secret, key) if secret else []
+    return bool(owners) and uid not in owners
 
 
 def keys_in(secret: Object) -> tuple[Keys | None, str]:
