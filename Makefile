@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench images lock clean setup e2e cluster-up cluster-down cluster-load
+.PHONY: help demo test check gen golden bench images manifests lock clean setup e2e cluster-up cluster-down cluster-load
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -43,21 +43,25 @@ check: setup gen ## ruff, format, mypy --strict, import-linter, generated files 
 	@echo "== ruff format";   $(BIN)/ruff format --check .
 	@echo "== mypy";          $(BIN)/mypy
 	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
-	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks
+	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks charts
 
-gen: setup ## write the generated files (docs/reference, crds)
+gen: setup ## write the generated files (docs/reference, crds, images/locks, charts)
 	@$(BIN)/python -m wye_operator.cli.reference docs/reference
 	@$(BIN)/wye crds crds
 	@$(BIN)/python images/locks/make.py 2>/dev/null
+	@$(BIN)/python charts/make.py
 
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code
-	@$(BIN)/python -m pytest -q tests/golden --rewrite
+	@$(BIN)/python -m pytest -q tests/golden tests/chart --rewrite
 
 bench: setup ## measure: bare session.run, runtime, router, mirrors, as ratios from one run
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 images: ## build the images with docker or buildah and print their sizes (BASE=, TAG=, REGISTRY=)
 	@images/build
+
+manifests: ## write deploy/wye.yaml from the chart (needs helm)
+	@charts/manifests
 
 lock: $(UV) ## renew requirements.lock from the pyproject files
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
