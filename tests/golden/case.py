@@ -46,9 +46,9 @@ LONGEST = 200  # characters of a text that a golden file shows; the rest stands 
 
 
 def in_cluster(text: str) -> tuple[World, Plan]:
-    """The same case in a cluster, where models that are files here stand on a claim."""
-    world, made = result_of(text.replace("file://", "pvc://models/"), CLUSTER_SOURCES)
-    return world, made
+    """The same case in a cluster; where it is not written for one, models that are files here stand on a claim."""
+    moved = text if yaml.safe_load(text).get("cluster") else text.replace("file://", "pvc://models/")
+    return result_of(moved, CLUSTER_SOURCES)
 
 
 def place_of(world: World) -> kubernetes.ClusterPlace:
@@ -85,9 +85,10 @@ def world_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> World:
     )
 
 
-def result_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> tuple[World, Plan]:
+def result_of(text: str, sources: tuple[str, ...] = ()) -> tuple[World, Plan]:
     """One pass, or with `settle: true` passes until nothing changes, routers taking everything at once."""
-    world = world_of(text, sources)
+    here = CLUSTER_SOURCES if yaml.safe_load(text).get("cluster") else LOCAL_SOURCES
+    world = world_of(text, sources or here)
     return make.settle(world) if yaml.safe_load(text).get("settle") else (world, plan(world))
 
 

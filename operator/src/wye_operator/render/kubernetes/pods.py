@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wye_operator.plan.wanted import PodSettings
@@ -23,7 +23,7 @@ PORTS = (
 TEMPORARY = {"name": "wye-tmp", "emptyDir": {}}
 TEMPORARY_MOUNT = {"name": "wye-tmp", "mountPath": "/tmp"}
 PASSED_ON = (  # from the manifest to the pod as they are
-    *("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName"),
+    *("nodeSelector", "tolerations", "affinity", "priorityClassName"),
     *("schedulerName", "runtimeClassName"),
 )
 PROBE_FIELDS = {
@@ -57,8 +57,15 @@ def pod_spec(owner: Owner, pods: PodSettings, images: Images, more: Json) -> Jso
         **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
         **{name: given[name] for name in PASSED_ON if name in given},
         **more,
+        **spread(owner, given.get("topologySpreadConstraints", more.get("topologySpreadConstraints", []))),
         "volumes": [TEMPORARY, *more["volumes"], *given.get("volumes", [])],
     }
+
+
+def spread(owner: Owner, rules: Sequence[Mapping[str, Any]]) -> Json:
+    """Spreading counts the pods of the same owner, where a rule does not say which."""
+    counted = {"labelSelector": {"matchLabels": owner.selector}}
+    return {"topologySpreadConstraints": [{**counted, **rule} for rule in rules]} if rules else {}
 
 
 def container(name: str, pods: PodSettings, images: Images, more: Json) -> Json:

@@ -22,6 +22,8 @@ RESOURCES: Json = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"m
 LIVENESS = {"period": 10, "timeout": 5, "failureThreshold": 3}
 READINESS = {"period": 1, "timeout": 2, "failureThreshold": 3}
 STARTUP = {"period": 1, "timeout": 2, "failureThreshold": 60}
+# over nodes where there are several; one that is full does not keep a router from running
+SPREAD = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
 MOST_DRAIN, GRACE = 310, 320
 LEAST_DRAIN = DRAIN_SECONDS + 3  # callers are asked to leave, and every node forgets the pod
 # Callers are asked to come back elsewhere, new ones are still served; it ends when no request is active.
@@ -103,26 +105,17 @@ def _template(owner: Owner, router: RouterPlan, place: ClusterPlace, config: str
     pods = router.settings.pods
     more: Json = {
         "terminationGracePeriodSeconds": GRACE,
-        **({"topologySpreadConstraints": _spread(owner)} if router.settings.replicas > 1 else {}),
+        **({"topologySpreadConstraints": [SPREAD]} if router.settings.replicas > 1 else {}),
         "containers": [_envoy(router, place)],
         "volumes": [
             {"name": "wye-routes", "configMap": {"name": owner.objects}},
             {"name": "wye-auth", "secret": {"secretName": owner.objects}},
         ],
     }
-    if "topologySpreadConstraints" in pods.pod:
-        more["topologySpreadConstraints"] = pods.pod["topologySpreadConstraints"]
     spec = pod_spec(owner, pods, place.images, more)
     if place.images.router_user is not None:
         spec["securityContext"] = {"runAsUser": place.images.router_user, **spec["securityContext"]}
     return pod_template(owner, pods, {CONFIG: config}, spec)
-
-
-def _spread(owner: Owner) -> list[Json]:
-    """Over nodes where there are several; one that is full does not keep a router from running."""
-    selector = {"matchLabels": owner.selector}
-    rule = {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
-    return [{"topologyKey": "kubernetes.io/hostname", **rule}]
 
 
 def _envoy(router: RouterPlan, place: ClusterPlace) -> Json:
