@@ -32,6 +32,7 @@ async def watch(
     stop: asyncio.Event,
     *,
     namespace: str | None,
+    identity: str,
 ) -> None:
     """Run kopf until a signal or `stop`; `work` begins and ends what is ours. Raises WyeError when it cannot begin."""
     registry = kopf.OperatorRegistry()
@@ -39,6 +40,7 @@ async def watch(
     _on_events(registry, seen)
     _on_process(registry, *work)
     scope: dict[str, Any] = {"namespaces": [namespace]} if namespace else {"clusterwide": True}
+    scope["identity"] = identity  # unset, kopf asks for the user's name, and a pod's uid has none
     try:
         await kopf.operator(
             registry=registry, settings=settings_for(namespace), standalone=True, stop_flag=stop, **scope

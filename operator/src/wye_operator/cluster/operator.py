@@ -109,6 +109,7 @@ class Operator:
                 (self._begin, self._end),
                 self.stop,
                 namespace=self.options.namespace,
+                identity=self.options.identity,
             )
         finally:
             await self._end()
