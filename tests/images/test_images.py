@@ -97,8 +97,9 @@ def test_the_router_is_envoy(store, image, tmp_path, wait_until) -> None:
 
 
 def test_the_operator_starts(store, image, tmp_path) -> None:
-    """Every module that `wye operator` needs is there without the extras of the command line."""
+    """Every module that it needs is there, and a user without a name is none it stumbles over."""
     log = tmp_path / "log"
-    with store.running(image("operator"), "operator", "--help", log=log) as child:
-        assert child.wait(60) == 0, log.read_text()
-    assert "--namespace" in log.read_text()
+    images = ("--runtime-image", "localhost/r", "--router-image", "localhost/e")
+    with store.running(image("operator"), "operator", *images, "--port", "0", log=log) as child:
+        assert child.wait(60) == 1, log.read_text()
+    assert "no way into a cluster" in log.read_text()
