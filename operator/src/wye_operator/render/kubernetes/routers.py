@@ -10,11 +10,12 @@ from wye_operator.plan.record import Record, to_json
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.render.envoy import auth_files, bootstrap, route_files
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
+from wye_operator.render.kubernetes.drain import MOST_SECONDS, drain
 from wye_operator.render.kubernetes.metadata import Owner, annotated, endpoint_owner, object_of
 from wye_operator.render.kubernetes.place import ADMIN, ROUTER_PLACE, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
 from wye_operator.render.kubernetes.quantities import canonical_resources
-from wye_operator.render.process import DRAIN_SECONDS, router_argv
+from wye_operator.render.process import router_argv
 from wye_operator.render.resources import Json, canonical
 
 BOOTSTRAP, RECORD, NONCE = "bootstrap.json", "in-effect.json", "nonce"
@@ -24,27 +25,7 @@ READINESS = {"period": 1, "timeout": 2, "failureThreshold": 3}
 STARTUP = {"period": 1, "timeout": 2, "failureThreshold": 60}
 # over nodes where there are several; one that is full does not keep a router from running
 SPREAD = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
-MOST_DRAIN, GRACE = 310, 320
-LEAST_DRAIN = DRAIN_SECONDS + 3  # callers are asked to leave, and every node forgets the pod
-# Callers are asked to come back elsewhere, new ones are still served; it ends when no request is active.
-# bash alone: the image has no curl, and kubelet's httpGet cannot POST.
-DRAIN = f"""\
-ask() {{
-  exec 3<>/dev/tcp/127.0.0.1/{ADMIN} || exit 0
-  printf '%s %s HTTP/1.1\\r\\nHost: admin\\r\\nConnection: close\\r\\n\\r\\n' "$1" "$2" >&3
-  while read -r line; do echo "$line"; done <&3
-  exec 3>&-
-}}
-ask POST '/drain_listeners?graceful&skip_exit' >/dev/null
-sleep {LEAST_DRAIN}
-while (( SECONDS < {MOST_DRAIN} )); do
-  case "$(ask GET '/stats?filter=^http.router.downstream_rq_active$')" in
-    *'rq_active: 0'*) exit 0 ;;
-    *'rq_active: '*) sleep 1 ;;
-    *) exit 0 ;;
-  esac
-done
-"""
+GRACE = MOST_SECONDS + 10
 
 
 def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> Iterator[Json]:
@@ -128,7 +109,7 @@ def _envoy(router: RouterPlan, place: ClusterPlace) -> Json:
         "livenessProbe": probe("/ready", {}, LIVENESS),
         "readinessProbe": probe("/ready", {}, READINESS),
         "startupProbe": probe("/ready", {}, STARTUP),
-        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", DRAIN]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", drain(ADMIN)]}}},
         "volumeMounts": [
             {"name": "wye-routes", "mountPath": ROUTER_PLACE.routes, "readOnly": True},
             {"name": "wye-auth", "mountPath": ROUTER_PLACE.auth, "readOnly": True},
