@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 
-from make import FRESH, deployment, endpoint_spec, settle, world
+from make import FRESH, PLACE, deployment, endpoint_spec, settle, world
 from wye_operator.plan.names import APPLIED, CONFIG, REVISION
 from wye_operator.plan.wanted import Plan
 from wye_operator.plan.world import CLUSTER_SOURCES, World
 from wye_operator.render.kubernetes import ClusterPlace, Images, keys_object, objects_for, status_body
 
-PLACE = ClusterPlace(
-    name="fraud",
-    namespace="default",
-    endpoint_uid="e",
-    deployment_uids={"fraud-blue": "b", "fraud-green": "g"},
-    images=Images("runtime:1", "runtime-gpu:1", "router:1"),
-    operator_namespace="wye-system",
-)
 MODEL = {"uri": "https://models/fraud.onnx"}
 Edit = tuple[dict[str, Any], dict[str, Any]]  # (Endpoint spec, Deployment spec)
 
