@@ -15,7 +15,7 @@
 # their state; an annotation makes a router read its files at once; a router that takes none is replaced
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 # the last lines of a pod that failed, for status.lastFailure
 - apiGroups: [""]
   resources: [pods/log]
@@ -31,7 +31,7 @@
 # the addresses of pods
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # who may reach the pods
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
