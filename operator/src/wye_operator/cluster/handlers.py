@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,13 @@ from wye_operator.errors import WyeError
 
 Seen = Callable[[Kind, str | None, Object], None]
 IN_FLIGHT = 64  # connections to the API server
+
+
+class Patience:
+    """Seconds between attempts while the API server is away: it comes back, however long that takes."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 1.0, 2.0, 3.0, 5.0), repeat(8.0))
 
 
 async def watch(
@@ -55,6 +63,7 @@ def settings_for(namespace: str | None) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = namespace is not None  # it would need a ClusterRole
     settings.networking.request_timeout, settings.networking.connect_timeout = 30, 5
+    settings.networking.error_backoffs = Patience()
     settings.queueing.worker_limit = 100
     settings.queueing.idle_timeout = 1.0
     for kind in WATCHED:

@@ -122,6 +122,7 @@ class Operator:
 
     async def _end(self) -> None:
         """End what is ours while there is still a session to hand the Lease back."""
+        self.stop.set()  # kopf waits five seconds for its own waiter on it
         work, self._work = self._work, None
         if work is not None:
             work.cancel()
@@ -137,8 +138,9 @@ class Operator:
             self._give_up(error)
 
     def _give_up(self, error: BaseException) -> None:
+        known = isinstance(error, WyeError)
         self.trouble = error if isinstance(error, WyeError) else WyeError(f"it ended by an error of its own: {error!r}")
-        log.error("cannot go on", extra={"why": str(self.trouble)}, exc_info=error)
+        log.error("cannot go on", extra={"why": str(self.trouble)}, exc_info=None if known else error)
         self.stop.set()
 
     async def _serve(self) -> None:
@@ -224,5 +226,5 @@ async def _web(operator: Operator) -> web.AppRunner:
         await web.TCPSite(runner, None, operator.options.port).start()
     except OSError as error:
         await runner.cleanup()
-        raise WyeError(f"port {operator.options.port} cannot be used: {error.strerror}") from error
+        raise WyeError(f"port {operator.options.port} is taken by another process") from error
     return runner
