@@ -11,7 +11,6 @@ import json
 from typing import Any
 
 from wye_operator.cluster.base import Cluster
-from wye_operator.cluster.errors import ApiError
 from wye_operator.cluster.follow import selector_of
 from wye_operator.cluster.kinds import CONFIGMAPS, FOLLOWED, PODS, SECRETS, SERVICES, SLICES, WATCHED, WORKLOADS
 from wye_operator.cluster.passes import Passes
@@ -244,7 +243,6 @@ class Place:
         except WyeError as error:
             self.failures.append(error)
             self.schedule.failed(key, self.time, getattr(error, "retry_after", 0.0))
-            assert isinstance(error, ApiError | WyeError)
         else:
             self.schedule.done(key, self.time, look_again)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from wye_operator.cluster.apply import contains, is_current, obstacle_of
 from wye_operator.cluster.base import Bump
 from wye_operator.cluster.routers import is_due

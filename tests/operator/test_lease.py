@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from wye_operator.cluster.errors import Unavailable
 from wye_operator.cluster.kinds import LEASES
 from wye_operator.cluster.lease import Lease, Terms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wye_operator.cluster.errors import Forbidden, TooMany
+from wye_operator.cluster.errors import Forbidden, NotFound, Refused, TooMany
 from wye_operator.cluster.kinds import (
     BUDGETS,
     CONFIGMAPS,
@@ -133,8 +133,6 @@ async def test_no_workload_is_touched_while_the_kind_is_gone(place):
     """A re-installed CRD: the server knows no such kind for a while, and says 404 to everything."""
     await serving(place)
     place.store.drop(ENDPOINTS, {"metadata": {**place.api.find(ENDPOINTS, "fraud")["metadata"]}})
-    from wye_operator.cluster.errors import NotFound
-
     gone = NotFound("the server could not find the requested resource", status=404)
     place.api.fail = lambda verb, kind, name: gone if kind == ENDPOINTS else None
     place.wake(next(iter(place.passes.targets)))
@@ -200,11 +198,8 @@ async def test_objects_of_an_earlier_life_are_waited_for(place):
 
 
 async def test_what_the_cluster_refuses_is_told_with_its_own_words(place):
-    from wye_operator.cluster.errors import Refused
-
     refusal = Refused("spec.template.spec.priorityClassName: no such class", status=422)
-    refused = lambda verb, kind, name: refusal if (verb, name) == ("apply", "fraud-blue-model") else None  # noqa: E731
-    place.api.fail = lambda verb, kind, name: refused(verb, kind, name) if kind == WORKLOADS else None
+    place.api.fail = lambda *call: refusal if call == ("apply", WORKLOADS, "fraud-blue-model") else None
     place.api.user(endpoint())
     place.api.user(deployment())
     await place.settle(horizon=3)
@@ -255,9 +250,7 @@ async def test_a_router_that_does_not_read_is_bumped_named_and_replaced(place):
     await serving(place, router={"replicas": 2})
     asleep = next(p for p in place.api.names(PODS) if p.startswith("fraud-router"))
     place.pods.asleep.add(asleep)
-    place.api.user(
-        endpoint(router={"replicas": 2}, traffic={"blue": 100}, failover="Fail", limits={"maxMirrorBytes": "1Ki"})
-    )
+    place.api.user(endpoint(router={"replicas": 2}, limits={"maxMirrorBytes": "1Ki"}))
     await place.settle(seconds=8)
     bumps = [c for c in place.api.calls if c == ("patch", "pods", asleep)]
     assert len(bumps) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from wye_operator.cluster.pods import failure_of, is_ready
 
 LAST_WORDS = json.dumps({"reason": "ModelInvalid", "message": "model.onnx is cut off"})
@@ -22,7 +23,11 @@ def waiting(reason, message=""):
 
 def ended(code, message="", reason="Error", at="2026-11-01T00:00:00Z", restarts=1):
     last = {"exitCode": code, "reason": reason, "message": message, "finishedAt": at}
-    return {"restartCount": restarts, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": last}}
+    return {
+        "restartCount": restarts,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": last},
+    }
 
 
 UNSCHEDULABLE = {

@@ -90,39 +90,43 @@ def test_objects_are_slim():
 
 
 CHANGES = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30)
+Event = tuple[str, dict]
+
+
+def history(changes, listed_at) -> tuple[dict, list[Event], tuple[list[dict], str]]:
+    """(what is true in the end, the events, what a LIST found after so many changes)."""
+    truth, events, listing = {}, [], ([], "0")
+    for number, (name, there) in enumerate(changes, start=1):
+        if there:
+            uid = truth[name]["metadata"]["uid"] if name in truth else f"u{number}"
+            truth[name] = endpoint(number, name=name, uid=uid)
+            events.append(("put", truth[name]))
+        elif name in truth:
+            uid = truth.pop(name)["metadata"]["uid"]
+            events.append(("drop", endpoint(number, name=name, uid=uid)))
+        if number == listed_at:
+            listing = (list(truth.values()), str(number))
+    return truth, events, listing
+
+
+def hear(store, events):
+    for what, body in events:
+        (store.put if what == "put" else store.drop)(ENDPOINTS, body)
 
 
 @given(CHANGES, st.randoms(use_true_random=False), st.integers(0, 30))
 def test_after_a_list_the_store_is_the_cluster_however_late_events_come(changes, random, listed_at):
-    """The truth is a sequence of writes and deletions; the store hears some events late, twice or never."""
-    truth: dict[str, dict] = {}
-    events = []
-    listing: tuple[list[dict], str] = ([], "0")
-    lives = 0
-    for number, (name, there) in enumerate(changes, start=1):
-        if there:
-            lives += name not in truth
-            uid = truth[name]["metadata"]["uid"] if name in truth else f"u{lives}"
-            truth[name] = endpoint(number, name=name, uid=uid)
-            events.append(("put", truth[name]))
-        elif name in truth:
-            gone = truth.pop(name)
-            events.append(("drop", endpoint(number, name=name, uid=gone["metadata"]["uid"])))
-        if number == listed_at:
-            listing = (list(truth.values()), str(number))
-    store = Store()
-    for what, body in events:  # before the list: heard or lost
-        if int(body["metadata"]["resourceVersion"]) <= int(listing[1]) and random.random() < 0.7:
-            (store.put if what == "put" else store.drop)(ENDPOINTS, body)
-    store.begin_list(ENDPOINTS)
-    later = [e for e in events if int(e[1]["metadata"]["resourceVersion"]) > int(listing[1])]
+    """The truth is a sequence of writes and deletions; what came before the LIST is heard or lost."""
+    truth, events, listing = history(changes, listed_at)
+    before = [e for e in events if int(e[1]["metadata"]["resourceVersion"]) <= int(listing[1])]
+    later = events[len(before) :]
     cut = random.randint(0, len(later))
-    for what, body in later[:cut]:  # while the list is under way
-        (store.put if what == "put" else store.drop)(ENDPOINTS, body)
+    store = Store()
+    hear(store, [e for e in before if random.random() < 0.7])
+    store.begin_list(ENDPOINTS)
+    hear(store, later[:cut])  # while the list is under way
     store.replace(ENDPOINTS, *listing)
-    for what, body in later[cut:]:
-        (store.put if what == "put" else store.drop)(ENDPOINTS, body)
-    kept = {name for name in "abc" if store.get(ENDPOINTS, "default", name) is not None}
-    assert kept == set(truth)
-    for name, body in truth.items():
-        assert store.get(ENDPOINTS, "default", name)["metadata"]["uid"] == body["metadata"]["uid"]
+    hear(store, later[cut:])
+    kept = {name: store.get(ENDPOINTS, "default", name) for name in "abc"}
+    uids = {name: body["metadata"]["uid"] for name, body in kept.items() if body is not None}
+    assert uids == {name: body["metadata"]["uid"] for name, body in truth.items()}
