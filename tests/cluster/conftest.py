@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster.harness.debian import ensure
 from cluster.harness.machine import Backend, backend
-from cluster.harness.say import Refusal
+from cluster.harness.places import CHECKOUT
+from cluster.harness.say import Refusal, output, step
 from cluster.kube import Cluster, Namespace, namespace_name
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE / ".artifacts"
-CRDS = HERE.parents[1] / "crds"
+CRDS = CHECKOUT / "crds"
 FAILED = pytest.StashKey[bool]()
+FIGURES = pytest.StashKey[list[str]]()
+TAG = "e2e"
+OPERATOR = "wye-system"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -79,6 +85,49 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Name
         yield own
         if request.node.stash.get(FAILED, False):
             own.collect(kept)
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster, request: pytest.FixtureRequest) -> str:
+    """The tag of our images, built from this checkout and loaded."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        if cluster.backend.name == "bare":
+            ensure(["buildah", "debootstrap"])
+        with step("building the images", "10 s, 4 minutes the first time"):
+            output([str(CHECKOUT / "images" / "build")], env=os.environ | {"TAG": TAG})
+        cluster.load(*(f"localhost/wye-{name}:{TAG}" for name in ("operator", "runtime", "router")))
+    return TAG
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, images: str) -> Iterator[str]:
+    """The namespace of the operator, installed by the chart for all namespaces; uninstalled at the end."""
+    words = ["--namespace", OPERATOR, "--create-namespace", "--wait", "--timeout=120s"]
+    values = [f"images.tag={images}", f"images.router=localhost/wye-router:{images}"]
+    _helm(cluster, "upgrade", "--install", "wye", str(CHECKOUT / "charts" / "wye"), *words, f"--set={','.join(values)}")
+    yield OPERATOR
+    cluster.remove_namespaces()  # while the operator still can say what it does with them
+    _helm(cluster, "uninstall", "wye", "--namespace", OPERATOR, "--wait")
+    cluster.kubectl("delete", "namespace", OPERATOR, "--timeout=60s")
+
+
+def _helm(cluster: Cluster, *words: str) -> str:
+    return output(["helm", *words], env=cluster.env)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep a figure: it is printed at the end of the run, and not asserted."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    figures = config.stash.get(FIGURES, [])
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))
+        (ARTIFACTS / "figures.txt").write_text("\n".join(figures) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ KUBERNETES = Tool(
 )
 COREDNS = Tool("coredns", "github.com/coredns/coredns", ("coredns",), "2 minutes")
 HELM = Tool("helm", "helm.sh/helm/v4", ("helm",), "2 minutes", "-X helm.sh/helm/v4/internal/version.version=v{version}")
-KIND = Tool("kind", "sigs.k8s.io/kind", ("kind",), "20 s")
+KIND = Tool("kind", "sigs.k8s.io/kind", ("kind",), "1 minute")
 PROBE = Tool("probe", ".", ("probe",), "10 s")
 
 
