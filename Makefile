@@ -43,9 +43,9 @@ check: setup gen ## ruff, format, mypy --strict, import-linter, generated files 
 	@echo "== ruff format";   $(BIN)/ruff format --check .
 	@echo "== mypy";          $(BIN)/mypy
 	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
-	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks charts
+	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks charts deploy
 
-gen: setup ## write the generated files (docs/reference, crds, images/locks, charts)
+gen: setup ## write the generated files (docs/reference, crds, images/locks, charts, deploy)
 	@$(BIN)/python -m wye_operator.cli.reference docs/reference
 	@$(BIN)/wye crds crds
 	@$(BIN)/python images/locks/make.py 2>/dev/null

@@ -1,6 +1,7 @@
 """Writes the generated files of charts/wye: CRDs (from crds/, kept on uninstall), README.md (from values and schema).
 
-`make gen` runs it. Helm reads no file outside a chart, and GitOps tools follow no link out of one: hence copies.
+`make gen` runs it. Helm and kustomize read no file outside their folder, and GitOps tools follow no link out of it:
+hence the copies, and a third one in deploy/.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def definition(text: str) -> str:
 def files() -> dict[Path, str]:
     """Each generated file and what belongs into it."""
     crds = {CHART / "files/crds" / each.name: definition(each.read_text()) for each in sorted(ROOT.glob("crds/*.yaml"))}
-    return {CHART / "README.md": readme(), **crds}
+    return {CHART / "README.md": readme(), ROOT / "deploy/crds.yaml": "---\n".join(crds.values()), **crds}
 
 
 if __name__ == "__main__":
