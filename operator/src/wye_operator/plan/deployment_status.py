@@ -13,16 +13,14 @@ from wye_operator.plan.world import DeploymentSeen, Failure, Signature
 
 MOST_TENSORS = 64
 CRASHES = 3  # ends without a word of its own before it is called a crash loop
-OWN_WORDS = (
+OWN_WORDS = (  # of the model server, as it ends
     Reason.MODEL_FETCH,
     Reason.MODEL_DIGEST_MISMATCH,
     Reason.MODEL_INVALID,
     Reason.INVALID_DEPLOYMENT_SPEC,
-    Reason.IMAGE_PULL_LOOP,
-    Reason.OUT_OF_MEMORY,
-    Reason.IMAGE_PULL,
-    Reason.POD_UNSCHEDULABLE,
 )
+CLUSTERS_WORDS = (Reason.IMAGE_PULL_LOOP, Reason.OUT_OF_MEMORY, Reason.IMAGE_PULL, Reason.POD_UNSCHEDULABLE)
+WORDS = (*OWN_WORDS, *CLUSTERS_WORDS)
 
 
 def deployment_status(
@@ -108,7 +106,7 @@ def _instance_problems(facts: Facts, member: Member) -> Iterator[Problem]:
     if len(current) < wanted:
         if failure:
             yield _failed(failure, serving=len(member.workload.ready))
-        if not (failure and failure.reason in OWN_WORDS) and not _is_known(facts, member):
+        if not (failure and failure.reason in WORDS) and not _is_known(facts, member):
             yield Problem(
                 Reason.INSTANCES_STARTING,
                 f"{len(current)} of {wanted} instances of this revision are ready",
@@ -133,7 +131,7 @@ def _is_known(facts: Facts, member: Member) -> bool:
 
 def _failed(failure: Failure, *, serving: int) -> Problem:
     rest = f"; {serving} older instances go on serving" if serving else ""
-    if failure.reason in OWN_WORDS:
+    if failure.reason in WORDS:
         return Problem(Reason(failure.reason), f"{failure.message}{rest}")
     looping = failure.restarts >= CRASHES
     return Problem(
