@@ -48,7 +48,7 @@ check: setup gen ## ruff, format, mypy --strict, import-linter, generated files 
 gen: setup ## write the generated files (docs/reference, crds, images/locks, charts, deploy)
 	@$(BIN)/python -m wye_operator.cli.reference docs/reference
 	@$(BIN)/wye crds crds
-	@$(BIN)/python images/locks/make.py 2>/dev/null
+	@$(BIN)/python images/locks/make.py
 	@$(BIN)/python charts/make.py
 
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code

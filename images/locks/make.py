@@ -7,7 +7,6 @@ that Wye supports, so a lock that was renewed without `make setup` is an error a
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import requires
@@ -86,4 +85,3 @@ def files() -> dict[Path, str]:
 if __name__ == "__main__":
     for path, text in files().items():
         path.write_text(text)
-        print(f"{path.relative_to(ROOT)}: {text.count('==')} packages", file=sys.stderr)

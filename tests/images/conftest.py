@@ -51,10 +51,11 @@ class Docker:
             yield Path(folder)
 
     @contextlib.contextmanager
-    def running(self, image: str, *arguments: str, given: Path | None = None, log: Path):
+    def running(self, image: str, *arguments: str, log: Path, given: Path | None = None, told: tuple[str, ...] = ()):
         limits = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         mount = ("-v", f"{given}:/tmp/given:ro") if given else ()
-        options = ("--rm", "--network", "host", "--user", f"{USER}:{USER}", *limits, *mount)
+        variables = [word for each in told for word in ("--env", each)]
+        options = ("--rm", "--network", "host", "--user", f"{USER}:{USER}", *limits, *mount, *variables)
         with log.open("wb") as out:
             child = subprocess.Popen(["docker", "run", *options, image, *arguments], stdout=out, stderr=out)
             with ended(child, child.terminate):
@@ -76,13 +77,13 @@ class Buildah:
             said("buildah", "rm", name)
 
     @contextlib.contextmanager
-    def running(self, image: str, *arguments: str, given: Path | None = None, log: Path):
+    def running(self, image: str, *arguments: str, log: Path, given: Path | None = None, told: tuple[str, ...] = ()):
         config = self.config(image)
         command = [*config["Entrypoint"], *(arguments or config["Cmd"])]
         with self.files(image) as root, log.open("wb") as out:
             jail = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", JAIL, "jail"]
             place = [str(root), str(USER), str(given or "")]
-            child = subprocess.Popen([*jail, *place, *config["Env"], *command], stdout=out, stderr=out)
+            child = subprocess.Popen([*jail, *place, *config["Env"], *told, *command], stdout=out, stderr=out)
             with ended(child, lambda: tell_first(child)):
                 yield child
 

@@ -1,8 +1,14 @@
 """What is in the images, and that they serve as a user that nobody planned for."""
 
+import functools
+import hashlib
+import http.server
 import json
 import os
 import re
+import ssl
+import subprocess
+import threading
 
 import httpx
 import pytest
@@ -66,14 +72,36 @@ def test_the_runtime_serves(store, image, tmp_path, wait_until) -> None:
     assert child.returncode == 0, log.read_text()
 
 
-def test_the_runtime_image_fetches(store, image, tmp_path, wait_until) -> None:
-    """The init container's program, up to the first word to a server that is not there."""
-    log = tmp_path / "log"
-    command = ("fetch", "--uri", "https://127.0.0.1:1/m", "--to", "/tmp/model")
-    with store.running(image("runtime"), *command, log=log) as child:
-        wait_until(lambda: '"interrupted"' in log.read_text(), child, log)
-    assert "refused" in log.read_text()
-    assert child.returncode == 143
+@pytest.fixture
+def store_of_models(tmp_path):
+    """An https:// server of files with an authority of its own: its address, and the folder with the files."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(tmp_path / "key"))
+    names = ("-subj", "/CN=models", "-addext", "subjectAltName=IP:127.0.0.1")
+    make = ["openssl", "req", "-x509", *key, *names, "-days", "2", "-out", str(folder / "authority")]
+    subprocess.run(make, check=True, capture_output=True)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "authority", tmp_path / "key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_address[1]}", folder
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_runtime_image_fetches(store, image, store_of_models, tmp_path) -> None:
+    """The init container: TLS and hashing work with what the image has."""
+    address, folder = store_of_models
+    model, log = toys.saved(toys.linear(3), folder / "model.onnx"), tmp_path / "log"
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    command = ("fetch", "--uri", f"{address}/model.onnx", "--to", "/tmp/model", "--sha256", digest)
+    told = ("SSL_CERT_FILE=/tmp/given/authority",)
+    with store.running(image("runtime"), *command, log=log, given=folder, told=told) as child:
+        assert child.wait(60) == 0, log.read_text()
+    assert json.loads(log.read_text().splitlines()[-1])["sha256"] == digest
 
 
 def test_the_router_is_envoy(store, image, tmp_path, wait_until) -> None:
