@@ -90,6 +90,20 @@ def hindered(reason: Reason, message: str):
     )
 
 
+def misfit(own, *, of):
+    seen = base()
+    return dataclasses.replace(
+        seen,
+        endpoint=dataclasses.replace(seen.endpoint, misfit=of or ""),
+        deployments=(dataclasses.replace(BLUE, misfit=own or ""),),
+    )
+
+
+def test_what_is_not_right_is_left_as_it_is_and_keeps_its_share() -> None:
+    made = plan(misfit("spec.x is wrong", of=None))
+    assert (made.held, make.shares(made)) == (("fraud-blue",), {"blue": 100})
+
+
 NEEDS_EDIT, WAITS = ("False", "False", "True"), ("False", "True", "False")
 
 # reason, whose, the world, (Ready, Reconciling, Stalled), part of the sentence
@@ -115,6 +129,15 @@ TABLE = [
     ("SignatureMismatch", "green", mismatched, NEEDS_EDIT, "it has no input x"),
     ("InvalidDeploymentSpec", "blue", unfit_contract, NEEDS_EDIT, "labels must be two where there is one threshold"),
     ("InvalidDeploymentSpec", "blue", lambda: failing("InvalidDeploymentSpec", "no CUDA"), NEEDS_EDIT, "no CUDA"),
+    ("InvalidDeploymentSpec", "blue", lambda: misfit("spec.x is wrong", of=None), NEEDS_EDIT, "spec.x is wrong"),
+    ("InvalidDeploymentSpec", None, lambda: misfit(None, of="spec.y is"), NEEDS_EDIT, "spec.y is"),
+    (
+        "InvalidDeploymentSpec",
+        "blue",
+        lambda: misfit(None, of="spec.y is"),
+        NEEDS_EDIT,
+        "its Endpoint is not right: spec.y",
+    ),
     ("RouterRejected", None, rejected, NEEDS_EDIT, "keeps the last good one: unknown field"),
     (
         "DeploymentCrashLoopBackOff",

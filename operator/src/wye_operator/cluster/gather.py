@@ -19,6 +19,7 @@ from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.api.validation import understood
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, label_of, owner_of, uid_of
 from wye_operator.cluster.errors import ApiError, NotFound
 from wye_operator.cluster.kinds import (
@@ -133,10 +134,11 @@ def _is(body: Object, component: str) -> bool:
     return label_of(body, COMPONENT) == component
 
 
-def _parsed(model: type[M], kind: Kind, body: Object) -> M:
+def _parsed(model: type[M], kind: Kind, body: Object) -> tuple[M, str]:
+    """The spec, and what of it only Wye can refuse: that is left out, and what runs stays as it is."""
     metadata = body["metadata"]
     try:
-        return model.model_validate(body.get("spec") or {})
+        return understood(model, body.get("spec") or {})
     except ValidationError as error:  # the API server checked it, by the rules of another version
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"]))
@@ -155,14 +157,16 @@ def _status(model: type[M], body: Object) -> M | None:
 
 def _endpoint_seen(cluster: Cluster, body: Object, memory: Memory) -> EndpointSeen:
     metadata = body["metadata"]
+    spec, misfit = _parsed(EndpointSpec, ENDPOINTS, body)
     return EndpointSeen(
         name=metadata["name"],
         namespace=metadata["namespace"],
         generation=metadata["generation"],
-        spec=_parsed(EndpointSpec, ENDPOINTS, body),
+        spec=spec,
         status=_status(EndpointStatus, body),
         url=_url(cluster.store.get(SERVICES, metadata["namespace"], metadata["name"])),
         obstacles=memory.obstacles.get(("Endpoint", metadata["name"]), ()),
+        misfit=misfit,
     )
 
 
@@ -179,7 +183,7 @@ def _url(service: Object | None) -> str:
 
 async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Memory) -> DeploymentSeen:
     metadata = body["metadata"]
-    spec = _parsed(DeploymentSpec, DEPLOYMENTS, body)
+    spec, misfit = _parsed(DeploymentSpec, DEPLOYMENTS, body)
     content, problem = await _content(cluster, key, spec)
     return DeploymentSeen(
         object_name=metadata["name"],
@@ -191,6 +195,7 @@ async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Mem
         content=content,
         content_problem=problem,
         obstacles=memory.obstacles.get(("Deployment", metadata["name"]), ()),
+        misfit=misfit,
     )
 
 

@@ -85,10 +85,7 @@ def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | No
     if source:
         yield Problem(Reason.MODEL_SOURCE_UNSUPPORTED, f"spec.model.uri: {source}")
     if member.misfit:
-        yield Problem(
-            Reason.INVALID_DEPLOYMENT_SPEC,
-            f"the Endpoint's contract and this one do not fit: {member.misfit}",
-        )
+        yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, member.misfit)
     if seen.content_problem:
         yield Problem(Reason.MODEL_FETCH, seen.content_problem)
     mismatch = facts.routing.mismatched.get(seen.name)

@@ -91,6 +91,8 @@ def _endpoint_problems(facts: Facts, endpoint: EndpointSeen) -> Iterator[Problem
     routing = facts.routing
     for obstacle in endpoint.obstacles:
         yield Problem(obstacle.reason, obstacle.message)
+    if endpoint.misfit:
+        yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, endpoint.misfit)
     if routing.unset:
         names = [n for n in facts.members.by_name if n not in (spec.mirror_traffic or {})]
         yield Problem(

@@ -136,6 +136,7 @@ class EndpointSeen:
     status: EndpointStatus | None = None
     url: str = ""  # where callers reach it, as far as it is known
     obstacles: tuple[Obstacle, ...] = ()
+    misfit: str = ""  # what of the spec is wrong and was left out of it, because no API server could refuse it
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class DeploymentSeen:
     content: str = ""  # digest of what model.uri leads to, where that is known; another digest is another revision
     content_problem: str = ""  # why model.uri leads nowhere ("configmap models has no key model.onnx")
     obstacles: tuple[Obstacle, ...] = ()
+    misfit: str = ""  # what of the spec is wrong and was left out of it, because no API server could refuse it
 
     @property
     def name(self) -> str:
