@@ -78,10 +78,12 @@ class Cluster:
             yield Namespace(self, name)
         finally:
             self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+            # a router's grace of 320 s would make the namespace controller look again after 161 s only
+            self.kubectl("-n", name, "delete", "pods", "--all", "--grace-period=5", "--wait=false")
 
     def remove_namespaces(self) -> None:
         """Delete the tests' namespaces and wait until nothing of them is left."""
-        done = self.attempt("delete", "namespace", "-l", TEST_LABEL, "--timeout=90s")
+        done = self.attempt("delete", "namespace", "-l", TEST_LABEL, "--timeout=200s")
         if done.returncode:
             left = "custom-columns=NAME:.metadata.name,WHY:.status.conditions[*].message"
             words = self.attempt("get", "namespace", "-l", TEST_LABEL, "-o", left).stdout
