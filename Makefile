@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench lock clean setup
+.PHONY: help demo test check gen golden bench images manifests lock clean setup e2e cluster-up cluster-down cluster-load
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -20,30 +20,52 @@ export UV_CACHE_DIR ?= $(CURDIR)/.tools/cache
 export ORT_DISABLE_TELEMETRY := 1
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## train the fraud models, serve them split and mirrored, send 2,000 transactions (ONCE=1: then end)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: check ## check, and all tests that need no root
 	@echo "== tests"
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q --ignore=tests/cluster $(ARGS)
+
+e2e: setup ## the tests in a real cluster: needs Docker, or root on a Debian (docs/guides/development-cluster.md)
+	@echo "== tests in a cluster"
+	@WYE_E2E=1 $(BIN)/python -m pytest -q tests/cluster tests/images tests/chart $(ARGS)
+
+cluster-up: ## start a cluster to develop with: kind where Docker is, else processes (root, Debian); cold 15 min, warm 12 s
+	@tests/cluster/cluster up
+
+cluster-down: ## end it, and remove everything but the cache of built programs
+	@tests/cluster/cluster down
+
+cluster-load: ## load images into it (IMAGES="archive.tar name:tag"; default: what `make images` built)
+	@tests/cluster/cluster load $(or $(IMAGES),$(foreach name,operator runtime router,$(or $(REGISTRY),localhost)/wye-$(name):$(or $(TAG),$(shell sed -n 's/^version = "\(.*\)"/\1/p' operator/pyproject.toml))))
 
 check: setup gen ## ruff, format, mypy --strict, import-linter, generated files are up to date
 	@echo "== ruff";          $(BIN)/ruff check .
 	@echo "== ruff format";   $(BIN)/ruff format --check .
 	@echo "== mypy";          $(BIN)/mypy
 	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
-	@echo "== generated files"; git diff --exit-code -- docs/reference
+	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks charts deploy
 
-gen: setup ## write the generated files (docs/reference)
+gen: setup ## write the generated files (docs/reference, crds, images/locks, charts, deploy)
 	@$(BIN)/python -m wye_operator.cli.reference docs/reference
+	@$(BIN)/wye crds crds
+	@$(BIN)/python images/locks/make.py
+	@$(BIN)/python charts/make.py
 
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code
-	@$(BIN)/python -m pytest -q tests/golden --rewrite
+	@$(BIN)/python -m pytest -q tests/golden tests/chart --rewrite
 
 bench: setup ## measure: bare session.run, runtime, router, mirrors, as ratios from one run
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+images: ## build the images with docker or buildah and print their sizes (BASE=, TAG=, REGISTRY=)
+	@images/build
+
+manifests: ## write deploy/wye.yaml from the chart (needs helm)
+	@charts/manifests
 
 lock: $(UV) ## renew requirements.lock from the pyproject files
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

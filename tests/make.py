@@ -28,7 +28,16 @@ from wye_operator.plan.world import (
     WorkloadSeen,
     World,
 )
+from wye_operator.render.kubernetes import ClusterPlace, Images
 
+PLACE = ClusterPlace(
+    name="fraud",
+    namespace="default",
+    endpoint_uid="e",
+    deployment_uids={"fraud-blue": "b", "fraud-green": "g"},
+    images=Images("runtime:1", "runtime-gpu:1", "router:1"),
+    operator_namespace="wye-system",
+)
 KEYS = Keys("primary-key", "secondary-key")
 FRESH = Keys("fresh-primary", "fresh-secondary")
 NOW = 1_000_000.0

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from wye_operator.api.base import byte_count
+from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.objects import Deployment, Endpoint
-from wye_operator.api.validation import Invalid, parse
+from wye_operator.api.validation import Invalid, parse, understood
 
 
 def endpoint(**spec: Any) -> dict[str, object]:
@@ -83,3 +85,16 @@ def test_nothing_at_all() -> None:
 )
 def test_quantities_are_bytes(quantity: str | int, count: int) -> None:
     assert byte_count(quantity) == count
+
+
+def test_what_only_wye_can_refuse_is_left_out_and_said() -> None:
+    wrong = {"endpointName": "fraud", "model": {"uri": "pvc://m/a"}, "environmentVariables": {"1A": "secret"}}
+    spec, said = understood(DeploymentSpec, {**wrong, "instanceCount": 2})
+    assert (spec.environment_variables, spec.instance_count) == (None, 2)
+    assert said.startswith("spec.environmentVariables.1A is no name to use here; must be letters")
+    assert understood(DeploymentSpec, {"endpointName": "fraud", "model": {"uri": "pvc://m/a"}})[1] == ""
+
+
+def test_a_spec_of_another_version_is_an_error() -> None:
+    with pytest.raises(ValidationError):
+        understood(DeploymentSpec, {"endpointName": "fraud", "model": {"uri": "zz://m"}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from wye_operator.plan.planner import plan
 from wye_operator.plan.record import Record, from_json, to_json
 from wye_operator.plan.wanted import Plan
 from wye_operator.plan.world import (
+    CLUSTER_SOURCES,
+    LOCAL_SOURCES,
     Address,
     DeploymentSeen,
     EndpointSeen,
@@ -28,7 +31,7 @@ from wye_operator.plan.world import (
     WorkloadSeen,
     World,
 )
-from wye_operator.render import envoy, process
+from wye_operator.render import envoy, kubernetes, process
 
 PLACE = envoy.Place(
     routes="/etc/wye/routes",
@@ -39,7 +42,28 @@ PLACE = envoy.Place(
 )
 
 
-def world_of(text: str) -> World:
+LONGEST = 200  # characters of a text that a golden file shows; the rest stands in files of its own
+
+
+def in_cluster(text: str) -> tuple[World, Plan]:
+    """The same case in a cluster; where it is not written for one, models that are files here stand on a claim."""
+    moved = text if yaml.safe_load(text).get("cluster") else text.replace("file://", "pvc://models/")
+    return result_of(moved, CLUSTER_SOURCES)
+
+
+def place_of(world: World) -> kubernetes.ClusterPlace:
+    """A cluster with everything that a chart can be told."""
+    return kubernetes.ClusterPlace(
+        name=world.name,
+        namespace=world.namespace,
+        endpoint_uid="uid-of-fraud",
+        deployment_uids={d.object_name: f"uid-of-{d.object_name}" for d in world.deployments},
+        images=kubernetes.Images("wye/runtime:1", "wye/runtime-gpu:1", "wye/router:1"),
+        operator_namespace="wye-system",
+    )
+
+
+def world_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> World:
     """The world that an `in.yaml` describes."""
     case = yaml.safe_load(text)
     parsed = [_object(manifest) for manifest in case["objects"]]
@@ -57,12 +81,14 @@ def world_of(text: str) -> World:
         keys_problem=case.get("keysProblem", ""),
         fresh_keys=Keys("fresh-primary", "fresh-secondary"),
         now=case["now"],
+        sources=sources,
     )
 
 
-def result_of(text: str) -> tuple[World, Plan]:
+def result_of(text: str, sources: tuple[str, ...] = ()) -> tuple[World, Plan]:
     """One pass, or with `settle: true` passes until nothing changes, routers taking everything at once."""
-    world = world_of(text)
+    here = CLUSTER_SOURCES if yaml.safe_load(text).get("cluster") else LOCAL_SOURCES
+    world = world_of(text, sources or here)
     return make.settle(world) if yaml.safe_load(text).get("settle") else (world, plan(world))
 
 
@@ -123,8 +149,30 @@ def _router(data: dict[str, Any]) -> RouterSeen:
     return RouterSeen(data["name"], data["ready"], Taken(**data.get("taken", {})), data.get("rejected", ""))
 
 
-def written(made: Plan) -> dict[str, str]:
-    """Every output of a plan by file name, as YAML."""
+def objects(text: str) -> str:
+    """Every object that a cluster gets for the case, as YAML; long texts by their digest."""
+    world, made = in_cluster(text)
+    listed = kubernetes.objects_for(made, place_of(world))
+    return "---\n".join(_yaml(_shortened(found)) for found in listed)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{len(value)} characters, {hashlib.sha256(value.encode()).hexdigest()[:12]}"
+    return value
+
+
+def written(text: str) -> dict[str, str]:
+    """Every output of a case by file name, as YAML."""
+    made = result_of(text)[1]
+    return {**_files(made), "kubernetes.yaml": objects(text)}
+
+
+def _files(made: Plan) -> dict[str, str]:
     files = {"plan.yaml": _plan(made), "processes.yaml": [_process(w) for w in made.workloads]}
     if made.router:
         for name, data in (

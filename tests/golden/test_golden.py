@@ -13,8 +13,7 @@ from render.whole import complaint
 
 @pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
 def test_the_plan_is_written_down_as_before(folder: Path, request: pytest.FixtureRequest) -> None:
-    _, made = result_of((folder / "in.yaml").read_text())
-    files, out = written(made), folder / "out"
+    files, out = written((folder / "in.yaml").read_text()), folder / "out"
     if request.config.getoption("--rewrite"):
         shutil.rmtree(out, ignore_errors=True)
         for name, text in files.items():

@@ -13,7 +13,9 @@ from wye_operator.errors import WyeError
 from wye_operator.local import files
 from wye_operator.local.envoy import find_envoy
 from wye_operator.local.instances import Home
+from wye_operator.local.manifests import read_manifests
 from wye_operator.local.models import ModelStore, digest_of
+from wye_operator.local.notes import notes_of
 from wye_operator.local.processes import BackOff
 from wye_operator.local.rolling import Standing, Steps, steps
 from wye_operator.local.routers import Router
@@ -341,3 +343,28 @@ def test_in_effect_json_that_is_no_record_is_as_good_as_none(tmp_path):
     assert router.record() == Record()
     files.swap(tmp_path / "r" / "routes", {"in-effect.json": json.dumps({"traffic": 7}).encode()})
     assert router.record() == Record()
+
+
+def test_what_only_a_cluster_uses_is_said(tmp_path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        """\
+apiVersion: wye.dev/v1alpha1
+kind: Endpoint
+metadata: {name: fraud}
+spec: {router: {accessLog: false, replicas: 2, pod: {}}}
+---
+apiVersion: wye.dev/v1alpha1
+kind: Deployment
+metadata: {name: fraud-blue}
+spec: {endpointName: fraud, model: {uri: 'file://m'}, resources: {}, livenessProbe: {period: 1}}
+---
+apiVersion: wye.dev/v1alpha1
+kind: Deployment
+metadata: {name: fraud-green}
+spec: {endpointName: fraud, model: {uri: 'file://m'}}
+"""
+    )
+    assert list(notes_of(read_manifests(tmp_path))) == [
+        "fraud: on this machine without effect: spec.router.replicas, spec.router.pod",
+        "fraud-blue: on this machine without effect: spec.resources, spec.livenessProbe",
+    ]

@@ -11,7 +11,7 @@ from make import deployment, edited, settle, with_failure, with_ready, world
 from wye_operator.api.status import Reason
 from wye_operator.plan.conditions import ORDER
 from wye_operator.plan.planner import plan
-from wye_operator.plan.world import Failure, RouterSeen
+from wye_operator.plan.world import CLUSTER_SOURCES, Failure, Obstacle, RouterSeen
 
 BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
 SERVING_REASONS = {Reason.SERVING, Reason.NO_DEPLOYMENT, Reason.NO_LIVE_TRAFFIC, Reason.NO_READY_POD}
@@ -72,6 +72,38 @@ def no_source():
     return world(dataclasses.replace(BLUE, content="", content_problem="no such file: m.onnx"), ready={})
 
 
+def of_a_claim():
+    blue = deployment("blue", model={"uri": "pvc://models/blue.onnx"})
+    return dataclasses.replace(base(), deployments=(blue,))
+
+
+def of_a_file_in_a_cluster():
+    return dataclasses.replace(world(BLUE, ready={}), sources=CLUSTER_SOURCES)
+
+
+def hindered(reason: Reason, message: str):
+    seen = base()
+    return dataclasses.replace(
+        seen,
+        endpoint=dataclasses.replace(seen.endpoint, obstacles=(Obstacle(reason, message),)),
+        deployments=(dataclasses.replace(BLUE, obstacles=(Obstacle(reason, message),)),),
+    )
+
+
+def misfit(own, *, of):
+    seen = base()
+    return dataclasses.replace(
+        seen,
+        endpoint=dataclasses.replace(seen.endpoint, misfit=of or ""),
+        deployments=(dataclasses.replace(BLUE, misfit=own or ""),),
+    )
+
+
+def test_what_is_not_right_is_left_as_it_is_and_keeps_its_share() -> None:
+    made = plan(misfit("spec.x is wrong", of=None))
+    assert (made.held, make.shares(made)) == (("fraud-blue",), {"blue": 100})
+
+
 NEEDS_EDIT, WAITS = ("False", "False", "True"), ("False", "True", "False")
 
 # reason, whose, the world, (Ready, Reconciling, Stalled), part of the sentence
@@ -97,6 +129,15 @@ TABLE = [
     ("SignatureMismatch", "green", mismatched, NEEDS_EDIT, "it has no input x"),
     ("InvalidDeploymentSpec", "blue", unfit_contract, NEEDS_EDIT, "labels must be two where there is one threshold"),
     ("InvalidDeploymentSpec", "blue", lambda: failing("InvalidDeploymentSpec", "no CUDA"), NEEDS_EDIT, "no CUDA"),
+    ("InvalidDeploymentSpec", "blue", lambda: misfit("spec.x is wrong", of=None), NEEDS_EDIT, "spec.x is wrong"),
+    ("InvalidDeploymentSpec", None, lambda: misfit(None, of="spec.y is"), NEEDS_EDIT, "spec.y is"),
+    (
+        "InvalidDeploymentSpec",
+        "blue",
+        lambda: misfit(None, of="spec.y is"),
+        NEEDS_EDIT,
+        "its Endpoint is not right: spec.y",
+    ),
     ("RouterRejected", None, rejected, NEEDS_EDIT, "keeps the last good one: unknown field"),
     (
         "DeploymentCrashLoopBackOff",
@@ -140,6 +181,21 @@ TABLE = [
     ("PodsStarting", "blue", lambda: with_ready(base(), blue=0), WAITS, "0 of 1 instances of this revision are ready"),
     ("ModelFetch", "blue", no_source, WAITS, "no such file: m.onnx"),
     ("ModelFetch", "blue", lambda: failing("ModelFetch", "cannot read"), WAITS, "cannot read"),
+    ("ModelSourceUnsupported", "blue", of_a_claim, NEEDS_EDIT, "pvc:// cannot be read here"),
+    (
+        "ModelSourceUnsupported",
+        "blue",
+        of_a_file_in_a_cluster,
+        NEEDS_EDIT,
+        "reads configmap:// and https:// and pvc://",
+    ),
+    ("ImagePullLoopBackOff", "blue", lambda: failing("ImagePullLoopBackOff", "no such image"), NEEDS_EDIT, "no such"),
+    ("PodOutOfMemory", "blue", lambda: failing("PodOutOfMemory", "more than 1Gi"), NEEDS_EDIT, "more than 1Gi"),
+    ("ImagePull", "blue", lambda: failing("ImagePull", "pulling"), WAITS, "pulling"),
+    ("PodUnschedulable", "blue", lambda: failing("PodUnschedulable", "0/3 nodes"), WAITS, "0/3 nodes"),
+    ("OwnerGoing", "blue", lambda: hindered(Reason.OWNER_GOING, "ConfigMap goes"), WAITS, "ConfigMap goes"),
+    ("OwnerGoing", None, lambda: hindered(Reason.OWNER_GOING, "Service goes"), WAITS, "Service goes"),
+    ("NameTaken", None, lambda: hindered(Reason.NAME_TAKEN, "Service fraud is not ours"), NEEDS_EDIT, "is not ours"),
 ]
 
 

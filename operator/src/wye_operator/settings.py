@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,19 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 def inherited() -> dict[str, str]:
     """The environment that processes of the twin start from."""
     return dict(os.environ)
+
+
+def own_namespace() -> str:
+    """The namespace of the pod this process is in, "" outside a cluster."""
+    try:
+        return SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def identity() -> str:
+    """Who this process is among its replicas: the pod's name, and another one after each start."""
+    return f"{socket.gethostname()}_{secrets.token_hex(4)}"
 
 
 def now() -> float:

@@ -1,22 +1,27 @@
-"""The command line: `serve` for a pod, the twin or by hand, and `inspect` for a model's signature."""
+"""The command line: `serve` for a pod, the twin or by hand, `inspect` for a signature, `fetch` for an init container.
+
+What a command needs is imported by it: `fetch` runs in every start of a pod, and has no use for an engine.
+"""
 
 import argparse
 import json
+import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wye_runtime.app import Listen, log_json, run
-from wye_runtime.contract import parse
 from wye_runtime.errors import CannotServe, ConfigError
-from wye_runtime.model import artifact_at, load
-from wye_runtime.settings import Config, Engine, ModelSource, config_from, environment
+from wye_runtime.fetch import Patience, fetch
+from wye_runtime.logs import log_json, write_last_words
+from wye_runtime.settings import Config, Engine, ModelSource, config_from, credentials, environment
 
 EXAMPLES = """examples:
   wye-runtime serve --model fraud.onnx                        serve a model by hand
   wye-runtime serve --model fraud.onnx --contract fraud.json  with fields instead of tensors
   wye-runtime serve --config runtime.json                     as the operator starts it
   wye-runtime inspect fraud.onnx                              what it takes and gives
+  wye-runtime fetch --uri https://host/m.onnx --to /model     as a pod's init container
 
 then: curl localhost:8080/v2/models/fraud"""
 
@@ -41,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--inner-port", type=int, default=8081, help="metrics and probes (8081)")
     inspect = commands.add_parser("inspect", help="print a model's signature as JSON")
     inspect.add_argument("model", type=Path, help="an ONNX file, or a folder with one")
+    fetching = commands.add_parser("fetch", help="bring a model into a folder, whole and checked, as model.onnx")
+    fetching.add_argument("--uri", required=True, help="https:// address of the ONNX file")
+    fetching.add_argument("--to", type=Path, required=True, help="the folder")
+    fetching.add_argument("--sha256", help="what the file must have, in hex")
     return top
 
 
@@ -48,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code; see docs/concepts/wire.md."""
     given = parser().parse_args(arguments)
     try:
-        return inspected(given.model) if given.command == "inspect" else served(given)
+        return COMMANDS[given.command](given)
     except ConfigError as error:
         print(f"wye-runtime: {error.message}", file=sys.stderr)
         return 2
@@ -58,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def served(given: argparse.Namespace) -> int:
+    from wye_runtime.app import Listen, run
+    from wye_runtime.contract import parse
+
     config = config_from(given.config) if given.config else standalone(given)
     if config.contract is not None:
         parse(config.contract)
@@ -80,8 +92,10 @@ def standalone(given: argparse.Namespace) -> Config:
     return Config(source, contract=contract)
 
 
-def inspected(path: Path) -> int:
-    model = load(artifact_at(ModelSource(str(path))), Engine("CPU", 1))
+def inspected(given: argparse.Namespace) -> int:
+    from wye_runtime.model import artifact_at, load
+
+    model = load(artifact_at(ModelSource(str(given.model))), Engine("CPU", 1))
     signature = {
         "sha256": model.artifact.sha256,
         "sizeBytes": model.artifact.size,
@@ -90,6 +104,27 @@ def inspected(path: Path) -> int:
     }
     print(json.dumps(signature, indent=2))
     return 0
+
+
+def fetched(given: argparse.Namespace) -> int:
+    """The file, or last words where the kubelet looks for them."""
+    wanted = (given.sha256 or "").lower() or None
+    if wanted and not re.fullmatch("[0-9a-f]{64}", wanted):
+        raise ConfigError("--sha256 wants 64 hex digits")
+    told = environment()
+    headers = credentials()
+    log_json()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as process 1 of a container it would be ignored
+    try:
+        fetch(given.uri, given.to, wanted, headers, Patience())
+    except CannotServe as error:
+        if told.termination_log:
+            write_last_words(told.termination_log, error)
+        raise
+    return 0
+
+
+COMMANDS = {"serve": served, "inspect": inspected, "fetch": fetched}
 
 
 if __name__ == "__main__":

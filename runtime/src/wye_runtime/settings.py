@@ -1,5 +1,6 @@
 """What this process was told: the configuration file, the environment, the machine's limits; read once."""
 
+import base64
 import json
 import math
 import os
@@ -196,6 +197,21 @@ def environment() -> Environment:
     named = os.environ.get("WYE_TERMINATION_LOG")
     path = Path(named or TERMINATION_LOG)
     return Environment(sample, path if named or path.exists() else None)
+
+
+def credentials() -> dict[str, str]:
+    """The headers for `fetch` (docs/concepts/wire.md): at most one of a token, a user with password, a whole header."""
+    token, user = os.environ.get("WYE_FETCH_TOKEN"), os.environ.get("WYE_FETCH_USERNAME")
+    header = os.environ.get("WYE_FETCH_HEADER")
+    if sum(map(bool, (token, user, header))) > 1:
+        raise ConfigError("want one of WYE_FETCH_TOKEN, WYE_FETCH_USERNAME and WYE_FETCH_HEADER, not several")
+    if user:
+        pair = f"{user}:{os.environ.get('WYE_FETCH_PASSWORD', '')}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    name, colon, value = (header or (f"Authorization: Bearer {token.strip()}" if token else "")).partition(":")
+    if header and not (colon and name.strip()):
+        raise ConfigError('WYE_FETCH_HEADER has no colon, want "Name: value"')
+    return {name.strip(): value.strip()} if name else {}
 
 
 def cpu_count(root: Path = Path("/sys/fs/cgroup")) -> int:

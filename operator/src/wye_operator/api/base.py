@@ -133,7 +133,7 @@ class Unique:
         """The list itself; the second of two that are the same is the one to point at."""
         seen: set[object] = set()
         for place, value in enumerate(values):
-            identity = getattr(value, self.key) if self.key else value
+            identity = _identity(value, self.key) if self.key else value
             if identity in seen:
                 raise PydanticCustomError("twice", "twice", {"place": place, "name": identity})
             seen.add(identity)
@@ -149,10 +149,16 @@ class Unique:
         return {**handler(schema), **keys}
 
 
+def _identity(value: Any, key: str) -> object:
+    """The field that identifies an item, of a model or of a plain map."""
+    return value[key] if isinstance(value, Mapping) else getattr(value, key)
+
+
 class Model(BaseModel):
     """Base of what users write. Raises `ValidationError`; `validation.parse` makes sentences of it.
 
     `REFUSED` has a better sentence than "unknown" for fields that are not there: above all those of later versions.
+    `IMMUTABLE` fields keep the value, or the absence, that they were created with.
     """
 
     model_config = ConfigDict(
@@ -165,6 +171,7 @@ class Model(BaseModel):
     )
     RULES: ClassVar[tuple[Rule, ...]] = ()
     REFUSED: ClassVar[Mapping[str, str]] = {}
+    IMMUTABLE: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -184,7 +191,18 @@ class Model(BaseModel):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         described = handler.resolve_ref_schema(handler(schema))
         described["x-refused"] = dict(cls.REFUSED)
-        return _with_rules(described, cls.RULES)
+        described = _with_rules(described, cls.RULES)
+        fixed = [_unchanged(field, to_do) for field, to_do in cls.IMMUTABLE.items()]
+        if fixed:
+            known = described.get("x-kubernetes-validations", ())
+            described["x-kubernetes-validations"] = [*known, *fixed]
+        return described
+
+
+def _unchanged(field: str, to_do: str) -> dict[str, str]:
+    """A field that cannot change, as an entry of `x-kubernetes-validations`."""
+    same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    return {"rule": same, "message": f"cannot change: {to_do}", "fieldPath": f".{field}"}
 
 
 def _with_rules(schema: dict[str, Any], rules: tuple[Rule, ...]) -> dict[str, Any]:

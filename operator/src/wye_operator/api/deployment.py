@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -17,8 +18,9 @@ from wye_operator.api.base import (
     TextOrNumber,
 )
 from wye_operator.api.contract import Contract
+from wye_operator.api.pod import EnvironmentFrom, ObjectName, Pod, Probe, Resources, Strategy
 
-LATER_SCHEMES = ("pvc", "https", "s3", "gs", "az", "hf", "oci")
+LATER_SCHEMES = ("s3", "gs", "az", "hf", "oci")
 
 
 def _uri_hint(uri: str) -> str:
@@ -32,9 +34,11 @@ def _uri_hint(uri: str) -> str:
 
 
 URI = Text(
-    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+)$",
+    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+"
+    r"|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+)$",
     most=2048,
-    sentence="file://PATH (a path beside the manifest, or file:///absolute/path) or configmap://NAME/KEY",
+    sentence="file://PATH (a path beside the manifest, or file:///absolute/path), configmap://NAME/KEY, "
+    "pvc://CLAIM/PATH or https://HOST/PATH (without user and password)",
     hint=_uri_hint,
 )
 SHA256 = Text(
@@ -72,7 +76,8 @@ class ModelSource(Model):
 
     uri: Annotated[str, URI] = Field(
         description="Where the model is, a file or a folder. `file://PATH` (the local twin only; relative to the "
-        "manifest's folder) or `configmap://NAME/KEY`."
+        "manifest's folder), `configmap://NAME/KEY`; in a cluster also `pvc://CLAIM/PATH` (mounted read-only) and "
+        "`https://HOST/PATH` (fetched by an init container)."
     )
     sha256: Annotated[str, SHA256] | None = Field(
         default=None, description="Digest of the model file; other bytes never start."
@@ -83,8 +88,25 @@ class ModelSource(Model):
     version: Annotated[str | int, MODEL_VERSION] = Field(
         default="1", description="The model's version, a number or a string."
     )
+    secret_name: ObjectName | None = Field(
+        default=None,
+        description="Secret whose entries are environment variables of the fetch: its credentials. Only for https://.",
+    )
 
-    REFUSED: ClassVar[dict[str, str]] = {"secretName": NOT_BUILT}
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "uri",
+            "!self.uri.startsWith('pvc://') || !self.uri.contains('..')",
+            "must not contain '..' after pvc://: the path is one inside the claim",
+            lambda model: not model.uri.startswith("pvc://") or ".." not in model.uri,
+        ),
+        Rule(
+            "secretName",
+            "!has(self.secretName) || self.uri.startsWith('https://')",
+            "must not be set where nothing is fetched: it serves https:// alone",
+            lambda model: model.secret_name is None or model.uri.startswith("https://"),
+        ),
+    )
 
 
 class Engine(Model):
@@ -148,6 +170,21 @@ class Warmup(Model):
     )
 
 
+def _once_is_enough(name: str, probe: Callable[[Any], Probe | None]) -> Rule:
+    """Kubernetes takes no other number there, and says so only of the pod."""
+
+    def holds(spec: Any) -> bool:
+        found = probe(spec)
+        return found is None or found.success_threshold in (None, 1)
+
+    return Rule(
+        f"{name}.successThreshold",
+        f"!has(self.{name}) || !has(self.{name}.successThreshold) || self.{name}.successThreshold == 1",
+        "must be 1: only readiness is asked more than once",
+        holds,
+    )
+
+
 class DeploymentSpec(Model):
     """What a Deployment should be."""
 
@@ -169,12 +206,38 @@ class DeploymentSpec(Model):
     environment_variables: EnvironmentVariables | None = Field(
         default=None, description="Environment of the model server."
     )
+    environment_from: Annotated[list[EnvironmentFrom], Field(max_length=32)] | None = Field(
+        default=None,
+        description="Secrets and ConfigMaps whose entries are environment variables too (cluster only).",
+    )
+    resources: Resources | None = Field(
+        default=None,
+        description="Of each instance (cluster only). Absent as a whole: requests 100m and 256Mi, limit 1Gi memory.",
+    )
+    liveness_probe: Probe | None = Field(
+        default=None,
+        description="When an instance starts anew (cluster only). Default: each 10 s, timeout 5, failureThreshold 3.",
+    )
+    readiness_probe: Probe | None = Field(
+        default=None,
+        description="When an instance gets requests (cluster only). Default: each 1 s, timeout 2, failureThreshold 3.",
+    )
+    startup_probe: Probe | None = Field(
+        default=None,
+        description="How long a model may load (cluster only). Default: each 1 s, timeout 2, failureThreshold 600.",
+    )
+    pod: Pod | None = Field(default=None, description="The rest of its pods (cluster only).")
+    strategy: Strategy = Field(
+        default=Strategy(), description="How instances are replaced (cluster only; the twin starts one, ends one)."
+    )
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        _once_is_enough("livenessProbe", lambda spec: spec.liveness_probe),
+        _once_is_enough("startupProbe", lambda spec: spec.startup_probe),
+    )
+    IMMUTABLE: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("endpointName", "name"), "give the Deployment another metadata.name"
+    )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        (
-            *("resources", "batching", "codeConfiguration", "environment", "environmentFrom"),
-            *("livenessProbe", "readinessProbe", "startupProbe", "pod", "strategy"),
-            *("scaleSettings", "tests", "dataCollector"),
-        ),
-        NOT_BUILT,
+        ("batching", "codeConfiguration", "environment", "scaleSettings", "tests", "dataCollector"), NOT_BUILT
     )

@@ -20,6 +20,7 @@ from wye_operator.api.base import (
     byte_count,
 )
 from wye_operator.api.contract import Contract
+from wye_operator.api.pod import Annotations, Pod, Resources
 
 MOST_REQUEST_BYTES = 2**30
 HUNDREDTHS = "self.traffic.map(k, int(self.traffic[k] * 100.0 + 0.5)).sum()"
@@ -77,14 +78,34 @@ class Limits(Model):
     REFUSED: ClassVar[dict[str, str]] = {"requestsPerSecond": NOT_BUILT}
 
 
+class RouterService(Model):
+    """How callers reach the routers."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        default="ClusterIP", description="As of a Kubernetes Service."
+    )
+    port: int = Field(default=80, ge=1, le=65_535, description="The port that callers use.")
+    annotations: Annotations | None = Field(default=None, description="Of the Service, such as a cloud's own.")
+
+
 class Router(Model):
     """Settings of the router in front of the Deployments."""
 
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="How many routers run (cluster only). Above 1 they are spread, and a node drain leaves one.",
+    )
+    resources: Resources | None = Field(
+        default=None,
+        description="Of each router (cluster only). Absent as a whole: requests 100m and 128Mi, limit 512Mi memory.",
+    )
     access_log: bool = Field(
         default=True, description="One JSON line for each request, without bodies or query strings."
     )
-
-    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("replicas", "resources", "service", "pod"), NOT_BUILT)
+    service: RouterService = Field(default=RouterService(), description="How callers reach it (cluster only).")
+    pod: Pod | None = Field(default=None, description="The rest of its pods (cluster only).")
 
 
 class EndpointSpec(Model):

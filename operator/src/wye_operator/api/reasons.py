@@ -87,8 +87,14 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "The message names the difference: mend the model, or the Deployment's `contract`. A share already in effect "
         "is not taken away.",
     ),
+    Reason.MODEL_SOURCE_UNSUPPORTED: _edit(
+        "`model.uri` names a place that cannot be reached from here: `file://` is for the local twin, `pvc://` and "
+        "`https://` are for a cluster.",
+        "Put the model where this place can read it; the message says which sources it has.",
+    ),
     Reason.INVALID_DEPLOYMENT_SPEC: _edit(
-        "The spec asks for what cannot be had, such as a provider that the runtime does not have.",
+        "The spec asks for what cannot be had, such as a provider that the runtime does not have, or the cluster "
+        "refused what was made of it.",
         "Do what the message says.",
     ),
     Reason.ROUTER_REJECTED: _edit(
@@ -98,6 +104,14 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     Reason.CRASH_LOOP: _edit(
         "Instances end by themselves again and again.",
         "`status.lastFailure` has the last words of the instance.",
+    ),
+    Reason.IMAGE_PULL_LOOP: _edit(
+        "An image could not be pulled again and again.",
+        "Check the image's name and the registry; a private one needs `pod.imagePullSecrets`.",
+    ),
+    Reason.OUT_OF_MEMORY: _edit(
+        "Instances are ended because they use more memory than their limit.",
+        "Raise `resources.limits.memory`, or lower `requestSettings.maxConcurrentRequestsPerInstance`.",
     ),
     Reason.DEGRADED: _partly(
         "A Deployment in effect has no ready instance or is gone, or a router is missing.",
@@ -129,9 +143,21 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "Fewer instances are ready than `instanceCount` asks for.",
         "Wait; if it lasts, read the message and `status.lastFailure`.",
     ),
+    Reason.IMAGE_PULL: _waits(
+        "An image is being pulled, or could not be pulled yet.",
+        "Wait; if it lasts, check the image's name and `pod.imagePullSecrets`.",
+    ),
     Reason.MODEL_FETCH: _waits(
-        "The model is not there, or cannot be read.",
-        "Check `model.uri` and the rights of the file.",
+        "The model is not there, or cannot be read or fetched.",
+        "Check `model.uri`, the rights of the file, and `model.secretName`.",
+    ),
+    Reason.POD_UNSCHEDULABLE: _waits(
+        "No node takes a pod.",
+        "The message has the scheduler's words: lower `resources.requests`, correct `pod.nodeSelector`, or add nodes.",
+    ),
+    Reason.OWNER_GOING: _waits(
+        "Objects of an earlier one of the same name are still being deleted.",
+        "Wait for the cluster's garbage collection.",
     ),
     Reason.SERVING: _serving("Plain requests get answers.", "Nothing."),
     Reason.NO_DEPLOYMENT: _serving("No Deployment stands behind this Endpoint.", "Create one."),

@@ -20,9 +20,12 @@ class Reason(StrEnum):
     MODEL_DIGEST_MISMATCH = "ModelDigestMismatch"
     MODEL_INVALID = "ModelInvalid"
     SIGNATURE_MISMATCH = "SignatureMismatch"
+    MODEL_SOURCE_UNSUPPORTED = "ModelSourceUnsupported"
     INVALID_DEPLOYMENT_SPEC = "InvalidDeploymentSpec"
     ROUTER_REJECTED = "RouterRejected"
     CRASH_LOOP = "DeploymentCrashLoopBackOff"
+    IMAGE_PULL_LOOP = "ImagePullLoopBackOff"
+    OUT_OF_MEMORY = "PodOutOfMemory"
     # answers, but not all as asked
     DEGRADED = "Degraded"
     MODEL_DIGESTS_DIFFER = "ModelDigestsDiffer"
@@ -33,7 +36,10 @@ class Reason(StrEnum):
     ROUTER_STARTING = "RouterStarting"
     ROUTER_BEHIND = "RouterBehind"
     INSTANCES_STARTING = "PodsStarting"
+    IMAGE_PULL = "ImagePull"
     MODEL_FETCH = "ModelFetch"
+    POD_UNSCHEDULABLE = "PodUnschedulable"
+    OWNER_GOING = "OwnerGoing"
     # of the condition Serving
     SERVING = "Serving"
     NO_DEPLOYMENT = "NoDeployment"
@@ -143,6 +149,8 @@ class DeploymentStatus(StatusModel):
     provisioning_state: str = Field(description="Azure's word for it.")
     replicas: int = Field(description="Instances that run.")
     ready_replicas: int = Field(description="Instances that are ready.")
+    selector: str | None = Field(default=None, description="Labels of its pods, for the scale subresource.")
+    image: str | None = Field(default=None, description="The image that its pods run.")
     traffic: float = Field(default=0, description="Percent of live traffic in effect.")
     mirror: float = Field(default=0, description="Percent of requests copied to it.")
     traffic_text: str = Field(default="", description="`90` or `mirror 50`, for the column.")

@@ -11,9 +11,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from wye_operator.api.base import TWICE
@@ -21,7 +21,9 @@ from wye_operator.api.fields import Path, Schema, no_name, schema_at, schema_of,
 from wye_operator.api.objects import API_VERSION, KINDS, Deployment, Endpoint
 from wye_operator.errors import FieldProblem, WyeError
 
+M = TypeVar("M", bound=BaseModel)
 MOST_SHOWN = 60
+CREDENTIALS = re.compile(r"//[^/@]+@")
 GO_INTEGRAL = 1e21  # a whole float below this is an integer in the JSON that kubectl sends
 KEPT_TO_ITSELF = "environmentVariables"  # may hold a password: its values are never shown
 
@@ -46,6 +48,22 @@ def parse(manifest: Mapping[str, object]) -> Endpoint | Deployment:
         schema, kind_name = schema_of(model), model.__name__
         found = {p for detail in error.errors() for p in _problems(detail, schema, kind_name)}
         raise Invalid(tuple(sorted(found, key=_order))) from None
+
+
+def understood(model: type[M], spec: Mapping[str, object]) -> tuple[M, str]:
+    """A spec that an API server accepted, without the fields that only Wye can refuse; and what is wrong with these.
+
+    Raises ValidationError where nothing is left to work with: another version's spec.
+    """
+    try:
+        return model.model_validate_json(json.dumps(_as_json(spec))), ""
+    except ValidationError as error:
+        schema, found = schema_of(model), error.errors()
+        problems = sorted({p for detail in found for p in _problems(detail, schema, "spec")}, key=_order)
+    wrong = {problem.path[0] for problem in problems if problem.path}
+    rest = {name: value for name, value in spec.items() if name not in wrong}
+    said = "; ".join(f"spec.{problem.field} {problem.message}" for problem in problems)
+    return model.model_validate_json(json.dumps(_as_json(rest))), said
 
 
 def shown(value: object) -> str:
@@ -184,7 +202,8 @@ def _begin(description: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    return _cut(repr(value))
+    """The value as Python writes it, without a password that stands in an address."""
+    return _cut(CREDENTIALS.sub("//…@", repr(value)))
 
 
 def _cut(text: str) -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from wye_operator.cli import invoke, local, plan, validate
+from wye_operator.cli import crds, invoke, local, operator, plan, validate
 from wye_operator.errors import WyeError
 from wye_operator.local.folder import Mistakes
 
@@ -22,6 +22,7 @@ examples:
   wye invoke examples/fraud -f request.json
   wye validate examples/fraud          every mistake with file, line and field
   wye plan examples/fraud              what would run
+  wye crds | kubectl apply --server-side -f -
 """
 
 
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"wye {version('wye-operator')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (local, plan, validate, invoke):
+    for command in (local, plan, validate, invoke, crds, operator):
         command.add_parser(commands)
     return top
 

@@ -18,6 +18,7 @@ from wye_operator.local.lookup import (
     configmap_entry,
     deployments_of,
     endpoint_of,
+    is_in_configmap,
     names_of,
     secret_of,
     source_of,
@@ -96,7 +97,7 @@ class Folder:
             wanted.add(place)
             source = source_of(placed)
             if source is None:
-                self._contents[place] = self._from_configmap(placed.value)
+                self._contents[place] = self._from_manifest(placed.value)
             elif place not in self._reading:
                 self._look_at(place, source)
         if self._reading:
@@ -128,7 +129,9 @@ class Folder:
         """Wait for what is being read."""
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
 
-    def _from_configmap(self, deployment: Deployment) -> Content:
+    def _from_manifest(self, deployment: Deployment) -> Content:
+        if not is_in_configmap(deployment):
+            return Content()  # of a cluster: the planner says that it cannot be read here
         found = configmap_entry(self.manifests, deployment)
         return Content(problem=found) if isinstance(found, str) else self.store.text(*found)
 
@@ -163,6 +166,8 @@ def content_of(manifests: Manifests, placed: Placed[Deployment]) -> Content:
     source = source_of(placed)
     if source is not None:
         return digest_of(source)
+    if not is_in_configmap(placed.value):
+        return Content()
     found = configmap_entry(manifests, placed.value)
     return Content(problem=found) if isinstance(found, str) else Content(ModelStore.digest(found[1]), Path(found[0]))
 

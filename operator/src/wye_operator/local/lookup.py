@@ -88,6 +88,11 @@ def source_of(placed: Placed[Deployment]) -> Path | None:
     return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
 
 
+def is_in_configmap(deployment: Deployment) -> bool:
+    """Whether its model is in a ConfigMap."""
+    return deployment.spec.model.uri.startswith(CONFIGMAP)
+
+
 def configmap_entry(manifests: Manifests, deployment: Deployment) -> tuple[str, bytes] | str:
     """Key and bytes of a model in a ConfigMap, or why it is not there."""
     name, _, key = deployment.spec.model.uri.removeprefix(CONFIGMAP).partition("/")

@@ -92,6 +92,10 @@ class Reporter:
             self._voice.warn(f"{text}\nwhat runs goes on as it was")
         self._told["mistakes"] = text
 
+    def notes(self, lines: Iterable[str]) -> None:
+        """What is accepted and has no effect here."""
+        self._once("notes", "\n".join(lines), fine=True)
+
     def trouble(self, where: str, text: str) -> None:
         """A pass that could not be finished, "" when it could; the next one tries again."""
         self._once(f"trouble {where}", text, fine=False)

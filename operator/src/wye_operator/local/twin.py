@@ -36,6 +36,7 @@ from wye_operator.local.folder import Folder, read_folder
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import Home, Instance
 from wye_operator.local.models import ModelStore
+from wye_operator.local.notes import notes_of
 from wye_operator.local.ports import Ports
 from wye_operator.local.report import Reporter, Silent, Voice, is_ready, waiting_for
 from wye_operator.local.runtime import find_runtime
@@ -241,6 +242,7 @@ class Twin:
         mistakes = self._folder.look(settings.now())
         if mistakes is not None:
             self._reporter.mistakes(str(mistake) for mistake in mistakes)
+        self._reporter.notes(notes_of(self._folder.manifests))
         await self._folder.fetch()
         for namespace, name in sorted(set(self._folder.names()) - set(self._targets)):
             self._targets[namespace, name] = self._target(namespace, name)

@@ -8,17 +8,19 @@ from wye_operator.api.status import DeploymentStatus, LastFailure, ModelStatus, 
 from wye_operator.plan.conditions import Before, Now, Problem, clock, sorted_problems, verdict
 from wye_operator.plan.facts import Facts
 from wye_operator.plan.members import Member
-from wye_operator.plan.workloads import workload_of
+from wye_operator.plan.workloads import unsupported, workload_of
 from wye_operator.plan.world import DeploymentSeen, Failure, Signature
 
 MOST_TENSORS = 64
 CRASHES = 3  # ends without a word of its own before it is called a crash loop
-OWN_WORDS = (
+OWN_WORDS = (  # of the model server, as it ends
     Reason.MODEL_FETCH,
     Reason.MODEL_DIGEST_MISMATCH,
     Reason.MODEL_INVALID,
     Reason.INVALID_DEPLOYMENT_SPEC,
 )
+CLUSTERS_WORDS = (Reason.IMAGE_PULL_LOOP, Reason.OUT_OF_MEMORY, Reason.IMAGE_PULL, Reason.POD_UNSCHEDULABLE)
+WORDS = (*OWN_WORDS, *CLUSTERS_WORDS)
 
 
 def deployment_status(
@@ -77,11 +79,13 @@ def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | No
             "or mend spec.endpointName",
         )
         return
+    for obstacle in seen.obstacles:
+        yield Problem(obstacle.reason, obstacle.message)
+    source = unsupported(facts.world, seen)
+    if source:
+        yield Problem(Reason.MODEL_SOURCE_UNSUPPORTED, f"spec.model.uri: {source}")
     if member.misfit:
-        yield Problem(
-            Reason.INVALID_DEPLOYMENT_SPEC,
-            f"the Endpoint's contract and this one do not fit: {member.misfit}",
-        )
+        yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, member.misfit)
     if seen.content_problem:
         yield Problem(Reason.MODEL_FETCH, seen.content_problem)
     mismatch = facts.routing.mismatched.get(seen.name)
@@ -92,14 +96,14 @@ def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | No
 
 def _instance_problems(facts: Facts, member: Member) -> Iterator[Problem]:
     wanted, revision = member.seen.spec.instance_count, workload_of(member).revision
-    held = bool(member.misfit or member.seen.content_problem)
+    held = bool(member.misfit or member.seen.content_problem or unsupported(facts.world, member.seen))
     current = [i for i in member.workload.ready if held or i.revision in ("", revision)]
     failure = member.workload.failure
     digests = {i.signature.sha256 for i in member.workload.ready if i.signature}
     if len(current) < wanted:
         if failure:
             yield _failed(failure, serving=len(member.workload.ready))
-        if not (failure and failure.reason in OWN_WORDS) and not member.seen.content_problem:
+        if not (failure and failure.reason in WORDS) and not _is_known(facts, member):
             yield Problem(
                 Reason.INSTANCES_STARTING,
                 f"{len(current)} of {wanted} instances of this revision are ready",
@@ -117,9 +121,14 @@ def _instance_problems(facts: Facts, member: Member) -> Iterator[Problem]:
         )
 
 
+def _is_known(facts: Facts, member: Member) -> bool:
+    """Whether another problem says already why no instance starts."""
+    return bool(member.seen.content_problem or unsupported(facts.world, member.seen))
+
+
 def _failed(failure: Failure, *, serving: int) -> Problem:
     rest = f"; {serving} older instances go on serving" if serving else ""
-    if failure.reason in OWN_WORDS:
+    if failure.reason in WORDS:
         return Problem(Reason(failure.reason), f"{failure.message}{rest}")
     looping = failure.restarts >= CRASHES
     return Problem(

@@ -31,7 +31,7 @@ from wye_operator.plan.world import EndpointSeen, RouterSeen
 def endpoint_status(facts: Facts, endpoint: EndpointSeen) -> tuple[EndpointStatus, float | None]:
     """(the Endpoint's status, seconds until its deadline strikes)."""
     before, now = _before(endpoint.status), _now(facts, endpoint)
-    problems = sorted_problems(_endpoint_problems(facts, endpoint.spec))
+    problems = sorted_problems(_endpoint_problems(facts, endpoint))
     waiting = clock(before, now, problems)
     left = remaining(waiting, now)
     if left is not None and left <= 0:
@@ -94,8 +94,13 @@ def _dropped(facts: Facts, name: str) -> int | None:
     return sum(counts) if counts else None
 
 
-def _endpoint_problems(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:
+def _endpoint_problems(facts: Facts, endpoint: EndpointSeen) -> Iterator[Problem]:
+    spec = endpoint.spec
     routing = facts.routing
+    for obstacle in endpoint.obstacles:
+        yield Problem(obstacle.reason, obstacle.message)
+    if endpoint.misfit:
+        yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, endpoint.misfit)
     if routing.unset:
         names = [n for n in facts.members.by_name if n not in (spec.mirror_traffic or {})]
         yield Problem(

@@ -15,7 +15,7 @@ from wye_operator.plan.world import DeploymentSeen, Signature, TensorSeen, Workl
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One Deployment with its name to itself; `misfit` says why its contract cannot be made."""
+    """One Deployment with its name to itself; `misfit` says why it cannot be made as its spec asks."""
 
     seen: DeploymentSeen
     workload: WorkloadSeen
@@ -74,11 +74,14 @@ def members_of(world: World) -> Members:
 
 def _member(world: World, seen: DeploymentSeen) -> Member:
     workload = world.workloads.get(seen.object_name, WorkloadSeen())
-    endpoints = world.endpoint.spec.contract if world.endpoint else None
+    endpoint = world.endpoint
+    if seen.misfit or (endpoint and endpoint.misfit):
+        whose = "" if seen.misfit else f"its Endpoint is not right: {endpoint.misfit if endpoint else ''}"
+        return Member(seen, workload, None, seen.misfit or whose)
     try:
-        return Member(seen, workload, merged(endpoints, seen.spec.contract))
+        return Member(seen, workload, merged(endpoint.spec.contract if endpoint else None, seen.spec.contract))
     except ContractsDoNotFit as misfit:
-        return Member(seen, workload, None, str(misfit))
+        return Member(seen, workload, None, f"the Endpoint's contract and its own do not fit: {misfit}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def standing_of(name: str, members: Members, known: Known, reference: Promise | 
     if member is None:
         return Standing(f"there is no Deployment named {name}{_others(others)}", "")
     if member.misfit:
-        return Standing(f"the contract of {name} does not fit the Endpoint's: {member.misfit}", "")
+        return Standing(f"{name} stays as it is: {member.misfit}", "")
     if not member.ready:
         return Standing(f"{name} has no ready instance{_failure(member)}", "")
     if member.unread:

@@ -11,6 +11,18 @@ from typing import Any
 PRIMARY_KEY, SECONDARY_KEY = "primaryKey", "secondaryKey"
 MIRROR_SUFFIX = "~mirror"
 
+# Labels of everything that Wye makes in a cluster. Selectors use these keys alone, with names of objects.
+MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "wye"
+OWNER, COMPONENT, ENDPOINT = "wye.dev/owner", "wye.dev/component", "wye.dev/endpoint"
+ROUTER, MODEL = "router", "model"
+LABELS = (MANAGED_BY, OWNER, COMPONENT, ENDPOINT)
+
+# Annotations. The first two are hashes: of the whole wanted object, and of what a pod is restarted for.
+APPLIED, CONFIG = "wye.dev/applied", "wye.dev/config"
+REVISION = "wye.dev/revision"  # of a pod: the Workload's, which gather hands to the planner as `InstanceSeen.revision`
+ORIGIN = "wye.dev/rendered-from"  # of an apps/v1 Deployment: changes with every edit that may restart its pods
+BUMPED = "wye.dev/bumped"  # of a router's pod: kubelet reads its files at once when this changes; no manifest has it
+
 
 def mirror_cluster(name: str) -> str:
     """The bounded cluster through which copies reach a deployment."""
@@ -25,6 +37,26 @@ def deployment_of(cluster: str) -> str:
 def keys_secret(endpoint: str) -> str:
     """The Secret that is made for an Endpoint's keys."""
     return f"{endpoint}-keys"
+
+
+def router_name(endpoint: str) -> str:
+    """What all objects of an Endpoint's routers are called."""
+    return f"{endpoint}-router"
+
+
+def model_name(deployment: str) -> str:
+    """What all objects of a Deployment's pods are called."""
+    return f"{deployment}-model"
+
+
+def labels_of(component: str, owner: str, endpoint: str) -> dict[str, str]:
+    """The labels of an object that is made for `owner`, a Deployment (`model`) or an Endpoint (`router`)."""
+    return {MANAGED_BY: MANAGER, OWNER: owner, COMPONENT: component, ENDPOINT: endpoint}
+
+
+def selector_of(component: str, owner: str) -> dict[str, str]:
+    """The labels that pick the pods of one owner, and nobody else's."""
+    return {OWNER: owner, COMPONENT: component}
 
 
 def digest(value: Any) -> str:

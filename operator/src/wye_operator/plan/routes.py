@@ -8,12 +8,13 @@ from functools import lru_cache
 
 from wye_operator.api.base import byte_count
 from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.api.pod import plain
 from wye_operator.plan.acknowledged import Known, still_named
 from wye_operator.plan.members import Member, Members
 from wye_operator.plan.names import digest, mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.routing import Routing
-from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, RouterPlan, Routes, Share
+from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, PodSettings, RouterPlan, RouterSettings, Routes, Share
 from wye_operator.plan.world import Keys, WorkloadSeen, World
 
 DEFAULT_TIMEOUT_MS = 5000
@@ -33,6 +34,17 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
         routes=routes,
         auth=auth,
         version=digest([version, routes.version, auth.version]),
+        settings=_settings(world, spec),
+    )
+
+
+def _settings(world: World, spec: EndpointSpec) -> RouterSettings:
+    router = spec.router
+    return RouterSettings(
+        replicas=router.replicas,
+        service=plain(router.service) or {},
+        pods=PodSettings(resources=plain(router.resources), pod=plain(router.pod) or {}),
+        origin=str(world.endpoint.generation) if world.endpoint else "",
     )
 
 

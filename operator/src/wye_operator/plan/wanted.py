@@ -6,13 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.plan.names import digest
 from wye_operator.plan.record import Cluster, Record
 from wye_operator.plan.world import Address, Keys
+
+
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """What only a cluster has a use for, as the manifest writes it; empty where it says nothing."""
+
+    resources: Mapping[str, Any] | None = None
+    pod: Mapping[str, Any] = field(default_factory=dict)
+    probes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by liveness, readiness, startup
+    environment_from: tuple[Mapping[str, Any], ...] = ()
+    fetch_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +41,15 @@ class Workload:
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     grace_seconds: float  # how long a request may still take when an instance is told to end
+    endpoint: str = ""
+    pods: PodSettings = PodSettings()
+    strategy: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""  # changes with every edit of the Deployment, of its Endpoint's contract or of the model's bytes
 
     @property
     def revision(self) -> str:
         """Changes exactly when running instances have to be replaced."""
-        return digest([self.uri, self.content, self.settings, self.environment])
+        return digest([self.uri, self.content, self.settings, self.environment, self.pods])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,16 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """How many routers run, and what only a cluster has a use for."""
+
+    replicas: int = 1
+    service: Mapping[str, Any] = field(default_factory=dict)
+    pods: PodSettings = PodSettings()
+    origin: str = ""  # changes with every edit of the Endpoint
+
+
+@dataclass(frozen=True, slots=True)
 class RouterPlan:
     """Everything one Endpoint's routers should have."""
 
@@ -116,6 +141,7 @@ class RouterPlan:
     routes: Routes
     auth: Auth
     version: str  # of clusters, routes and auth together: `status.router.version`
+    settings: RouterSettings = RouterSettings()
 
 
 @dataclass(frozen=True, slots=True)

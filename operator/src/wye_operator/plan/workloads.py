@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from wye_operator.api.endpoint import MOST_REQUEST_BYTES
+from wye_operator.api.pod import plain
 from wye_operator.plan.contracts import settings_of
 from wye_operator.plan.members import Member, Members
-from wye_operator.plan.wanted import Workload
-from wye_operator.plan.world import World
+from wye_operator.plan.names import digest
+from wye_operator.plan.wanted import PodSettings, Workload
+from wye_operator.plan.world import DeploymentSeen, World
+
+WHY = {
+    "file": "it is a path on one machine, for wye local",
+    "configmap": "it needs ConfigMaps",
+    "pvc": "it needs a cluster with that claim",
+    "https": "it is fetched by an init container in a cluster",
+}
 
 
 def workloads_for(world: World, members: Members) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
@@ -33,7 +42,16 @@ def workloads_for(world: World, members: Members) -> tuple[tuple[Workload, ...],
 def _is_held(world: World, member: Member) -> bool:
     if world.endpoint is None:
         return bool(member.workload.instances) and grace_left(world, member) > 0
-    return bool(member.misfit or member.seen.content_problem)
+    return bool(member.misfit or member.seen.content_problem or unsupported(world, member.seen))
+
+
+def unsupported(world: World, seen: DeploymentSeen) -> str:
+    """Why this place cannot read the model's source, "" when it can."""
+    scheme = seen.spec.model.uri.partition("://")[0]
+    if scheme in world.sources:
+        return ""
+    have = " and ".join(f"{source}://" for source in world.sources)
+    return f"{scheme}:// cannot be read here: {WHY[scheme]}; this place reads {have}"
 
 
 def grace_left(world: World, member: Member) -> float:
@@ -57,6 +75,22 @@ def workload_of(member: Member, instances: int | None = None) -> Workload:
         settings=_settings(member),
         environment=dict(sorted((spec.environment_variables or {}).items())),
         grace_seconds=settings.request_timeout_ms / 1000 + 5,
+        endpoint=spec.endpoint_name,
+        pods=_pods(member),
+        strategy=spec.strategy.model_dump(by_alias=True),
+        origin=f"{member.seen.generation}.{digest([settings_of(member.contract), member.seen.content])}",
+    )
+
+
+def _pods(member: Member) -> PodSettings:
+    spec = member.seen.spec
+    probes = {"liveness": spec.liveness_probe, "readiness": spec.readiness_probe, "startup": spec.startup_probe}
+    return PodSettings(
+        resources=plain(spec.resources),
+        pod=plain(spec.pod) or {},
+        probes={name: found for name, probe in probes.items() if (found := plain(probe))},
+        environment_from=tuple(found for entry in spec.environment_from or () if (found := plain(entry))),
+        fetch_secret=spec.model.secret_name or "",
     )
 
 

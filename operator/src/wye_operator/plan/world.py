@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 
 from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
-from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.plan.record import Record
+
+LOCAL_SOURCES = ("configmap", "file")  # of models: the schemes that the twin reads,
+CLUSTER_SOURCES = ("configmap", "https", "pvc")  # and those that a pod can have
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -116,6 +119,14 @@ class RouterSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What kept an object from being made as the last pass wanted it, such as a name that is taken."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointSeen:
     """The Endpoint as it stands."""
 
@@ -125,6 +136,8 @@ class EndpointSeen:
     spec: EndpointSpec
     status: EndpointStatus | None = None
     url: str = ""  # where callers reach it, as far as it is known
+    obstacles: tuple[Obstacle, ...] = ()
+    misfit: str = ""  # what of the spec is wrong and was left out of it, because no API server could refuse it
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,8 @@ class DeploymentSeen:
     status: DeploymentStatus | None = None
     content: str = ""  # digest of what model.uri leads to, where that is known; another digest is another revision
     content_problem: str = ""  # why model.uri leads nowhere ("configmap models has no key model.onnx")
+    obstacles: tuple[Obstacle, ...] = ()
+    misfit: str = ""  # what of the spec is wrong and was left out of it, because no API server could refuse it
 
     @property
     def name(self) -> str:
@@ -174,3 +189,4 @@ class World:
     fresh_keys: Keys
     now: float
     deadlines: Deadlines = Deadlines()
+    sources: tuple[str, ...] = LOCAL_SOURCES

@@ -1,1 +1,1 @@
-"""How a Plan is written down: Envoy's files, a process's argv and environment."""
+"""How a Plan is written down: Kubernetes objects, Envoy's files, a process's argv and environment."""

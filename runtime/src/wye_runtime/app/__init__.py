@@ -1,6 +1,5 @@
 """The process: two ports in one event loop, loading, ready, draining, and the exit code."""
 
 from wye_runtime.app.lifetime import Listen, run
-from wye_runtime.app.logs import log_json
 
-__all__ = ["Listen", "log_json", "run"]
+__all__ = ["Listen", "run"]

@@ -1,11 +1,17 @@
-"""Logs as one JSON object a line on stdout, for this runtime and for what it uses."""
+"""What the process says of itself: JSON lines on stdout while it runs, and its last words where the kubelet looks."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
 
+from wye_runtime.errors import WyeError
+
+log = logging.getLogger("wye")
+LAST_WORDS_BYTES = 4096
 OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -32,3 +38,16 @@ def log_json() -> None:
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("wye").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # callers cannot write our log
+
+
+def write_last_words(path: Path, error: WyeError) -> None:
+    """The reason and the sentence of an end, short enough for the kubelet."""
+    message = error.message
+    words = json.dumps({"reason": error.code, "message": message}).encode()
+    while len(words) > LAST_WORDS_BYTES:
+        message = message[: len(message) // 2] + "…"
+        words = json.dumps({"reason": error.code, "message": message}).encode()
+    try:
+        path.write_bytes(words)
+    except OSError as failure:
+        log.warning("the last words could not be written", extra={"why": str(failure)})

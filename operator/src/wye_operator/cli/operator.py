@@ -1,0 +1,91 @@
+"""`wye operator`: serve the Endpoints of a cluster, or of one of its namespaces."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+
+from wye_operator import settings
+from wye_operator.plan.world import Deadlines
+from wye_operator.render.kubernetes import ClusterPlace, Images
+from wye_operator.telemetry import log_as_json
+
+TEXT = """\
+Serves all Endpoints of the cluster that the service account (in a pod) or the kubeconfig leads to.
+/metrics and /healthz are on --port. Exit code 1: it cannot serve; the last line says why.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser(
+        "operator",
+        help="serve the Endpoints of a cluster",
+        description=TEXT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--namespace", help="serve this namespace only, without any ClusterRole")
+    command.add_argument("--port", type=int, default=8080, help="of /metrics and /healthz (default 8080)")
+    command.add_argument("--workers", type=int, default=8, help="passes at once (default 8)")
+    command.add_argument("--runtime-image", required=True, help="image of the model server")
+    command.add_argument("--runtime-gpu-image", help="image of the model server with CUDA (default: the other one)")
+    command.add_argument("--router-image", required=True, help="image of Envoy")
+    command.add_argument("--router-user", type=int, help="uid for a router image that would start as root")
+    command.add_argument("--image-pull-policy", default="IfNotPresent", help="of all pods (default IfNotPresent)")
+    command.add_argument("--image-pull-secret", action="append", default=[], help="of all pods; may be repeated")
+    command.add_argument("--operator-namespace", help="where the Lease is (default: the pod's own namespace)")
+    command.add_argument("--no-network-policies", action="store_true", help="make no NetworkPolicy")
+    command.add_argument("--metrics-from", default="[]", help="peers that may read metrics of pods, as JSON")
+    _add_deadlines(command)
+    command.set_defaults(func=run)
+
+
+def _add_deadlines(command: argparse.ArgumentParser) -> None:
+    defaults = Deadlines()
+    command.add_argument("--progress-deadline", type=float, default=defaults.progress, metavar="SECONDS")
+    command.add_argument("--endpoint-grace", type=float, default=defaults.endpoint_grace, metavar="SECONDS")
+    command.add_argument("--verbose", action="store_true", help="log more")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    from wye_operator.cluster.operator import Operator, Options  # kopf is imported by this command only
+
+    log_as_json(verbose=given.verbose)
+    own = given.operator_namespace or settings.own_namespace() or given.namespace or "default"
+    options = Options(
+        place=_place(given, own),
+        namespace=given.namespace,
+        port=given.port,
+        workers=given.workers,
+        identity=settings.identity(),
+        deadlines=Deadlines(progress=given.progress_deadline, endpoint_grace=given.endpoint_grace),
+    )
+
+    async def serve() -> None:
+        await Operator(options).run()
+
+    asyncio.run(serve())
+    return 0
+
+
+def _place(given: argparse.Namespace, own: str) -> ClusterPlace:
+    images = Images(
+        runtime=given.runtime_image,
+        runtime_gpu=given.runtime_gpu_image or given.runtime_image,
+        router=given.router_image,
+        pull_policy=given.image_pull_policy,
+        pull_secrets=tuple(given.image_pull_secret),
+        router_user=given.router_user,
+    )
+    return ClusterPlace(
+        name="",
+        namespace="",
+        endpoint_uid="",
+        deployment_uids={},
+        images=images,
+        operator_namespace=own,
+        network_policies=not given.no_network_policies,
+        metrics_from=tuple(json.loads(given.metrics_from)),
+    )

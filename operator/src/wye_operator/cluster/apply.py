@@ -1,0 +1,200 @@
+"""Make the cluster as the Plan wants it: write what differs and is ours, and remove what is ours and not wanted.
+
+    wanted ──> same hash, and contained in the live one? ──yes──> nothing to do
+                     │no
+               ours? ──no──> NameTaken, or OwnerGoing while the garbage collector is at it
+                     │yes, or not there
+               server-side apply
+
+Nothing is removed because something is missing: only what belongs to an owner that is there now, and that the Plan
+leaves out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from wye_operator.api.status import Reason
+from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, owner_of, place_of, uid_of
+from wye_operator.cluster.errors import NotFound, Refused
+from wye_operator.cluster.kinds import (
+    ACCOUNTS,
+    BUDGETS,
+    CONFIGMAPS,
+    INGRESSES,
+    POLICIES,
+    SECRETS,
+    SERVICES,
+    WORKLOADS,
+    Kind,
+    Object,
+    kind_of,
+)
+from wye_operator.cluster.routers import nonce_for, refresh_routers
+from wye_operator.cluster.store import Key
+from wye_operator.errors import WyeError
+from wye_operator.plan.names import APPLIED, MANAGED_BY, MANAGER, router_name
+from wye_operator.plan.wanted import Plan
+from wye_operator.plan.world import Obstacle
+from wye_operator.render.kubernetes import keys_object, objects_for
+
+log = logging.getLogger(__name__)
+REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, INGRESSES, BUDGETS)
+MOST_MADE, WITHIN = 4, 60.0  # times that one child may be missing and made anew, and the seconds for it
+
+
+async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> None:
+    """Write, remove, and ask the routers to read."""
+    memory.changed = False
+    obstacles: dict[tuple[str, str], list[Obstacle]] = {}
+    objects = await _objects(cluster, key, wanted, memory)
+    for manifest in objects:
+        obstacle = await _write(cluster, key, manifest, memory)
+        if obstacle is not None:
+            obstacles.setdefault(_owner(manifest), []).append(obstacle)
+    memory.obstacles = {owner: tuple(found) for owner, found in obstacles.items()}
+    await _remove(cluster, key, wanted.held, objects, memory)
+    if wanted.router is not None:
+        await refresh_routers(cluster, key, wanted.router, memory)
+
+
+async def _objects(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> list[Object]:
+    """Everything that should be there; the keys, made once, before what is rendered from them."""
+    secret = await cluster.reads.get(SECRETS, router_name(key.name), key) if wanted.router else None
+    files = cluster.store.get(CONFIGMAPS, key.namespace, router_name(key.name))
+    place = replace(
+        place_of(cluster, key, memory),
+        auth_in_force=(secret or {}).get("data") or {},
+        nonce=nonce_for(files, memory.routers, wanted.record, cluster.now()),
+    )
+    keys = keys_object(wanted, place)
+    if keys is not None and await cluster.reads.get(SECRETS, keys["metadata"]["name"], key) is None:
+        cluster.reads.put(SECRETS, await cluster.api.create(keys), key)
+        cluster.metrics.count("wye_writes_total", verb="create", resource=SECRETS.plural)
+        log.info("made keys", extra={"key": str(key)})
+    return list(objects_for(wanted, place))
+
+
+async def _write(cluster: Cluster, key: Key, manifest: Object, memory: Memory) -> Obstacle | None:
+    """Write one object where that is needed; returns what stands in the way."""
+    kind = kind_of(manifest)
+    live = await _live(cluster, key, kind, manifest)
+    if live is not None:
+        obstacle = obstacle_of(live, manifest)
+        if obstacle is not None or is_current(live, manifest):
+            return obstacle
+    else:
+        _count_made(cluster, manifest, memory)
+    try:
+        written = await cluster.api.apply(manifest)
+    except Refused as error:
+        return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, f"the cluster refuses {_named(manifest)}: {error}")
+    memory.changed = True
+    cluster.metrics.count("wye_writes_total", verb="apply", resource=kind.plural)
+    log.info("applied", extra={"key": str(key), "object": _named(manifest), "new": live is None})
+    if kind == SECRETS:
+        cluster.reads.put(SECRETS, written, key)
+    else:
+        cluster.store.put(kind, written)
+    return None
+
+
+async def _live(cluster: Cluster, key: Key, kind: Kind, manifest: Object) -> Object | None:
+    """The object as it is. A name that the store does not hold is asked for: it may be somebody else's."""
+    name = manifest["metadata"]["name"]
+    if kind == SECRETS:
+        read = await cluster.reads.get(SECRETS, name, key)
+        stale = read is not None and obstacle_of(read, manifest) is not None
+        return await cluster.reads.get(SECRETS, name, key, fresh=True) if stale else read
+    found = cluster.store.get(kind, key.namespace, name)
+    if found is not None:
+        return found
+    try:
+        return await cluster.api.get(kind, key.namespace, name)
+    except NotFound:
+        return None
+
+
+def _count_made(cluster: Cluster, manifest: Object, memory: Memory) -> None:
+    """Somebody may remove what we make: then a fight would be all that the two of us do."""
+    now, name = cluster.clock(), _named(manifest)
+    times = [at for at in memory.made.get(name, []) if now - at < WITHIN]
+    memory.made[name] = [*times, now]
+    if len(times) >= MOST_MADE:
+        raise WyeError(f"{name} was made {len(times)} times within a minute and is gone again: somebody removes it")
+
+
+def obstacle_of(live: Object, manifest: Object) -> Obstacle | None:
+    """Why an object that is there must be left alone; None: it is ours."""
+    owner = manifest["metadata"]["ownerReferences"][0]
+    group = owner["apiVersion"].partition("/")[0]
+    references = [
+        r
+        for r in live["metadata"].get("ownerReferences") or ()
+        if (r["apiVersion"].partition("/")[0], r["kind"], r["name"]) == (group, owner["kind"], owner["name"])
+    ]
+    labels = live["metadata"].get("labels") or {}
+    if labels.get(MANAGED_BY) != MANAGER or not references:
+        return Obstacle(
+            Reason.NAME_TAKEN,
+            f"{_named(live)} is there and is not Wye's, so it is left alone: remove it, or name the {owner['kind']} "
+            "differently",
+        )
+    if is_going(live) or all(r["uid"] != owner["uid"] for r in references):
+        whose = f"an earlier {owner['kind']} {owner['name']}"
+        return Obstacle(Reason.OWNER_GOING, f"{_named(live)} of {whose} is still being removed by the cluster")
+    return None
+
+
+def is_current(live: Object, manifest: Object) -> bool:
+    """Whether there is nothing to write: the same was applied, and nobody changed it since."""
+    same = annotations_of(live).get(APPLIED) == annotations_of(manifest).get(APPLIED)
+    return same and contains(live, manifest)
+
+
+def contains(live: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is in what is there; the cluster may have added defaults."""
+    if isinstance(wanted, dict):
+        if live is None:
+            return not wanted
+        return isinstance(live, dict) and all(contains(live.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        if not isinstance(live, list):
+            return live is None and not wanted
+        return len(live) == len(wanted) and all(map(contains, live, wanted))
+    return bool(live == wanted)
+
+
+async def _remove(cluster: Cluster, key: Key, held: tuple[str, ...], objects: list[Object], memory: Memory) -> None:
+    """Remove what is left over. What belongs to an owner that is gone is the garbage collector's."""
+    names = {(kind_of(o), o["metadata"]["name"]) for o in objects}
+    for kind in REMOVABLE:
+        for live in _leftovers(cluster, key, kind, memory.uids):
+            if (kind, live["metadata"]["name"]) in names or owner_of(live) in held:
+                continue
+            await cluster.api.delete(kind, key.namespace, live["metadata"]["name"], uid_of(live))
+            cluster.metrics.count("wye_writes_total", verb="delete", resource=kind.plural)
+            log.info("removed", extra={"key": str(key), "object": _named(live)})
+
+
+def _leftovers(cluster: Cluster, key: Key, kind: Kind, owners: dict[tuple[str, str], str]) -> Iterator[Object]:
+    """Our objects of a kind whose owner is there, by its uid."""
+    if kind not in cluster.store.listed:
+        return
+    for live in cluster.store.of(kind, key):
+        references = live["metadata"].get("ownerReferences") or ()
+        owned = any(r["uid"] and owners.get((r["kind"], r["name"])) == r["uid"] for r in references)
+        if owned and not is_going(live):
+            yield live
+
+
+def _owner(manifest: Object) -> tuple[str, str]:
+    owner = manifest["metadata"]["ownerReferences"][0]
+    return owner["kind"], owner["name"]
+
+
+def _named(body: Object) -> str:
+    return f"{body['kind']} {body['metadata']['name']}"

@@ -1,0 +1,96 @@
+"""What all passes share, and what one Endpoint's passes remember of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wye_operator.cluster.client import Api
+from wye_operator.cluster.inner import Asks
+from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
+from wye_operator.cluster.reads import Reads
+from wye_operator.cluster.store import Key, Store
+from wye_operator.plan.names import OWNER
+from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen
+from wye_operator.render.kubernetes import ClusterPlace
+from wye_operator.telemetry import Metrics
+
+Owner = tuple[str, str]  # kind and name
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One operator's view of a cluster."""
+
+    api: Api
+    store: Store
+    reads: Reads
+    asks: Asks
+    metrics: Metrics
+    place: ClusterPlace  # of nobody yet: images, namespaces and flags
+    now: Callable[[], float]  # seconds since the epoch
+    clock: Callable[[], float]  # of the event loop
+    fresh_key: Callable[[], str]
+    deadlines: Deadlines = Deadlines()
+    identity: str = "wye"
+
+
+@dataclass(slots=True)
+class Bump:
+    """How often a router's pod was asked to read its files for one target, and since when."""
+
+    target: str
+    since: float
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one pass leaves for the next; nothing is wrong when a restart forgets it."""
+
+    obstacles: dict[Owner, tuple[Obstacle, ...]] = field(default_factory=dict)
+    bumps: dict[str, Bump] = field(default_factory=dict)
+    routers: tuple[RouterSeen, ...] = ()
+    uids: dict[Owner, str] = field(default_factory=dict)  # of whoever stands behind the name, as the pass saw them
+    pods: frozenset[str] = frozenset()  # identities of those whose signatures are kept
+    made: dict[str, list[float]] = field(default_factory=dict)  # when a child was missing and made
+    told: dict[tuple[str, str, str], str] = field(default_factory=dict)  # kind, name, reason of events -> message
+    changed: bool = False  # whether the last apply wrote anything
+
+
+def uid_of(body: Object) -> str:
+    """The identity of one object's life."""
+    return str(body["metadata"].get("uid") or "")
+
+
+def is_going(body: Object) -> bool:
+    """Whether it is being deleted."""
+    return bool(body["metadata"].get("deletionTimestamp"))
+
+
+def label_of(body: Object, label: str) -> str:
+    """One label, "" where there is none."""
+    return str((body["metadata"].get("labels") or {}).get(label, ""))
+
+
+def annotations_of(body: Object) -> Mapping[str, Any]:
+    """The annotations of an object."""
+    return body["metadata"].get("annotations") or {}
+
+
+def owner_of(body: Object) -> str:
+    """The name of whom it is made for."""
+    return label_of(body, OWNER)
+
+
+def place_of(cluster: Cluster, key: Key, memory: Memory) -> ClusterPlace:
+    """The place of one Endpoint's objects."""
+    deployments = {name: uid for (kind, name), uid in memory.uids.items() if kind == DEPLOYMENTS.name}
+    return replace(
+        cluster.place,
+        name=key.name,
+        namespace=key.namespace,
+        endpoint_uid=memory.uids.get((ENDPOINTS.name, key.name), ""),
+        deployment_uids=deployments,
+    )

@@ -1,0 +1,124 @@
+"""How the store is kept true: a LIST of every kind at start, ten-minute lists, and what happens when a watch breaks.
+
+kopf watches the four kinds that matter at once and calls `seen`. It says nothing of what was deleted while a watch was
+down (reference: kopf loses deletions at each re-list), so an event without a type makes us list for ourselves, two
+seconds later and once for all of them. The other kinds are followed here: LIST, then WATCH from that version, which
+loses nothing and keeps no second copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from wye_operator.cluster.client import Api
+from wye_operator.cluster.errors import ApiError, Gone
+from wye_operator.cluster.kinds import FOLLOWED, OURS, WATCHED, Kind, Object
+from wye_operator.cluster.store import Key, Store
+from wye_operator.plan.names import MANAGED_BY, MANAGER
+from wye_operator.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+AFTER_RELIST, EVERY = 2.0, 600.0
+RETRIES = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
+SELECTOR = f"{MANAGED_BY}={MANAGER}"
+
+
+def selector_of(kind: Kind) -> str:
+    """What is ours of a kind, chosen by the server; of what users write, everything."""
+    return "" if kind in OURS else SELECTOR
+
+
+@dataclass(slots=True)
+class Feed:
+    """Everything that tells of changes: it fills the store and names the Endpoints to look at."""
+
+    api: Api
+    store: Store
+    namespace: str | None
+    wake: Callable[[Key], None]
+    metrics: Metrics
+    heard: dict[Kind, float] = field(default_factory=dict)  # when a watch last said anything
+    clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
+    _stale: asyncio.Event = field(default_factory=asyncio.Event)
+    whole: asyncio.Event = field(default_factory=asyncio.Event)  # every kind was listed once
+    listed_at: float = 0.0  # when the kinds that kopf watches were last listed
+
+    def seen(self, kind: Kind, event: str | None, body: Object) -> None:
+        """One event of a kopf watch. Without a type it comes from a LIST of kopf's: deletions may be lost."""
+        self.heard[kind] = self.clock()
+        if event is None:
+            self._stale.set()
+        self._wake(self.store.drop(kind, body) if event == "DELETED" else self.store.put(kind, body))
+
+    def _wake(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self.wake(key)
+
+    async def run(self) -> None:
+        """Follow everything until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for kind in FOLLOWED:
+                tasks.create_task(self._follow(kind))
+            tasks.create_task(self._keep_listed())
+
+    async def _keep_listed(self) -> None:
+        """The kinds that kopf watches: at start, after each re-list of kopf's, and every ten minutes."""
+        why, failures = "start", 0
+        while True:
+            self._stale.clear()
+            try:
+                for kind in WATCHED:
+                    await self.list(kind)
+                self.metrics.count("wye_relists_total", why=why)
+                self.listed_at, failures = self.clock(), 0
+            except ApiError as error:
+                failures = self._later(error, failures)
+                await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1])
+                continue
+            why = await self._until_stale()
+
+    async def _until_stale(self) -> str:
+        try:
+            async with asyncio.timeout(EVERY):
+                await self._stale.wait()
+        except TimeoutError:
+            return "time"
+        await asyncio.sleep(AFTER_RELIST)
+        return "watch"
+
+    async def list(self, kind: Kind) -> str:
+        """List one kind into the store; returns the version it was taken at."""
+        self.store.begin_list(kind)
+        listing = await self.api.list(kind, self.namespace, selector_of(kind))
+        self._wake(self.store.replace(kind, listing.items, listing.version))
+        if {*WATCHED, *FOLLOWED} <= self.store.listed and not self.whole.is_set():
+            self.whole.set()
+        return listing.version
+
+    async def _follow(self, kind: Kind) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._watch(kind, await self.list(kind))
+                failures = 0
+            except Gone:
+                failures = 0
+            except ApiError as error:
+                failures = self._later(error, failures)
+                await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1])
+
+    async def _watch(self, kind: Kind, version: str) -> None:
+        """Until the stream ends, which it does every ten minutes: then it is time for a LIST anyway."""
+        async for event in self.api.watch(kind, self.namespace, selector_of(kind), version):
+            self.heard[kind] = self.clock()
+            if event["type"] == "DELETED":
+                self._wake(self.store.drop(kind, event["object"]))
+            elif event["type"] != "BOOKMARK":
+                self._wake(self.store.put(kind, event["object"]))
+
+    def _later(self, error: ApiError, failures: int) -> int:
+        log.warning("a list or watch failed", extra={"why": str(error), "failures": failures + 1})
+        return failures + 1

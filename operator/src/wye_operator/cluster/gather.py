@@ -1,0 +1,361 @@
+"""The World of one Endpoint from the store, and from the few things that are asked for: keys, signatures, routers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from wye_operator.api.deployment import DeploymentSpec
+from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.api.endpoint import Keys as NamedKeys
+from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.api.validation import understood
+from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, label_of, owner_of, uid_of
+from wye_operator.cluster.errors import ApiError, NotFound
+from wye_operator.cluster.kinds import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    SLICES,
+    WORKLOADS,
+    Kind,
+    Object,
+)
+from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
+from wye_operator.cluster.store import Key
+from wye_operator.errors import WyeError
+from wye_operator.plan.names import (
+    COMPONENT,
+    MODEL,
+    PRIMARY_KEY,
+    REVISION,
+    ROUTER,
+    SECONDARY_KEY,
+    keys_secret,
+    model_name,
+    router_name,
+)
+from wye_operator.plan.record import Record, from_json
+from wye_operator.plan.world import (
+    CLUSTER_SOURCES,
+    Address,
+    DeploymentSeen,
+    EndpointSeen,
+    InstanceSeen,
+    Keys,
+    RouterSeen,
+    Taken,
+    WorkloadSeen,
+    World,
+)
+from wye_operator.render.envoy import refused
+
+IN_EFFECT = "in-effect.json"
+SERVING_PORT = 8080
+M = TypeVar("M", bound=BaseModel)
+
+
+class NotYet(WyeError):
+    """The evidence for a decision is not there yet."""
+
+
+async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
+    """Everything there is to know about the Endpoint of that name."""
+    found = await _confirmed(cluster, ENDPOINTS, key.namespace, key.name)
+    deployments = await _deployments(cluster, key)
+    memory.uids = {(b["kind"], b["metadata"]["name"]): uid_of(b) for b in (*([found] if found else []), *deployments)}
+    endpoint = _endpoint_seen(cluster, found, memory) if found else None
+    keys, problem = None, ""
+    if endpoint is not None and endpoint.spec.auth_mode == "Key":
+        endpoint, keys, problem = await _keys(cluster, key, endpoint, memory.uids[ENDPOINTS.name, key.name])
+    record = _record(cluster, key)
+    workloads, routers = await asyncio.gather(
+        _workloads(cluster, key, memory, deployments), _routers(cluster, key, record)
+    )
+    memory.routers = routers
+    return World(
+        name=key.name,
+        namespace=key.namespace,
+        endpoint=endpoint,
+        deployments=tuple([await _deployment_seen(cluster, key, body, memory) for body in deployments]),
+        workloads=workloads,
+        routers=routers,
+        record=record,
+        keys=keys,
+        keys_problem=problem,
+        fresh_keys=Keys(cluster.fresh_key(), cluster.fresh_key()),
+        now=cluster.now(),
+        deadlines=cluster.deadlines,
+        sources=CLUSTER_SOURCES,
+    )
+
+
+async def _confirmed(cluster: Cluster, kind: Kind, namespace: str, name: str) -> Object | None:
+    """The object; None only when a LIST of its kind succeeded since start and a GET says that it is not there."""
+    found = cluster.store.get(kind, namespace, name)
+    if found is None:
+        if kind not in cluster.store.listed:
+            raise NotYet(f"{kind.plural} could not be listed yet")
+        try:
+            found = await cluster.api.get(kind, namespace, name)
+        except NotFound as error:
+            if f'"{name}"' not in str(error):  # the kind is missing, not the object
+                raise NotYet(f"the cluster knows no {kind.plural} now: {error}") from error
+            return None
+        cluster.store.put(kind, found)
+    return None if is_going(found) else found
+
+
+async def _deployments(cluster: Cluster, key: Key) -> list[Object]:
+    """The Deployments that name the Endpoint, those included that the store lost while something runs for them."""
+    found = {body["metadata"]["name"]: body for body in cluster.store.of(DEPLOYMENTS, key) if not is_going(body)}
+    running = {owner_of(w) for w in cluster.store.of(WORKLOADS, key) if _is(w, MODEL)}
+    for name in sorted(running - set(found) - {""}):
+        missing = await _confirmed(cluster, DEPLOYMENTS, key.namespace, name)
+        if missing is not None and missing["spec"].get("endpointName") == key.name:
+            found[name] = missing
+    return [found[name] for name in sorted(found)]
+
+
+def _is(body: Object, component: str) -> bool:
+    return label_of(body, COMPONENT) == component
+
+
+def _parsed(model: type[M], kind: Kind, body: Object) -> tuple[M, str]:
+    """The spec, and what of it only Wye can refuse: that is left out, and what runs stays as it is."""
+    metadata = body["metadata"]
+    try:
+        return understood(model, body.get("spec") or {})
+    except ValidationError as error:  # the API server checked it, by the rules of another version
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        name = f"{kind.name} {metadata['namespace']}/{metadata['name']}"
+        raise WyeError(
+            f"{name} is not understood, and nothing of it is touched: spec.{field}: {first['msg']}"
+        ) from error
+
+
+def _status(model: type[M], body: Object) -> M | None:
+    try:
+        return model.model_validate(body["status"]) if body.get("status") else None
+    except ValidationError:  # another version wrote it
+        return None
+
+
+def _endpoint_seen(cluster: Cluster, body: Object, memory: Memory) -> EndpointSeen:
+    metadata = body["metadata"]
+    spec, misfit = _parsed(EndpointSpec, ENDPOINTS, body)
+    return EndpointSeen(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        generation=metadata["generation"],
+        spec=spec,
+        status=_status(EndpointStatus, body),
+        url=_url(cluster.store.get(SERVICES, metadata["namespace"], metadata["name"])),
+        obstacles=memory.obstacles.get(("Endpoint", metadata["name"]), ()),
+        misfit=misfit,
+    )
+
+
+def _url(service: Object | None) -> str:
+    """Where callers inside the cluster reach it, "" while it has no Service."""
+    ports = (service or {}).get("spec", {}).get("ports") or ()
+    if service is None or not ports:
+        return ""
+    scheme = "https" if ports[0].get("name") == "https" else "http"
+    port = ports[0]["port"]
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    return f"{scheme}://{host}" + ("" if port == {"http": 80, "https": 443}[scheme] else f":{port}")
+
+
+async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Memory) -> DeploymentSeen:
+    metadata = body["metadata"]
+    spec, misfit = _parsed(DeploymentSpec, DEPLOYMENTS, body)
+    content, problem = await _content(cluster, key, spec)
+    return DeploymentSeen(
+        object_name=metadata["name"],
+        namespace=metadata["namespace"],
+        generation=metadata["generation"],
+        created=datetime.fromisoformat(metadata["creationTimestamp"]).timestamp(),
+        spec=spec,
+        status=_status(DeploymentStatus, body),
+        content=content,
+        content_problem=problem,
+        obstacles=memory.obstacles.get(("Deployment", metadata["name"]), ()),
+        misfit=misfit,
+    )
+
+
+async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[str, str]:
+    """(digest of a model that a ConfigMap holds, why it leads nowhere); others are checked where they are fetched."""
+    scheme, _, rest = spec.model.uri.partition("://")
+    if scheme != "configmap":
+        return "", ""
+    name, _, entry = rest.partition("/")
+    found = await cluster.reads.get(CONFIGMAPS, name, key)
+    if found is None:
+        return "", f"there is no ConfigMap {name} in namespace {key.namespace}"
+    texts, binaries = found.get("data") or {}, found.get("binaryData") or {}
+    if entry not in texts and entry not in binaries:
+        return "", f"ConfigMap {name} has no key {entry}"
+    content = texts[entry].encode() if entry in texts else base64.b64decode(binaries[entry])
+    return hashlib.sha256(content).hexdigest(), ""
+
+
+async def _keys(cluster: Cluster, key: Key, endpoint: EndpointSeen, uid: str) -> tuple[EndpointSeen, Keys | None, str]:
+    """(the Endpoint, its keys, why there are none). A Secret of the default name that is not ours is the user's."""
+    named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
+    name = named or keys_secret(key.name)
+    secret = await cluster.reads.get(SECRETS, name, key)
+    if not named and _is_of_earlier_life(secret, key, uid):
+        secret = await cluster.reads.get(SECRETS, name, key, fresh=True)
+        if _is_of_earlier_life(secret, key, uid):
+            raise NotYet(f"Secret {name} of an earlier Endpoint {key.name} is still being removed by the cluster")
+    if secret is None:
+        return endpoint, None, f"there is no Secret {name} in namespace {key.namespace}" if named else ""
+    keys, problem = keys_in(secret)
+    if not named and (problem or not _owners(secret, key)):
+        spec = endpoint.spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": name})})
+        endpoint = replace(endpoint, spec=spec)
+    return endpoint, keys, problem
+
+
+def _owners(secret: Object, key: Key) -> list[str]:
+    """The uids of the Endpoints of that name that own it."""
+    references = secret["metadata"].get("ownerReferences") or ()
+    return [r["uid"] for r in references if (r["kind"], r["name"]) == (ENDPOINTS.name, key.name)]
+
+
+def _is_of_earlier_life(secret: Object | None, key: Key, uid: str) -> bool:
+    owners = _owners(secret, key) if secret else []
+    return bool(owners) and uid not in owners
+
+
+def keys_in(secret: Object) -> tuple[Keys | None, str]:
+    """The two keys of a Secret, or why it has none."""
+    name, data = secret["metadata"]["name"], secret.get("data") or {}
+    try:
+        primary, secondary = (base64.b64decode(data[entry]).decode() for entry in (PRIMARY_KEY, SECONDARY_KEY))
+    except KeyError as missing:
+        return None, f"Secret {name} has no {missing.args[0]}"
+    except (UnicodeDecodeError, binascii.Error):
+        return None, f"a key in Secret {name} is not text"
+    if not primary or not secondary:
+        return None, f"a key in Secret {name} is empty"
+    return Keys(primary, secondary), ""
+
+
+def _record(cluster: Cluster, key: Key) -> Record:
+    """What was in effect when it was last written; what is no record is as good as none."""
+    found = cluster.store.get(CONFIGMAPS, key.namespace, router_name(key.name))
+    if CONFIGMAPS not in cluster.store.listed:
+        raise NotYet("configmaps could not be listed yet")
+    try:
+        return from_json(json.loads((found or {})["data"][IN_EFFECT]))
+    except (KeyError, TypeError, ValueError):
+        return Record()
+
+
+async def _workloads(
+    cluster: Cluster, key: Key, memory: Memory, deployments: Iterable[Object]
+) -> dict[str, WorkloadSeen]:
+    """What runs for each Deployment, by its object name."""
+    pods: dict[str, list[Object]] = defaultdict(list)
+    for pod in cluster.store.of(PODS, key):
+        if _is(pod, MODEL):
+            pods[owner_of(pod)].append(pod)
+    living = frozenset(identity_of(pod) for group in pods.values() for pod in group)
+    cluster.asks.forget(memory.pods - living)
+    memory.pods = living
+    ready = _ready_pods(cluster, key)
+    owners = sorted({*pods, *(d["metadata"]["name"] for d in deployments)} - {""})
+    seen = await asyncio.gather(*(_workload(cluster, key, owner, (pods[owner], ready)) for owner in owners))
+    return dict(zip(owners, seen, strict=True))
+
+
+def _ready_pods(cluster: Cluster, key: Key) -> set[str]:
+    """Names of the pods that the EndpointSlices call ready."""
+    return {
+        str(endpoint["targetRef"]["name"])
+        for one in cluster.store.of(SLICES, key)
+        for endpoint in one.get("endpoints") or ()
+        if endpoint.get("targetRef") and _takes_requests(endpoint.get("conditions") or {})
+    }
+
+
+def _takes_requests(conditions: dict[str, Any]) -> bool:
+    return bool(conditions.get("ready")) and not conditions.get("terminating")
+
+
+async def _workload(cluster: Cluster, key: Key, owner: str, found: tuple[list[Object], set[str]]) -> WorkloadSeen:
+    pods, ready = found
+    staying = [pod for pod in pods if not is_leaving(pod)]
+    instances = await asyncio.gather(*(_instance(cluster, pod, ready) for pod in staying))
+    service = cluster.store.get(SERVICES, key.namespace, model_name(owner))
+    return WorkloadSeen(tuple(instances), failure_of(pods), _fallback(service))
+
+
+async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceSeen:
+    name, host = pod["metadata"]["name"], address_of(pod)
+    serves = name in ready and is_ready(pod)
+    signature = await cluster.asks.signature(identity_of(pod), host) if serves else "it is not ready"
+    unread = signature if isinstance(signature, str) else ""
+    return InstanceSeen(
+        name=name,
+        address=Address(host, SERVING_PORT),
+        ready=serves,
+        signature=None if isinstance(signature, str) else signature,
+        unread=unread,
+        revision=annotations_of(pod).get(REVISION, ""),
+    )
+
+
+def _fallback(service: Object | None) -> Address | None:
+    spec = (service or {}).get("spec", {})
+    host = spec.get("clusterIP")
+    return Address(host, int(spec["ports"][0]["port"])) if host and host != "None" else None
+
+
+async def _routers(cluster: Cluster, key: Key, record: Record) -> tuple[RouterSeen, ...]:
+    pods = [p for p in cluster.store.of(PODS, key) if _is(p, ROUTER) and not is_leaving(p)]
+    return tuple(await asyncio.gather(*(_router(cluster, key, pod, record) for pod in pods)))
+
+
+async def _router(cluster: Cluster, key: Key, pod: Object, record: Record) -> RouterSeen:
+    name = pod["metadata"]["name"]
+    if not is_ready(pod):
+        return RouterSeen(name, ready=False)
+    taken = await cluster.asks.taken(address_of(pod))
+    if taken is None:  # ready, and silent: it is not known to have anything
+        return RouterSeen(name, ready=True)
+    late = cluster.now() - cluster.deadlines.acknowledge
+    behind = _is_behind(record, taken, late)
+    return RouterSeen(name, ready=True, taken=taken, rejected=await _rejection(cluster, key, name) if behind else "")
+
+
+def _is_behind(record: Record, taken: Taken, before: float) -> bool:
+    pairs = ((record.clusters, taken.clusters), (record.routes, taken.routes))
+    return any(history and history[-1].version != has and history[-1].since <= before for history, has in pairs)
+
+
+async def _rejection(cluster: Cluster, key: Key, pod: str) -> str:
+    """Why a router refuses what is written: it stands in its log and nowhere else."""
+    try:
+        log = await cluster.api.log(key.namespace, pod, since_seconds=120)
+    except ApiError:
+        return ""
+    reasons = [reason for line in log.splitlines() if (reason := refused(line))]
+    return reasons[-1] if reasons else ""

@@ -1,0 +1,112 @@
+"""The only module that knows kopf: it watches, and calls `Feed.seen`. An event says only which object to look at.
+
+    kopf.on.event ──> seen(kind, type, body)          kopf.on.login ──> one session, for kopf and for our client
+    startup ──> ours begins                           cleanup ──> ours ends, before the session is closed
+
+No handler that would write an annotation or a finalizer, no index, no timer: deletion is Kubernetes' own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain, repeat
+from typing import Any
+
+import aiohttp
+import kopf
+
+from wye_operator.cluster.client import Connection
+from wye_operator.cluster.follow import selector_of
+from wye_operator.cluster.kinds import WATCHED, Kind, Object
+from wye_operator.errors import WyeError
+
+Seen = Callable[[Kind, str | None, Object], None]
+IN_FLIGHT = 64  # connections to the API server
+
+
+class Patience:
+    """Seconds between attempts while the API server is away: it comes back, however long that takes."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 1.0, 2.0, 3.0, 5.0), repeat(8.0))
+
+
+async def watch(
+    seen: Seen,
+    connection: Connection,
+    work: tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]],
+    stop: asyncio.Event,
+    *,
+    namespace: str | None,
+    identity: str,
+) -> None:
+    """Run kopf until a signal or `stop`; `work` begins and ends what is ours. Raises WyeError when it cannot begin."""
+    registry = kopf.OperatorRegistry()
+    _on_login(registry, connection)
+    _on_events(registry, seen)
+    _on_process(registry, *work)
+    scope: dict[str, Any] = {"namespaces": [namespace]} if namespace else {"clusterwide": True}
+    scope["identity"] = identity  # unset, kopf asks for the user's name, and a pod's uid has none
+    try:
+        await kopf.operator(
+            registry=registry, settings=settings_for(namespace), standalone=True, stop_flag=stop, **scope
+        )
+    except kopf.LoginError as error:
+        raise WyeError(f"there is no way into a cluster: no service account, and no kubeconfig ({error})") from error
+
+
+def settings_for(namespace: str | None) -> kopf.OperatorSettings:
+    """kopf as a watch engine and nothing else."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = namespace is not None  # it would need a ClusterRole
+    settings.networking.request_timeout, settings.networking.connect_timeout = 30, 5
+    settings.networking.error_backoffs = Patience()
+    settings.queueing.worker_limit = 100
+    settings.queueing.idle_timeout = 1.0
+    for kind in WATCHED:
+        if selector_of(kind):
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = selector_of(kind)
+    for name in ("kopf", "kopf.objects", "kopf.activities"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return settings
+
+
+def _on_events(registry: kopf.OperatorRegistry, seen: Seen) -> None:
+    for kind in WATCHED:
+
+        async def heard(event: Any, kind: Kind = kind, **_: Any) -> None:
+            seen(kind, event["type"], dict(event["object"]))
+
+        kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry)(heard)
+
+
+def _on_login(registry: kopf.OperatorRegistry, connection: Connection) -> None:
+    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSession | None:
+        """A new session each time: kopf closes the old one when the API server says 401."""
+        found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+        if found is None:
+            return None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=found.as_ssl_context(), limit=IN_FLIGHT),
+            headers={**found.as_http_headers(), "User-Agent": "wye-operator"},
+        )
+        connection.use(session, found.server)
+        return kopf.AiohttpSession(aiohttp_session=session, server=found.server)
+
+    kopf.on.login(id="login", registry=registry)(login)
+
+
+def _on_process(
+    registry: kopf.OperatorRegistry, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]
+) -> None:
+    async def startup(**_: Any) -> None:
+        await begin()
+
+    async def cleanup(**_: Any) -> None:
+        await end()
+
+    kopf.on.startup(id="startup", registry=registry)(startup)
+    kopf.on.cleanup(id="cleanup", registry=registry)(cleanup)

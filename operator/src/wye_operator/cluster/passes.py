@@ -1,0 +1,73 @@
+"""One pass over one Endpoint of a cluster, as the work queue calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wye_operator.cluster.apply import apply
+from wye_operator.cluster.base import Cluster, Memory
+from wye_operator.cluster.gather import gather
+from wye_operator.cluster.kinds import PODS
+from wye_operator.cluster.report import report
+from wye_operator.cluster.store import Key
+from wye_operator.plan.wanted import Plan
+from wye_operator.plan.world import World
+from wye_operator.reconcile import reconcile
+
+SOON, LATER = 0.2, 5.0  # seconds until the next look at what stood in the way: at first, then
+
+
+@dataclass(slots=True)
+class EndpointTarget:
+    """An Endpoint's name in a namespace."""
+
+    cluster: Cluster
+    key: Key
+    memory: Memory = field(default_factory=Memory)
+
+    async def gather(self, name: str) -> World:
+        """Everything there is to know about it."""
+        return await gather(self.cluster, self.key, self.memory)
+
+    async def apply(self, wanted: Plan) -> None:
+        """Write and remove what differs."""
+        await apply(self.cluster, self.key, wanted, self.memory)
+
+    async def report(self, name: str, wanted: Plan) -> None:
+        """Status, then events."""
+        await report(self.cluster, self.key, wanted, self.memory)
+
+
+@dataclass(slots=True)
+class Passes:
+    """What each Endpoint's passes remember, while there is anything behind its name."""
+
+    cluster: Cluster
+    targets: dict[Key, EndpointTarget] = field(default_factory=dict)
+
+    async def run(self, key: Key) -> float | None:
+        """One pass; seconds until the next look."""
+        target = self.targets.setdefault(key, EndpointTarget(self.cluster, key))
+        before = target.memory.obstacles
+        wanted = await reconcile(key.name, target)
+        if not target.memory.uids and not self.cluster.store.of(PODS, key):
+            self._forget(key)
+            return wanted.look_again
+        return _soonest(wanted.look_again, _for_obstacles(before, target.memory))
+
+    def _forget(self, key: Key) -> None:
+        """Nothing is behind the name any more."""
+        memory = self.targets.pop(key).memory
+        self.cluster.asks.forget(memory.pods)
+        self.cluster.reads.forget(key)
+
+
+def _for_obstacles(before: object, memory: Memory) -> float | None:
+    """What is foreign sends no events; that it is in the way is first told by the next pass."""
+    if memory.obstacles == before:
+        return LATER if memory.obstacles else None
+    return SOON
+
+
+def _soonest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)

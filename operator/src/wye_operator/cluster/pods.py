@@ -1,0 +1,107 @@
+"""What a pod's status says: whether it is ready, and how its container failed. Pure; called by gather."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from wye_operator.cluster.kinds import Object
+from wye_operator.plan.world import Failure
+
+LAST_WORDS = 3  # exit code of a runtime that leaves a JSON object as its termination message
+WAITING = {  # kubelet's word -> ours
+    "ErrImagePull": "ImagePull",
+    "ImagePullBackOff": "ImagePullLoopBackOff",
+    "InvalidImageName": "ImagePullLoopBackOff",
+    "ErrImageNeverPull": "ImagePullLoopBackOff",
+    "CreateContainerConfigError": "InvalidDeploymentSpec",
+    "CreateContainerError": "InvalidDeploymentSpec",
+}
+UNSCHEDULABLE = ("PodScheduled", "False", "Unschedulable")
+IN_DETAIL = 1024  # characters of a message
+
+
+def is_leaving(pod: Object) -> bool:
+    """Whether it has been told to end, or has ended for good."""
+    return bool(pod["metadata"].get("deletionTimestamp")) or _status(pod).get("phase") in ("Succeeded", "Failed")
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether kubelet calls it ready, and it stays."""
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in _status(pod).get("conditions") or ())
+    return ready and not is_leaving(pod)
+
+
+def address_of(pod: Object) -> str:
+    """Its IP, "" while it has none."""
+    return str(_status(pod).get("podIP") or "")
+
+
+def identity_of(pod: Object) -> str:
+    """The pod and its containers' lives: another one after each restart."""
+    return f"{pod['metadata'].get('uid')}/{sum(_restarts(c) for c in _containers(pod))}"
+
+
+def failure_of(pods: Iterable[Object]) -> Failure | None:
+    """How the pods of one Deployment fail now; the one that ended last speaks for all."""
+    found = [failure for pod in pods if not is_leaving(pod) for failure in _failures(pod)]
+    return max(found, key=lambda f: (f[0], f[1].instance))[1] if found else None
+
+
+def _failures(pod: Object) -> Iterator[tuple[str, Failure]]:
+    """With the time it happened, as text that sorts."""
+    name = pod["metadata"]["name"]
+    if is_ready(pod):
+        return
+    for condition in _status(pod).get("conditions") or ():
+        if (condition["type"], condition["status"], condition.get("reason")) == UNSCHEDULABLE:
+            told = f"{name} cannot be scheduled: {condition.get('message', '')}"[:IN_DETAIL]
+            yield condition.get("lastTransitionTime", ""), Failure(name, 0, "PodUnschedulable", told, 0)
+    for container in _containers(pod):
+        yield from _waiting(name, container)
+        yield from _ended(name, container)
+
+
+def _waiting(pod: str, container: dict[str, Any]) -> Iterator[tuple[str, Failure]]:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = WAITING.get(waiting.get("reason", ""))
+    if reason:
+        told = f"{pod}: {waiting.get('message') or waiting['reason']}"[:IN_DETAIL]
+        yield "", Failure(pod, 0, reason, told, _restarts(container))
+
+
+def _ended(pod: str, container: dict[str, Any]) -> Iterator[tuple[str, Failure]]:
+    states = (container.get("state") or {}, container.get("lastState") or {})
+    ended = next((s["terminated"] for s in states if s.get("terminated")), None)
+    if ended is None or (ended.get("exitCode") == 0 and ended.get("reason") == "Completed"):
+        return
+    code = int(ended.get("exitCode", 0))
+    reason, message = _words(code, ended)
+    yield str(ended.get("finishedAt") or ""), Failure(pod, code, reason, message, _restarts(container))
+
+
+def _words(code: int, ended: dict[str, Any]) -> tuple[str, str]:
+    message = str(ended.get("message") or "")
+    if ended.get("reason") == "OOMKilled":
+        return "PodOutOfMemory", "it used more memory than its limit: raise resources.limits.memory"
+    if code == LAST_WORDS:
+        try:
+            words = json.loads(message)
+            return str(words["reason"]), str(words["message"])[:IN_DETAIL]
+        except (ValueError, KeyError, TypeError):
+            return "", message[:IN_DETAIL]
+    return "", message[:IN_DETAIL]
+
+
+def _containers(pod: Object) -> list[dict[str, Any]]:
+    status = _status(pod)
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _restarts(container: dict[str, Any]) -> int:
+    return int(container.get("restartCount") or 0)
+
+
+def _status(pod: Object) -> dict[str, Any]:
+    return pod.get("status") or {}

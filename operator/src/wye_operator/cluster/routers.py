@@ -1,0 +1,87 @@
+"""Routers that have not taken yet what is written: their pods are asked to read, again and again, then replaced.
+
+written ──> bump 0, 0.5, 1, 2, 4 s ──> clusters taken, routes not, for 3 s: a nonce, so that all files are read
+                                  └──> 60 s: the pod is deleted, never the last ready one
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from wye_operator.cluster.base import Bump, Cluster, Memory
+from wye_operator.cluster.errors import NotFound
+from wye_operator.cluster.kinds import PODS, Object
+from wye_operator.cluster.store import Key
+from wye_operator.plan.names import BUMPED, digest
+from wye_operator.plan.record import Record
+from wye_operator.plan.wanted import RouterPlan
+from wye_operator.plan.world import RouterSeen
+
+log = logging.getLogger(__name__)
+BUMPS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds after the first; then every AGAIN
+AGAIN = 15.0
+STUCK, HOPELESS = 3.0, 60.0
+NONCE = "nonce"
+
+
+def has_taken(router: RouterSeen, wanted: RouterPlan) -> bool:
+    """Whether a router has everything."""
+    taken = router.taken
+    return (
+        taken.clusters == wanted.clusters_version
+        and taken.routes == wanted.routes.version
+        and (taken.auth == wanted.auth.version or not wanted.auth.version)
+        and all(taken.endpoints.get(h.cluster, h.version) == h.version for h in wanted.hosts)
+    )
+
+
+def is_due(bump: Bump, now: float) -> bool:
+    """Whether it is time to ask once more."""
+    extra = bump.count - len(BUMPS)
+    after = BUMPS[bump.count] if extra < 0 else BUMPS[-1] + AGAIN * (extra + 1)
+    return now - bump.since >= after
+
+
+async def refresh_routers(cluster: Cluster, key: Key, wanted: RouterPlan, memory: Memory) -> None:
+    """Ask each ready router that lacks something to read its files now."""
+    target = digest([wanted.version, [h.version for h in wanted.hosts]])
+    behind = [r.name for r in memory.routers if r.ready and not has_taken(r, wanted)]
+    memory.bumps = {name: bump for name, bump in memory.bumps.items() if name in behind}
+    for name in behind:
+        bump = memory.bumps.get(name)
+        if bump is None or bump.target != target:
+            bump = memory.bumps[name] = Bump(target, cluster.clock())
+        if is_due(bump, cluster.clock()):
+            await _bump(cluster, key, name, bump)
+    await _replace_hopeless(cluster, key, memory)
+
+
+async def _bump(cluster: Cluster, key: Key, pod: str, bump: Bump) -> None:
+    bump.count += 1
+    change = {"metadata": {"annotations": {BUMPED: f"{bump.target}.{bump.count}"}}}
+    try:
+        cluster.store.put(PODS, await cluster.api.patch(PODS, key.namespace, pod, change))
+    except NotFound:  # it has just gone
+        return
+    cluster.metrics.count("wye_writes_total", verb="patch", resource=PODS.plural)
+
+
+async def _replace_hopeless(cluster: Cluster, key: Key, memory: Memory) -> None:
+    ready = [router.name for router in memory.routers if router.ready]
+    for name, bump in memory.bumps.items():
+        if cluster.clock() - bump.since >= HOPELESS and set(ready) - set(memory.bumps):
+            log.warning("a router takes nothing: its pod is replaced", extra={"key": str(key), "pod": name})
+            await cluster.api.delete(PODS, key.namespace, name)
+            bump.since = cluster.clock()
+            return
+
+
+def nonce_for(files: Object | None, routers: Sequence[RouterSeen], record: Record, now: float) -> str:
+    """What stands in the routers' ConfigMap, or another one where a router took the clusters and not the routes."""
+    standing = str(((files or {}).get("data") or {}).get(NONCE, ""))
+    if not record.routes or not record.clusters or now - record.routes[-1].since < STUCK:
+        return standing
+    clusters, routes = record.clusters[-1].version, record.routes[-1].version
+    stuck = any(r.ready and r.taken.clusters == clusters and r.taken.routes != routes for r in routers)
+    return routes if stuck else standing

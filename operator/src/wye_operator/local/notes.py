@@ -1,0 +1,30 @@
+"""What stands in a manifest and has no use on one machine: accepted, so that one file serves both, and said once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from wye_operator.local.manifests import Manifests
+
+OF_A_DEPLOYMENT = (
+    *("environment_from", "resources", "liveness_probe", "readiness_probe", "startup_probe"),
+    *("pod", "strategy"),
+)
+OF_A_ROUTER = ("replicas", "resources", "service", "pod")
+
+
+def notes_of(manifests: Manifests) -> Iterator[str]:
+    """One line for each object with fields that only a cluster uses."""
+    for endpoint in manifests.endpoints:
+        yield from _note(endpoint.value.metadata.name, "spec.router.", endpoint.value.spec.router, OF_A_ROUTER)
+    for deployment in manifests.deployments:
+        yield from _note(deployment.value.metadata.name, "spec.", deployment.value.spec, OF_A_DEPLOYMENT)
+
+
+def _note(name: str, above: str, written: BaseModel, fields: tuple[str, ...]) -> Iterator[str]:
+    known = type(written).model_fields
+    said = [f"{above}{known[field].alias}" for field in fields if field in written.model_fields_set]
+    if said:
+        yield f"{name}: on this machine without effect: {', '.join(said)}"

@@ -1,0 +1,44 @@
+"""What stands around pods: service account, network policy, disruption budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wye_operator.plan.names import ROUTER, selector_of
+from wye_operator.render.kubernetes.metadata import Owner, object_of
+from wye_operator.render.kubernetes.place import INNER, SERVING, ClusterPlace
+from wye_operator.render.resources import Json
+
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+
+
+def service_account(owner: Owner) -> Json:
+    """An account that nothing is granted to, so that no pod runs as the namespace's default."""
+    return object_of(owner, ("v1", "ServiceAccount"), {"automountServiceAccountToken": False})
+
+
+def network_policies(owner: Owner, place: ClusterPlace) -> Iterator[Json]:
+    """Who may reach the pods: the data port as its component asks, the inner port for the operator and metrics."""
+    if not place.network_policies:
+        return
+    routers = {"podSelector": {"matchLabels": selector_of(ROUTER, owner.endpoint)}}
+    data = _ingress(SERVING, [] if owner.component == ROUTER else [routers])
+    operator = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: place.operator_namespace}}}
+    spec = {
+        "podSelector": {"matchLabels": owner.selector},
+        "policyTypes": ["Ingress"],
+        "ingress": [data, _ingress(INNER, [operator, *map(dict, place.metrics_from)])],
+    }
+    yield object_of(owner, ("networking.k8s.io/v1", "NetworkPolicy"), {"spec": spec})
+
+
+def _ingress(port: int, peers: list[Json]) -> Json:
+    """Without peers everybody may."""
+    return {"ports": [{"port": port, "protocol": "TCP"}], **({"from": peers} if peers else {})}
+
+
+def disruption_budgets(owner: Owner, replicas: int) -> Iterator[Json]:
+    """One pod at a time, where there are several; a single one never blocks a drain."""
+    if replicas > 1:
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": owner.selector}}
+        yield object_of(owner, ("policy/v1", "PodDisruptionBudget"), {"spec": spec})

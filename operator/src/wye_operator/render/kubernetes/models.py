@@ -1,0 +1,132 @@
+"""The objects of one Deployment: its pods with their settings, and what stands around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from wye_operator.plan.names import CONFIG, ORIGIN, REVISION, digest
+from wye_operator.plan.wanted import Workload
+from wye_operator.plan.world import Address
+from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
+from wye_operator.render.kubernetes.metadata import Owner, annotated, deployment_owner, object_of
+from wye_operator.render.kubernetes.place import INNER, SERVING, ClusterPlace
+from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
+from wye_operator.render.kubernetes.quantities import canonical_resources, cores
+from wye_operator.render.kubernetes.sources import FOLDER, Source, source_of
+from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment
+from wye_operator.render.resources import Json
+
+CONFIG_FOLDER, CONFIG_FILE = "/etc/wye/model", "runtime.json"
+CONFIG_VOLUME = "wye-config"
+RESOURCES: Json = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+GPU = "nvidia.com/"
+LEAVING_SECONDS = 10  # until every router knows that a pod goes
+PROBES = {
+    "liveness": ("/livez", {"period": 10, "timeout": 5, "failureThreshold": 3}),
+    "readiness": ("/readyz", {"period": 1, "timeout": 2, "failureThreshold": 3}),
+    "startup": ("/readyz", {"period": 1, "timeout": 2, "failureThreshold": 600}),
+}
+
+
+def model_objects(workload: Workload, place: ClusterPlace) -> Iterator[Json]:
+    """Everything for one Deployment; what others need comes first."""
+    owner = deployment_owner(place, workload.deployment)
+    source = source_of(workload.uri)
+    config = runtime_config(_with_engine(workload), source.path).decode()
+    yield service_account(owner)
+    yield object_of(owner, ("v1", "ConfigMap"), {"data": {CONFIG_FILE: config}})
+    yield _service(owner)
+    yield from network_policies(owner, place)
+    yield from disruption_budgets(owner, workload.instances)
+    yield _deployment(owner, workload, _template(owner, workload, place, digest([config, workload.content])))
+
+
+def image_of(workload: Workload, place: ClusterPlace) -> str:
+    """The runtime for processors, or the one for GPUs where the limits name one."""
+    return place.images.runtime_gpu if _has_gpu(workload) else place.images.runtime
+
+
+def _has_gpu(workload: Workload) -> bool:
+    return any(name.startswith(GPU) for name in _resources(workload).get("limits", {}))
+
+
+def _resources(workload: Workload) -> Mapping[str, Any]:
+    """The manifest's; only where it says nothing at all, ours."""
+    given = workload.pods.resources
+    return RESOURCES if given is None else given
+
+
+def _with_engine(workload: Workload) -> Workload:
+    """The engine as these resources want it: with as many threads as processors, and a GPU that must be there."""
+    engine = dict(workload.settings["engine"])
+    if engine.get("threads") is None:
+        engine["threads"] = cores(_resources(workload))
+    if engine.get("provider") == "Auto" and _has_gpu(workload):
+        engine["provider"] = "CUDA"
+    return replace(workload, settings={**workload.settings, "engine": engine})
+
+
+def _service(owner: Owner) -> Json:
+    """The address that finds ready pods by itself: routers fall back to it."""
+    port = {"name": "http", "port": SERVING, "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}
+    spec = {"type": "ClusterIP", "selector": owner.selector, "ports": [port]}
+    return object_of(owner, ("v1", "Service"), {"spec": spec})
+
+
+def _deployment(owner: Owner, workload: Workload, template: Json) -> Json:
+    spec = {
+        "replicas": workload.instances,
+        "selector": {"matchLabels": owner.selector},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": dict(workload.strategy)},
+        "revisionHistoryLimit": 2,
+        "template": template,
+    }
+    return annotated(object_of(owner, ("apps/v1", "Deployment"), {"spec": spec}), {ORIGIN: workload.origin})
+
+
+def _template(owner: Owner, workload: Workload, place: ClusterPlace, config: str) -> Json:
+    source = source_of(workload.uri)
+    more: Json = {
+        "terminationGracePeriodSeconds": LEAVING_SECONDS + math.ceil(workload.grace_seconds),
+        **({"initContainers": [_fetch(workload, place, source)]} if source.fetched else {}),
+        "containers": [_server(workload, place, source)],
+        "volumes": [{"name": CONFIG_VOLUME, "configMap": {"name": owner.objects}}, source.volume],
+    }
+    annotations = {CONFIG: config, REVISION: workload.revision}
+    return pod_template(owner, workload.pods, annotations, pod_spec(owner, workload.pods, place.images, more))
+
+
+def _server(workload: Workload, place: ClusterPlace, source: Source) -> Json:
+    addresses = (Address("0.0.0.0", SERVING), Address("0.0.0.0", INNER))
+    environment = runtime_environment(workload)
+    more: Json = {
+        "image": image_of(workload, place),
+        "command": list(runtime_argv(("wye-runtime",), f"{CONFIG_FOLDER}/{CONFIG_FILE}", *addresses)),
+        "env": [{"name": name, "value": value} for name, value in sorted(environment.items())],
+        **({"envFrom": list(workload.pods.environment_from)} if workload.pods.environment_from else {}),
+        "ports": list(PORTS),
+        "resources": canonical_resources(_resources(workload)),
+        **{f"{name}Probe": probe(path, workload.pods.probes.get(name, {}), d) for name, (path, d) in PROBES.items()},
+        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}},
+        "volumeMounts": [{"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}, source.mount],
+    }
+    return container("model", workload.pods, place.images, more)
+
+
+def _fetch(workload: Workload, place: ClusterPlace, source: Source) -> Json:
+    sha256 = workload.settings["model"].get("sha256")
+    secret = workload.pods.fetch_secret
+    more: Json = {
+        "image": image_of(workload, place),
+        "command": [
+            *("wye-runtime", "fetch", "--uri", workload.uri, "--to", FOLDER),
+            *(("--sha256", sha256) if sha256 else ()),
+        ],
+        **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
+        "resources": canonical_resources(_resources(workload)),
+        "volumeMounts": [source.writable_mount],
+    }
+    return container("fetch", workload.pods, place.images, more)

@@ -1,0 +1,118 @@
+"""The objects of one Endpoint: its routers with their files, and what stands around them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+from wye_operator.plan.names import CONFIG, ORIGIN, digest
+from wye_operator.plan.record import Record, to_json
+from wye_operator.plan.wanted import RouterPlan
+from wye_operator.render.envoy import auth_files, bootstrap, route_files
+from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
+from wye_operator.render.kubernetes.drain import MOST_SECONDS, drain
+from wye_operator.render.kubernetes.metadata import Owner, annotated, endpoint_owner, object_of
+from wye_operator.render.kubernetes.place import ADMIN, ROUTER_PLACE, ClusterPlace
+from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
+from wye_operator.render.kubernetes.quantities import canonical_resources
+from wye_operator.render.process import router_argv
+from wye_operator.render.resources import Json, canonical
+
+BOOTSTRAP, RECORD, NONCE = "bootstrap.json", "in-effect.json", "nonce"
+RESOURCES: Json = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+LIVENESS = {"period": 10, "timeout": 5, "failureThreshold": 3}
+READINESS = {"period": 1, "timeout": 2, "failureThreshold": 3}
+STARTUP = {"period": 1, "timeout": 2, "failureThreshold": 60}
+# over nodes where there are several; one that is full does not keep a router from running
+SPREAD = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+GRACE = MOST_SECONDS + 10
+
+
+def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> Iterator[Json]:
+    """Everything for one Endpoint but its keys; what others need comes first."""
+    owner = endpoint_owner(place)
+    start = bootstrap(router, ROUTER_PLACE)
+    yield service_account(owner)
+    yield object_of(owner, ("v1", "ConfigMap"), {"data": _files(router, record, place, start)})
+    yield object_of(owner, ("v1", "Secret"), {"type": "Opaque", "data": _auth(router, place)})
+    yield _service(owner, router)
+    yield from network_policies(owner, place)
+    yield from disruption_budgets(owner, router.settings.replicas)
+    yield _deployment(owner, router, _template(owner, router, place, digest(start.decode())))
+
+
+def _files(router: RouterPlan, record: Record, place: ClusterPlace, start: bytes) -> dict[str, str]:
+    files = {
+        BOOTSTRAP: start,
+        RECORD: canonical(to_json(record)),
+        **route_files(router, ROUTER_PLACE),
+        **({NONCE: place.nonce.encode()} if place.nonce else {}),
+    }
+    return {name: content.decode() for name, content in sorted(files.items())}
+
+
+def _auth(router: RouterPlan, place: ClusterPlace) -> dict[str, str]:
+    """Who may call. Without keys to put there: what is in force, and where nothing is, nobody."""
+    if not router.auth.version and place.auth_in_force:
+        return dict(place.auth_in_force)
+    return {name: base64.b64encode(content).decode() for name, content in auth_files(router).items()}
+
+
+def _service(owner: Owner, router: RouterPlan) -> Json:
+    given = {"type": "ClusterIP", "port": 80, **router.settings.service}
+    port = {"name": "http", "port": given["port"], "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}
+    spec = {
+        "type": given["type"],
+        "ipFamilyPolicy": "PreferDualStack",
+        "selector": owner.selector,
+        "ports": [port],
+    }
+    made = object_of(owner, ("v1", "Service"), {"spec": spec}, name=owner.name)
+    return annotated(made, given["annotations"]) if given.get("annotations") else made
+
+
+def _deployment(owner: Owner, router: RouterPlan, template: Json) -> Json:
+    spec = {
+        "replicas": router.settings.replicas,
+        "selector": {"matchLabels": owner.selector},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "revisionHistoryLimit": 2,
+        "template": template,
+    }
+    return annotated(object_of(owner, ("apps/v1", "Deployment"), {"spec": spec}), {ORIGIN: router.settings.origin})
+
+
+def _template(owner: Owner, router: RouterPlan, place: ClusterPlace, config: str) -> Json:
+    pods = router.settings.pods
+    more: Json = {
+        "terminationGracePeriodSeconds": GRACE,
+        **({"topologySpreadConstraints": [SPREAD]} if router.settings.replicas > 1 else {}),
+        "containers": [_envoy(router, place)],
+        "volumes": [
+            {"name": "wye-routes", "configMap": {"name": owner.objects}},
+            {"name": "wye-auth", "secret": {"secretName": owner.objects}},
+        ],
+    }
+    spec = pod_spec(owner, pods, place.images, more)
+    if place.images.router_user is not None:
+        spec["securityContext"] = {"runAsUser": place.images.router_user, **spec["securityContext"]}
+    return pod_template(owner, pods, {CONFIG: config}, spec)
+
+
+def _envoy(router: RouterPlan, place: ClusterPlace) -> Json:
+    given = router.settings.pods.resources
+    more: Json = {
+        "image": place.images.router,
+        "command": list(router_argv("envoy", f"{ROUTER_PLACE.routes}/{BOOTSTRAP}")),
+        "ports": list(PORTS),
+        "resources": canonical_resources(RESOURCES if given is None else given),
+        "livenessProbe": probe("/ready", {}, LIVENESS),
+        "readinessProbe": probe("/ready", {}, READINESS),
+        "startupProbe": probe("/ready", {}, STARTUP),
+        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", drain(ADMIN)]}}},
+        "volumeMounts": [
+            {"name": "wye-routes", "mountPath": ROUTER_PLACE.routes, "readOnly": True},
+            {"name": "wye-auth", "mountPath": ROUTER_PLACE.auth, "readOnly": True},
+        ],
+    }
+    return container("router", router.settings.pods, place.images, more)

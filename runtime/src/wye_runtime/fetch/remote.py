@@ -1,0 +1,222 @@
+"""The other side: one https:// address, asked from a byte on; what it answers, and what that means for another try."""
+
+import http.client
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Self
+from urllib.parse import urlsplit
+
+from wye_runtime.errors import ConfigError, ModelFetch
+
+CHUNK = 1 << 18
+AGAIN = (408, 425, 429)  # and every 5xx
+LONGEST_WAIT = 120.0  # seconds of a Retry-After that are kept to
+HINTS = {
+    401: "are the credentials of model.secretName right?",
+    403: "may the credentials of model.secretName read it?",
+    404: "is model.uri right?",
+    410: "is model.uri right?",
+}
+
+
+class Interrupted(Exception):
+    """Nothing final: another try may bring the rest. `after`: the seconds that the server asks for."""
+
+    def __init__(self, why: str, after: float | None = None) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class Changed(Interrupted):
+    """The file is not the one that the bytes so far are a part of: from the beginning, then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An open answer whose first byte is byte `start` of the file."""
+
+    response: http.client.HTTPResponse
+    start: int
+    total: int | None  # None: chunked, which has an end of its own
+    validator: str | None
+
+    def chunks(self) -> Iterator[bytes]:
+        while chunk := self.read():
+            yield chunk
+
+    def read(self) -> bytes:
+        try:
+            return self.response.read1(CHUNK)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Interrupted(f"the connection broke: {told(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.response.close()
+
+
+class Remote:
+    """Where the model is. Everything that is said of it leaves out the query, which may be a signature."""
+
+    def __init__(self, uri: str, credentials: Mapping[str, str], silence: float) -> None:
+        self.uri, self.credentials, self.silence = uri, credentials, silence
+        self.shown = checked(uri)
+        self.opener = opener_for(credentials)
+
+    def answer(self, start: int, validator: str | None) -> Answer:
+        """The file from byte `start` on where the server can and it is still the same file, else from the beginning."""
+        request = urllib.request.Request(self.uri, headers={"Accept-Encoding": "identity", "User-Agent": "wye-runtime"})
+        for name, value in self.credentials.items():
+            request.add_unredirected_header(name, value)
+        if start and validator:
+            request.add_header("Range", f"bytes={start}-")
+            request.add_header("If-Range", validator)
+        return answer_of(self.opened(request), start)
+
+    def opened(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        try:
+            response: http.client.HTTPResponse = self.opener.open(request, timeout=self.silence)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self.refusal(error) from error
+        except urllib.error.URLError as error:
+            raise self.unreachable(error.reason) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Interrupted(f"no answer: {told(error)}") from error
+        return response
+
+    def refusal(self, error: urllib.error.HTTPError) -> Exception:
+        said = f"answered {error.code} {error.reason}".rstrip()
+        if error.code in AGAIN or error.code >= 500:
+            return Interrupted(said, seconds(error.headers.get("Retry-After")))
+        if error.code == 416:
+            return Changed(said)
+        hint = HINTS.get(error.code)
+        return ModelFetch(f"{self.shown} {said}" + (f": {hint}" if hint else ""))
+
+    def unreachable(self, reason: str | BaseException) -> Exception:
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return ModelFetch(
+                f"the certificate of {self.shown} is not trusted: {reason.verify_message}; "
+                "an authority of your own goes into a file that SSL_CERT_FILE names"
+            )
+        return Interrupted(f"cannot be reached: {told(reason)}")
+
+
+def checked(uri: str) -> str:
+    """The address without its query; what is no https:// address, or holds a password, is refused."""
+    try:
+        parts = urlsplit(uri)
+        place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    except ValueError as error:
+        raise ConfigError(f"--uri is no address: {error}") from error
+    if parts.scheme in ("pvc", "configmap"):
+        raise ConfigError(f"{parts.scheme}:// is mounted into the pod, not fetched")
+    if parts.scheme != "https":
+        raise ConfigError(f"--uri has the scheme {parts.scheme or '(none)'}, want https://")
+    if parts.username is not None or not parts.hostname:
+        raise ConfigError("--uri holds a user name, or no host: credentials belong into the environment")
+    if re.search(r"[\x00-\x20\x7f]", uri) or not uri.isascii():
+        raise ConfigError("--uri holds spaces or other characters that must be percent-encoded")
+    return f"https://{place}{parts.path}"
+
+
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows https:// only; credentials stay with the host that they were given for."""
+
+    def __init__(self, credentials: Mapping[str, str]) -> None:
+        self.credentials = credentials
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """The next request, or a ModelFetch where the way leads out of TLS."""
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if new.scheme != "https":
+            raise ModelFetch(
+                f"https://{old.netloc}{old.path} redirects to {new.scheme}://{new.hostname}, want https://"
+            )
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and new.netloc == old.netloc:
+            for name, value in self.credentials.items():
+                request.add_unredirected_header(name, value)
+        return request
+
+
+def opener_for(credentials: Mapping[str, str]) -> urllib.request.OpenerDirector:
+    """https:// and nothing else; proxies as the environment says (HTTPS_PROXY, NO_PROXY)."""
+    opener = urllib.request.OpenerDirector()
+    handlers: tuple[urllib.request.BaseHandler, ...] = (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        Redirects(credentials),
+        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPErrorProcessor(),
+    )
+    for handler in handlers:
+        opener.add_handler(handler)
+    return opener
+
+
+def answer_of(response: http.client.HTTPResponse, asked: int) -> Answer:
+    """What the headers promise, checked against what was asked."""
+    headers = response.headers
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding != "identity" or response.status not in (200, 206):
+        response.close()
+        raise ModelFetch(
+            f"the server answered {response.status} with the encoding {encoding}, want 200 and no encoding"
+        )
+    start, total = (0, length(response)) if response.status == 200 else ranged(response, asked)
+    return Answer(response, start, total, validator_of(headers))
+
+
+def length(response: http.client.HTTPResponse) -> int | None:
+    """The promised number of bytes; a body that ends just where the connection does could be a half one."""
+    if getattr(response, "chunked", False):
+        return None
+    if response.length is None:
+        response.close()
+        raise ModelFetch("the server names no Content-Length, so nobody can tell a whole file from a half one")
+    return response.length
+
+
+def ranged(response: http.client.HTTPResponse, asked: int) -> tuple[int, int]:
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+    if not found or int(found[1]) != asked:
+        response.close()
+        raise ModelFetch(f"the server answered 206 with another range than the one asked for (from byte {asked})")
+    return asked, int(found[3])
+
+
+def validator_of(headers: Any) -> str | None:
+    """What tells later whether the file is still the same: a strong ETag, else its date."""
+    tag: str | None = headers.get("ETag")
+    if tag and not tag.startswith("W/"):
+        return tag
+    modified: str | None = headers.get("Last-Modified")
+    return modified
+
+
+def seconds(said: str | None) -> float | None:
+    """A Retry-After in seconds; a date is not kept to."""
+    return min(float(said), LONGEST_WAIT) if said and said.isdecimal() else None
+
+
+def told(error: str | BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "silence"
+    return str(error) or type(error).__name__

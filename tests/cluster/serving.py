@@ -1,0 +1,96 @@
+"""An Endpoint with its Deployments in a test's namespace, and a caller of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import toys
+from cluster.kube import Namespace
+from cluster.load import Load, Request
+
+API = "wye.dev/v1alpha1"
+BODY = json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
+ASK = """
+import sys, urllib.error, urllib.request
+url, key, body = sys.argv[1:]
+headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+try:
+    with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=5) as answer:
+        print(answer.status, answer.read().decode())
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+except OSError as error:
+    print(0, error)
+"""
+
+
+def endpoint(**spec) -> dict:
+    return {"apiVersion": API, "kind": "Endpoint", "metadata": {"name": "fraud"}, "spec": spec}
+
+
+def deployment(called: str, **spec) -> dict:
+    """`fraud-CALLED`, with the model `one.onnx` of the ConfigMap `models`."""
+    base = {"endpointName": "fraud", "name": called, "model": {"uri": "configmap://models/one.onnx"}}
+    metadata = {"name": f"fraud-{called}"}
+    return {"apiVersion": API, "kind": "Deployment", "metadata": metadata, "spec": base | spec}
+
+
+@dataclass(frozen=True)
+class Served:
+    """The Endpoint `fraud` of a namespace."""
+
+    namespace: Namespace
+
+    @classmethod
+    def prepare(cls, namespace: Namespace, folder: Path) -> Served:
+        """The models, in a ConfigMap; nothing is applied yet."""
+        for name, width in (("one", 7), ("two", 7)):
+            toys.saved(toys.linear(width), folder / f"{name}.onnx")
+        (folder / "two.onnx").write_bytes((folder / "two.onnx").read_bytes() + b"\x32\x01t")  # other bytes, same model
+        namespace.kubectl("create", "configmap", "models", f"--from-file={folder}")
+        return cls(namespace)
+
+    def apply(self, *objects: dict, seconds: int = 90) -> None:
+        """Apply, and wait until the Endpoint is Ready as asked."""
+        self.namespace.apply(*objects)
+        self.ready(seconds)
+
+    def ready(self, seconds: int = 90) -> None:
+        """The Endpoint and all its Deployments are Ready, in their newest generation."""
+        end = time.monotonic() + seconds
+        while not all(_is_ready(item) for item in self.namespace.json("get", "wye")["items"]):
+            assert time.monotonic() < end, self.namespace.kubectl("get", "wye", "-o", "wide")
+            time.sleep(0.1)
+
+    @property
+    def key(self) -> str:
+        return base64.b64decode(self.namespace.json("get", "secret", "fraud-keys")["data"]["primaryKey"]).decode()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.namespace.json('get', 'service', 'fraud')['spec']['clusterIP']}/score"
+
+    def ask(self, key: str) -> tuple[int, str]:
+        """One call from inside the cluster's network: status and body; 0 when there was no answer."""
+        told = self.namespace.cluster.run(sys.executable, "-c", ASK, self.url, key, BODY)
+        status, _, body = told.strip().partition(" ")
+        return int(status), body
+
+    def load(self) -> Load:
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        return Load(self.namespace.cluster.backend.run, Request(self.url, BODY, headers))
+
+    def traffic(self) -> dict[str, float]:
+        """The weights in effect."""
+        return self.namespace.json("get", "mle", "fraud")["status"].get("traffic", {})
+
+
+def _is_ready(item: dict) -> bool:
+    status = item.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+    return status.get("observedGeneration") == item["metadata"]["generation"] and conditions.get("Ready") == "True"

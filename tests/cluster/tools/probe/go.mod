@@ -1,0 +1,3 @@
+module wye.dev/tools/probe
+
+go 1.26

@@ -1,0 +1,48 @@
+"""What the images install is the lock's, to the byte."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def made():
+    spec = importlib.util.spec_from_file_location("locks", ROOT / "images/locks/make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_files_are_up_to_date(made) -> None:
+    stale = [path.name for path, text in made.files().items() if path.read_text() != text]
+    assert stale == [], "run: .venv/bin/python images/locks/make.py"
+
+
+def test_the_operator_brings_no_client_library_and_no_engine(made) -> None:
+    """They are 126 and 90 MB, and the operator uses neither."""
+    names = made.closure(made.dependencies_of("operator"))
+    assert names.isdisjoint({"kubernetes", "onnxruntime", "numpy", "rich"})
+    assert {"kopf", "aiohttp", "pydantic", "pyyaml"} <= names
+
+
+def test_a_name_that_the_lock_lacks_is_an_error(made) -> None:
+    with pytest.raises(KeyError, match="numpy"):
+        made.subset(["numpy"], "orjson==1 \\\n    --hash=sha256:00\n")
+
+
+def test_every_entry_has_a_hash_and_no_file_names_a_host(made) -> None:
+    for text in made.files().values():
+        entries = [entry for block in made.blocks_of(text.removeprefix(made.HEAD)).values() for entry in block]
+        assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+        assert "://" not in text
+    for path in ("images/build", "images/base", *(f"{each}/Dockerfile" for each in ("operator", "runtime", "router"))):
+        assert "://" not in (ROOT / path).read_text()
+
+
+def test_the_scripts_are_sound() -> None:
+    for script in ("images/build", "images/base"):
+        subprocess.run(["bash", "-n", ROOT / script], check=True)

@@ -1,0 +1,101 @@
+"""The process: what it says of itself, and when it calls itself well."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from wye_operator.cluster.errors import Forbidden, NotFound
+from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, PODS
+from wye_operator.cluster.operator import OVERDUE, SILENCE, Operator, Options, cannot_serve
+from wye_operator.cluster.store import Key
+from wye_operator.errors import WyeError
+from wye_operator.telemetry import JsonLines, Metrics
+
+from .fake import FakeApi
+from .place import NOWHERE
+
+
+def test_metrics_are_prometheus_text():
+    metrics = Metrics()
+    metrics.count("wye_api_calls_total", verb="GET", resource='a"b')
+    metrics.observe("wye_pass_seconds", 0.03)
+    metrics.gauge("wye_queue_depth", lambda: {(): 2})
+    lines = metrics.text().splitlines()
+    assert 'wye_api_calls_total{resource="a\\"b",verb="GET"} 1' in lines
+    assert "# TYPE wye_pass_seconds histogram" in lines
+    assert 'wye_pass_seconds_bucket{le="0.05"} 1' in lines
+    assert 'wye_pass_seconds_bucket{le="+Inf"} 1' in lines
+    assert "wye_queue_depth 2" in lines
+
+
+def test_the_log_is_a_json_object_a_line():
+    record = logging.LogRecord("wye", logging.INFO, "", 0, "applied %s", ("x",), None)
+    record.key = "default/fraud"
+    line = json.loads(JsonLines().format(record))
+    assert (line["message"], line["level"], line["key"]) == ("applied x", "info", "default/fraud")
+
+
+class Stuck:
+    """A task that goes on."""
+
+    def done(self):
+        return False
+
+
+@pytest.fixture
+async def operator():
+    operator = Operator(Options(NOWHERE, namespace="default"))
+    operator.time = 1000.0
+    operator.clock = lambda: operator.time
+    operator._work = Stuck()
+    operator.feed.whole.set()
+    operator.feed.listed_at = 1000.0
+    operator.feed.heard = dict.fromkeys(FOLLOWED, 1000.0)
+    yield operator
+    operator._work = None
+    await operator.session.close()
+
+
+async def test_it_is_well(operator):
+    assert operator.health() == ""
+
+
+async def test_a_watch_that_says_nothing_is_unhealthy(operator):
+    operator.time += SILENCE + 1
+    assert "stand still" in operator.health()
+
+
+async def test_a_queue_that_stands_still_is_unhealthy_in_the_leader_only(operator):
+    operator.workers.schedule.add(Key("default", "fraud"), operator.time)
+    operator.time += OVERDUE + 1
+    assert operator.health() == ""
+    operator.lease.leading = True
+    assert "queue stands still" in operator.health()
+
+
+async def test_lists_that_stand_still_are_unhealthy(operator):
+    operator.feed.heard = dict.fromkeys(FOLLOWED, 1000.0 + 1300)
+    operator.time += 1300
+    assert operator.health() == "the lists stand still"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotFound("404 page not found", status=404), "this cluster knows no mlendpoints (wye.dev/v1alpha1): install"),
+        (Forbidden("forbidden", status=403), "it may not list mlendpoints in namespace default: bind"),
+    ],
+)
+async def test_with_a_namespace_a_missing_kind_or_permission_is_one_sentence(operator, error, words):
+    operator.api = FakeApi()
+    operator.api.fail = lambda verb, kind, name: error if kind == ENDPOINTS else None
+    with pytest.raises(WyeError) as caught:
+        await operator._check_kinds()
+    assert str(caught.value).startswith(words)
+
+
+def test_a_kind_of_kubernetes_that_is_missing_is_no_matter_of_crds():
+    assert "newer Kubernetes" in cannot_serve(PODS, "default", NotFound("404", status=404))

@@ -1,0 +1,283 @@
+"""Whole passes until everything is settled, over a cluster in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from wye_operator.cluster.errors import Forbidden, NotFound, Refused, TooMany
+from wye_operator.cluster.kinds import (
+    BUDGETS,
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    EVENTS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    WORKLOADS,
+)
+
+from .place import Place, deployment, endpoint
+
+
+@pytest.fixture
+def place():
+    return Place()
+
+
+async def serving(place, **spec):
+    place.api.user(endpoint(**spec))
+    place.api.user(deployment())
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready"), place.status(ENDPOINTS, "fraud")
+    place.api.calls.clear()
+    return place
+
+
+async def test_an_endpoint_and_its_deployment_become_ready(place):
+    await serving(place)
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("True", "Ready")
+    assert place.status(ENDPOINTS, "fraud")["trafficText"] == "blue=100"
+    assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 1
+    assert place.status(ENDPOINTS, "fraud")["scoringUri"] == "http://fraud.default.svc/score"
+    assert place.status(DEPLOYMENTS, "fraud-blue")["image"] == "wye-runtime:1"
+    assert place.api.names(WORKLOADS) == ["fraud-blue-model", "fraud-router"]
+    assert place.api.names(SECRETS) == ["fraud-keys", "fraud-router"]
+
+
+async def test_users_objects_have_no_trace_of_us_in_metadata(place):
+    await serving(place)
+    for kind, name in ((ENDPOINTS, "fraud"), (DEPLOYMENTS, "fraud-blue")):
+        assert not place.api.find(kind, name)["metadata"].keys() & {"annotations", "labels", "finalizers"}
+
+
+async def test_a_restart_writes_nothing(place):
+    await serving(place)
+    place.restart()
+    await place.settle()
+    assert place.api.writes == []
+
+
+async def test_nothing_is_written_at_rest(place):
+    await serving(place)
+    for _ in range(4):
+        place.time += 31
+        await place.reads.refresh()
+        await place.settle()
+    assert place.api.writes == []
+
+
+async def test_a_second_deployment_gets_its_share_in_order(place):
+    await serving(place)
+    place.api.user(deployment("fraud-green"))
+    place.api.user(endpoint(traffic={"blue": 90, "green": 10}))
+    await place.settle()
+    assert place.status(ENDPOINTS, "fraud")["trafficText"] == "blue=90 green=10"
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
+
+
+async def test_a_deleted_child_is_made_again_and_a_changed_one_is_put_right(place):
+    await serving(place)
+    place.api.remove(SERVICES, "fraud-blue-model")
+    workload = place.api.find(WORKLOADS, "fraud-blue-model")
+    place.api.user({**workload, "spec": {**workload["spec"], "replicas": 0}})
+    await place.settle()
+    assert place.api.find(WORKLOADS, "fraud-blue-model")["spec"]["replicas"] == 1
+    assert "fraud-blue-model" in place.api.names(SERVICES)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_who_removes_a_child_again_and_again_is_not_fought(place):
+    await serving(place)
+    for _ in range(12):
+        if "fraud-blue-model" in place.api.names(SERVICES):
+            place.api.remove(SERVICES, "fraud-blue-model")
+        await place.settle(horizon=0.3)
+    made = [c for c in place.api.calls if c == ("apply", "services", "fraud-blue-model")]
+    assert len(made) <= 5
+    assert any("somebody removes it" in str(f) for f in place.failures)
+
+
+async def test_a_budget_goes_with_the_second_instance(place):
+    await serving(place)
+    place.api.user(deployment(instanceCount=2))
+    await place.settle()
+    assert place.api.names(BUDGETS) == ["fraud-blue-model"]
+    place.api.user(deployment(instanceCount=1))
+    await place.settle()
+    assert place.api.names(BUDGETS) == []
+
+
+async def test_nothing_is_removed_while_its_kind_could_not_be_listed(place):
+    await serving(place)
+    place.api.user(deployment(instanceCount=2))
+    await place.settle()
+    place.store.listed.discard(BUDGETS)
+    place.api.user(deployment(instanceCount=1))
+    await place.settle()
+    assert place.api.names(BUDGETS) == ["fraud-blue-model"]
+
+
+async def test_an_endpoint_that_only_the_store_lost_goes_on(place):
+    await serving(place)
+    place.store.drop(ENDPOINTS, {"metadata": {**place.api.find(ENDPOINTS, "fraud")["metadata"]}})
+    place.store.drop(DEPLOYMENTS, {"metadata": {**place.api.find(DEPLOYMENTS, "fraud-blue")["metadata"]}})
+    place.wake(next(iter(place.passes.targets)))
+    await place.settle()
+    assert place.api.writes == []
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_no_workload_is_touched_while_the_kind_is_gone(place):
+    """A re-installed CRD: the server knows no such kind for a while, and says 404 to everything."""
+    await serving(place)
+    place.store.drop(ENDPOINTS, {"metadata": {**place.api.find(ENDPOINTS, "fraud")["metadata"]}})
+    gone = NotFound("the server could not find the requested resource", status=404)
+    place.api.fail = lambda verb, kind, name: gone if kind == ENDPOINTS else None
+    place.wake(next(iter(place.passes.targets)))
+    await place.settle(horizon=1)
+    assert place.api.writes == []
+    assert any("knows no mlendpoints" in str(f) for f in place.failures)
+
+
+async def test_deployments_of_a_deleted_endpoint_stop_after_the_grace_and_come_back(place):
+    await serving(place)
+    place.api.remove(ENDPOINTS, "fraud")
+    await place.settle()
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("False", "EndpointNotFound")
+    assert place.api.find(WORKLOADS, "fraud-blue-model")["spec"]["replicas"] == 1
+    await place.settle(horizon=400)
+    assert place.api.find(WORKLOADS, "fraud-blue-model")["spec"]["replicas"] == 0
+    place.api.user(endpoint())
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_a_lost_deletion_ends_with_the_next_list_and_no_fight(place):
+    await serving(place)
+    place.api.remove(ENDPOINTS, "fraud", quietly=True)
+    place.api.remove(DEPLOYMENTS, "fraud-blue", quietly=True)
+    await place.list()
+    await place.settle()
+    assert place.api.writes == []
+    assert place.passes.targets == {}
+
+
+async def test_somebody_elses_object_of_our_name_is_left_alone(place):
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "fraud"},
+        "spec": {"selector": {}, "ports": []},
+    }
+    place.api.user(foreign)
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle(horizon=3)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "NameTaken")
+    assert place.api.find(SERVICES, "fraud")["spec"] == {"selector": {}, "ports": [], "clusterIP": "10.96.0.1"}
+    place.api.remove(SERVICES, "fraud")
+    await place.settle(horizon=6)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_objects_of_an_earlier_life_are_waited_for(place):
+    await serving(place)
+    old = {k: o for k, o in place.api.objects.items() if k[0] == CONFIGMAPS}
+    place.api.remove(ENDPOINTS, "fraud")
+    place.api.user(endpoint())
+    for body in old.values():  # the garbage collector has not come yet
+        if body["metadata"]["name"] == "fraud-router":
+            place.api.user(body)
+    await place.settle(horizon=3)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "OwnerGoing")
+    place.api.remove(CONFIGMAPS, "fraud-router")
+    await place.settle(horizon=6)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_what_the_cluster_refuses_is_told_with_its_own_words(place):
+    refusal = Refused("spec.template.spec.priorityClassName: no such class", status=422)
+    place.api.fail = lambda *call: refusal if call == ("apply", WORKLOADS, "fraud-blue-model") else None
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle(horizon=3)
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("False", "InvalidDeploymentSpec")
+    ready = place.status(DEPLOYMENTS, "fraud-blue")["conditions"][0]
+    assert "no such class" in ready["message"]
+
+
+async def test_a_busy_server_is_asked_again_when_it_said(place):
+    times = iter([TooMany("later", status=429, retry_after=3)])
+    place.api.fail = lambda verb, kind, name: next(times, None) if verb == "apply" else None
+    await serving(place)
+    assert place.time > 1003
+
+
+async def test_a_permission_that_was_taken_away_touches_no_workload(place):
+    await serving(place)
+    place.api.fail = lambda verb, kind, name: Forbidden("no", status=403) if verb in ("apply", "status") else None
+    place.api.user(endpoint(traffic={"blue": 0}))
+    await place.settle(horizon=3)
+    assert place.api.find(WORKLOADS, "fraud-blue-model")["spec"]["replicas"] == 1
+    place.api.fail = lambda verb, kind, name: None
+    await place.settle(horizon=70)
+    assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
+
+
+async def test_keys_are_made_once_and_a_rotation_stays(place):
+    await serving(place)
+    secret = place.api.find(SECRETS, "fraud-keys")
+    place.api.user({**secret, "data": {"primaryKey": "bmV3", "secondaryKey": "b2xk"}})
+    place.time += 31
+    await place.reads.refresh()
+    await place.settle()
+    assert place.api.find(SECRETS, "fraud-keys")["data"]["primaryKey"] == "bmV3"
+    assert [c for c in place.api.writes if c[1] == "secrets"] == [("apply", "secrets", "fraud-router")]
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_a_secret_of_the_default_name_that_is_not_ours_is_only_read(place):
+    data = {"primaryKey": "bXk=", "secondaryKey": "b3du"}
+    place.api.user({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "fraud-keys"}, "data": data})
+    await serving(place)
+    assert place.api.find(SECRETS, "fraud-keys")["data"] == data
+    assert "ownerReferences" not in place.api.find(SECRETS, "fraud-keys")["metadata"]
+
+
+async def test_a_router_that_does_not_read_is_bumped_named_and_replaced(place):
+    await serving(place, router={"replicas": 2})
+    asleep = next(p for p in place.api.names(PODS) if p.startswith("fraud-router"))
+    place.pods.asleep.add(asleep)
+    place.api.user(endpoint(router={"replicas": 2}, limits={"maxMirrorBytes": "1Ki"}))
+    await place.settle(seconds=8)
+    bumps = [c for c in place.api.calls if c == ("patch", "pods", asleep)]
+    assert len(bumps) == 5
+    await place.settle(seconds=3)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterBehind")
+    assert asleep in place.status(ENDPOINTS, "fraud")["conditions"][0]["message"]
+    await place.settle(seconds=60)
+    assert ("delete", "pods", asleep) in place.api.calls
+
+
+async def test_failures_of_pods_are_told(place):
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    place.machinery.broken["fraud-blue"] = {"containerStatuses": [{"restartCount": 0, "state": {"waiting": waiting}}]}
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle()
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("False", "ImagePullLoopBackOff")
+    assert place.status(DEPLOYMENTS, "fraud-blue")["lastFailure"]["reason"] == "ImagePullLoopBackOff"
+
+
+async def test_events_come_once_with_names_of_what_they_say(place):
+    await serving(place)
+    told = [(e["regarding"]["kind"], e["reason"]) for (k, _, _), e in place.api.objects.items() if k == EVENTS]
+    assert ("Endpoint", "Ready") in told
+    assert ("Endpoint", "TrafficInEffect") in told
+    assert len(told) == len(set(told))
+    count = len(told)
+    place.restart()
+    await place.settle()
+    assert len(place.api.names(EVENTS)) == count

@@ -1,0 +1,76 @@
+"""What a pod's status says, as a table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wye_operator.cluster.pods import failure_of, is_ready
+
+LAST_WORDS = json.dumps({"reason": "ModelInvalid", "message": "model.onnx is cut off"})
+
+
+def pod(name="blue-1", *, ready=False, containers=(), init=(), conditions=(), **metadata):
+    found = [{"type": "Ready", "status": "True" if ready else "False"}, *conditions]
+    status = {"conditions": found, "containerStatuses": list(containers), "initContainerStatuses": list(init)}
+    return {"metadata": {"name": name, "uid": f"u-{name}", **metadata}, "status": status}
+
+
+def waiting(reason, message=""):
+    return {"restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}
+
+
+def ended(code, message="", reason="Error", at="2026-11-01T00:00:00Z", restarts=1):
+    last = {"exitCode": code, "reason": reason, "message": message, "finishedAt": at}
+    return {
+        "restartCount": restarts,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": last},
+    }
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/1 nodes are available: 1 Insufficient memory.",
+}
+
+CASES = {
+    "nothing is wrong": (pod(ready=True), None),
+    "it is starting": (pod(containers=[waiting("ContainerCreating")]), None),
+    "an image is being pulled and fails": (pod(containers=[waiting("ErrImagePull", "not found")]), (0, "ImagePull")),
+    "an image cannot be pulled": (pod(containers=[waiting("ImagePullBackOff")]), (0, "ImagePullLoopBackOff")),
+    "a Secret is missing": (pod(containers=[waiting("CreateContainerConfigError")]), (0, "InvalidDeploymentSpec")),
+    "no node has room": (pod(conditions=[UNSCHEDULABLE]), (0, "PodUnschedulable")),
+    "too much memory": (pod(containers=[ended(137, reason="OOMKilled")]), (137, "PodOutOfMemory")),
+    "last words": (pod(containers=[ended(3, LAST_WORDS)]), (3, "ModelInvalid")),
+    "the fetch leaves last words": (pod(init=[ended(3, LAST_WORDS)]), (3, "ModelInvalid")),
+    "exit 3 without words": (pod(containers=[ended(3, "x")]), (3, "")),
+    "a crash of its own": (pod(containers=[ended(1, "Traceback")]), (1, "")),
+    "it recovered": (pod(ready=True, containers=[ended(1)]), None),
+    "the init container is done": (
+        pod(init=[{"restartCount": 0, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}]),
+        None,
+    ),
+    "it is leaving": (pod(containers=[ended(1)], deletionTimestamp="2026-11-01T00:00:00Z"), None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_failures(case):
+    body, expected = CASES[case]
+    failure = failure_of([body])
+    assert (failure and (failure.exit_code, failure.reason)) == expected
+
+
+def test_the_pod_that_ended_last_speaks_for_all():
+    old = pod("blue-1", containers=[ended(1, "old", at="2026-11-01T00:00:00Z")])
+    new = pod("blue-2", containers=[ended(3, LAST_WORDS, at="2026-11-01T00:05:00Z")])
+    assert failure_of([new, old]).instance == "blue-2"
+
+
+def test_a_leaving_pod_is_not_ready():
+    assert is_ready(pod(ready=True))
+    assert not is_ready(pod(ready=True, deletionTimestamp="2026-11-01T00:00:00Z"))

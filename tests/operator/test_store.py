@@ -1,0 +1,132 @@
+"""The store: what a watch and a LIST say, in whatever order, and what neither says."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wye_operator.cluster.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, PODS
+from wye_operator.cluster.store import Key, Store
+
+FRAUD = Key("default", "fraud")
+
+
+def endpoint(version, *, name="fraud", uid="u1", **more):
+    return {"metadata": {"name": name, "namespace": "default", "uid": uid, "resourceVersion": str(version), **more}}
+
+
+def deployment(version, name="fraud-blue", of="fraud"):
+    metadata = {"name": name, "namespace": "default", "uid": f"u-{name}", "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {"endpointName": of}}
+
+
+def test_an_event_names_the_endpoint_it_concerns():
+    store = Store()
+    assert store.put(ENDPOINTS, endpoint(1)) == {FRAUD}
+    assert store.put(DEPLOYMENTS, deployment(2)) == {FRAUD}
+    pod = {"metadata": {"name": "p", "namespace": "default", "labels": {"wye.dev/endpoint": "fraud"}}, "spec": {}}
+    assert store.put(PODS, pod) == {FRAUD}
+    assert store.put(CONFIGMAPS, {"metadata": {"name": "x", "namespace": "default"}}) == set()
+    assert [d["metadata"]["name"] for d in store.of(DEPLOYMENTS, FRAUD)] == ["fraud-blue"]
+    assert store.keys() == {FRAUD}
+
+
+def test_what_moves_to_another_endpoint_concerns_both():
+    store = Store()
+    store.put(DEPLOYMENTS, deployment(1))
+    assert store.put(DEPLOYMENTS, deployment(2, of="spam")) == {FRAUD, Key("default", "spam")}
+    assert store.of(DEPLOYMENTS, FRAUD) == []
+
+
+def test_the_echo_of_a_write_is_no_news_and_an_older_event_undoes_nothing():
+    store = Store()
+    store.put(ENDPOINTS, endpoint(5, labels={"a": "new"}))
+    assert store.put(ENDPOINTS, endpoint(5, labels={"a": "new"})) == set()
+    assert store.put(ENDPOINTS, endpoint(4, labels={"a": "old"})) == set()
+    assert store.get(ENDPOINTS, "default", "fraud")["metadata"]["labels"] == {"a": "new"}
+
+
+def test_what_a_watch_never_told_of_is_dropped_by_the_next_list():
+    store = Store()
+    store.put(ENDPOINTS, endpoint(1))
+    store.put(ENDPOINTS, endpoint(2, name="spam", uid="u2"))
+    store.begin_list(ENDPOINTS)
+    assert store.replace(ENDPOINTS, [endpoint(2, name="spam", uid="u2")], "9") == {FRAUD}
+    assert store.get(ENDPOINTS, "default", "fraud") is None
+    assert ENDPOINTS in store.listed
+
+
+def test_what_came_after_the_list_was_taken_stays():
+    store = Store()
+    store.begin_list(ENDPOINTS)
+    store.put(ENDPOINTS, endpoint(12))
+    store.replace(ENDPOINTS, [], "10")
+    assert store.get(ENDPOINTS, "default", "fraud") is not None
+
+
+def test_what_was_deleted_while_the_list_was_under_way_stays_deleted():
+    store = Store()
+    store.put(ENDPOINTS, endpoint(5))
+    store.begin_list(ENDPOINTS)
+    store.drop(ENDPOINTS, endpoint(11))
+    store.replace(ENDPOINTS, [endpoint(5)], "10")
+    assert store.get(ENDPOINTS, "default", "fraud") is None
+
+
+def test_the_deletion_of_an_earlier_object_of_that_name_changes_nothing():
+    store = Store()
+    store.put(ENDPOINTS, endpoint(8, uid="u2"))
+    assert store.drop(ENDPOINTS, endpoint(7, uid="u1")) == set()
+    assert store.get(ENDPOINTS, "default", "fraud")["metadata"]["uid"] == "u2"
+
+
+def test_objects_are_slim():
+    store = Store()
+    kubectl = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "1"}
+    store.put(ENDPOINTS, endpoint(1, managedFields=[{}], annotations=kubectl))
+    kept = store.get(ENDPOINTS, "default", "fraud")["metadata"]
+    assert "managedFields" not in kept
+    assert kept["annotations"] == {"mine": "1"}
+
+
+CHANGES = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30)
+Event = tuple[str, dict]
+
+
+def history(changes, listed_at) -> tuple[dict, list[Event], tuple[list[dict], str]]:
+    """(what is true in the end, the events, what a LIST found after so many changes)."""
+    truth, events, listing = {}, [], ([], "0")
+    for number, (name, there) in enumerate(changes, start=1):
+        if there:
+            uid = truth[name]["metadata"]["uid"] if name in truth else f"u{number}"
+            truth[name] = endpoint(number, name=name, uid=uid)
+            events.append(("put", truth[name]))
+        elif name in truth:
+            uid = truth.pop(name)["metadata"]["uid"]
+            events.append(("drop", endpoint(number, name=name, uid=uid)))
+        if number == listed_at:
+            listing = (list(truth.values()), str(number))
+    return truth, events, listing
+
+
+def hear(store, events):
+    for what, body in events:
+        (store.put if what == "put" else store.drop)(ENDPOINTS, body)
+
+
+@given(CHANGES, st.randoms(use_true_random=False), st.integers(0, 30))
+def test_after_a_list_the_store_is_the_cluster_however_late_events_come(changes, random, listed_at):
+    """The truth is a sequence of writes and deletions; what came before the LIST is heard or lost."""
+    truth, events, listing = history(changes, listed_at)
+    before = [e for e in events if int(e[1]["metadata"]["resourceVersion"]) <= int(listing[1])]
+    later = events[len(before) :]
+    cut = random.randint(0, len(later))
+    store = Store()
+    hear(store, [e for e in before if random.random() < 0.7])
+    store.begin_list(ENDPOINTS)
+    hear(store, later[:cut])  # while the list is under way
+    store.replace(ENDPOINTS, *listing)
+    hear(store, later[cut:])
+    kept = {name: store.get(ENDPOINTS, "default", name) for name in "abc"}
+    uids = {name: body["metadata"]["uid"] for name, body in kept.items() if body is not None}
+    assert uids == {name: body["metadata"]["uid"] for name, body in truth.items()}
