@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wye_runtime.contract.answering import BoundOutput
-from wye_runtime.contract.declared import Declared
+from wye_runtime.contract.declared import NO_DEFAULT, Declared
 from wye_runtime.contract.reading import Column
 from wye_runtime.errors import MAX_DETAILS, Detail, InvalidInput, Misfit, ModelError, shown
 from wye_runtime.protocol import Array, Tensors, TensorSpec
@@ -21,6 +21,7 @@ class Contract:
     inputs: tuple[tuple[TensorSpec, tuple[Column, ...]], ...]
     outputs: tuple[BoundOutput, ...]
     is_batched: bool
+    known: frozenset[str]
 
     @property
     def example(self) -> dict[str, Any]:
@@ -57,14 +58,13 @@ class Contract:
                 values[column.field.name] = value_of(column, instance)
             except Misfit as misfit:
                 details.append(misfit.detail(**where, field=column.field.name))
-        if not self.declared.drops_unknown:
+        if not (self.declared.drops_unknown or instance.keys() <= self.known):
             details.extend(self.unknown(instance, where))
         return values
 
     def unknown(self, instance: dict[str, Any], where: Mapping[str, object]) -> list[Detail]:
-        known = {column.field.name for column in self.columns}
         message = f"is not known; known fields: {', '.join(f.name for f in self.declared.inputs)}"
-        extra = [name for name in instance if name not in known]
+        extra = [name for name in instance if name not in self.known]
         return [{**where, "field": name, "message": message} for name in extra]
 
     def feeds(self, rows: list[dict[str, Any]]) -> Tensors:
@@ -78,12 +78,12 @@ class Contract:
 
 
 def value_of(column: Column, instance: dict[str, Any]) -> Any:
-    field = column.field
-    if field.name in instance:
-        return column.read(instance[field.name])
-    if field.is_required:
+    name = column.field.name
+    if name in instance:
+        return column.read(instance[name])
+    if column.default is NO_DEFAULT:
         raise Misfit("is required")
-    return column.read(field.default)
+    return column.default
 
 
 def refusal(details: list[Detail]) -> InvalidInput:

@@ -16,6 +16,10 @@ from wye_runtime.settings import Config
 
 # curl -d sends the second one where nobody names a type
 JSON_TYPES = ("", "application/x-www-form-urlencoded", "application/json")
+# what the event loop may decode: a millisecond or so, a few at worst
+LIGHT_BYTES = 8 << 10
+LIGHT_VALUES = 4096
+VALUES_A_RUN = 8  # what making an instance's own tensors costs, in values
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,20 @@ class Jobs:
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
         return self.score_job(raw) if raw.model is None else self.infer_job(raw)
+
+    def is_light(self, raw: RawRequest) -> bool:
+        """Whether it is decoded and validated in no time, judged by its bytes alone."""
+        if len(raw.body) > LIGHT_BYTES:
+            return False
+        return raw.model is not None or self.values_at_most(raw.body) <= LIGHT_VALUES
+
+    def values_at_most(self, body: bytes) -> int:
+        """How many values an instance has, times how many instances the body can hold: `{}` stands for all defaults."""
+        signature = self.model.signature
+        is_batched = all(spec.has_free_batch for spec in signature.inputs)
+        width = len(self.contract.columns) if self.contract else len(signature.inputs)
+        begins_instance = b"{" if self.contract or is_batched else b","
+        return (1 + body.count(begins_instance)) * (width if is_batched else width + VALUES_A_RUN)
 
     def check_target(self, raw: RawRequest) -> None:
         """Whether the request names this model."""
