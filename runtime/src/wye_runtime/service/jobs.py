@@ -7,7 +7,7 @@ from typing import Any
 
 from wye_runtime import codecs
 from wye_runtime.contract import Contract
-from wye_runtime.errors import InvalidInput, ModelNotFound, UnsupportedMediaType, shown
+from wye_runtime.errors import InvalidInput, ModelNotFound, Offences, UnsupportedMediaType, shown
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawRequest, RawResponse, Tensors
@@ -127,10 +127,11 @@ def by_contract(contract: Contract, body: Any) -> Score:
 
 
 def listed(body: dict[str, Any]) -> list[Any]:
-    extra = sorted(body.keys() - {"instances"})
-    if extra:
-        details = [{"field": name, "message": "is not known beside instances"} for name in extra]
-        raise InvalidInput("instances stands alone in its object", details)
+    message = "is not known beside instances"
+    offences = Offences()
+    offences.add({"field": name, "message": message} for name in body if name != "instances")
+    if offences.count:
+        raise InvalidInput("instances stands alone in its object", offences.details)
     if not isinstance(body["instances"], list):
         raise InvalidInput(f"instances must be a list, got {shown(body['instances'])}")
     return body["instances"]
