@@ -64,7 +64,7 @@ def limited(body: bytes | memoryview) -> bytes | memoryview:
     counted = bytes(body)
     if sum(counted.count(mark) for mark in (b",", b"[", b"{")) > MANY_VALUES:
         raise PayloadTooLarge(
-            f"the JSON has more than {MANY_VALUES:,} values: send tensors in binary, or fewer at once"
+            f"the JSON has more than {MANY_VALUES:,} values: send tensors in binary"
         )
     return body
 
