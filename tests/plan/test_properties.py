@@ -223,6 +223,7 @@ class Simulator:
 
 @settings(max_examples=max(400, settings().max_examples))
 @given(st.lists(steps, min_size=5, max_size=40))
+@example([("delete", "blue"), ("add", "blue"), ("delete", "blue"), ("add", "green"), ("mute", 0)])
 @example(
     [  # a router whose stats cannot be read keeps old routes and takes the clusters late
         ("split", "blue", "green", 50),

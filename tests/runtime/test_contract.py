@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from wye_runtime import codecs
 from wye_runtime.contract import bound, parse
 from wye_runtime.errors import ConfigError, InvalidInput, ModelError, ModelInvalid
 from wye_runtime.protocol import Signature, TensorSpec
+from wye_runtime.service.jobs import by_contract
+from wye_runtime.service.scores import score
 
 Y = TensorSpec("y", "FP32", (-1, 1))
 
@@ -207,3 +210,78 @@ GOOD = {"inputs": [number("a")], "outputs": [{"name": "y"}]}
 def test_a_contract_that_is_wrong_by_itself(contract, message):
     with pytest.raises(ConfigError, match=message):
         parse(contract)
+
+
+def refused(contract, instances, *, is_list):
+    with pytest.raises(InvalidInput) as refusal:
+        contract.batches(instances, is_list=is_list)
+    return refusal.value
+
+
+def test_a_thousand_mistakes_of_one_instance_are_kept_and_the_others_counted():
+    contract = fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
+    error = refused(contract, [{f"k{at}": 1 for at in range(5000)}], is_list=False)
+    assert len(error.details) == 1000
+    assert error.message == "p: is required (and 5000 more)"
+
+
+def test_a_mistake_alone_has_no_others():
+    contract = fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
+    assert refused(contract, [{"p": 1, "k": 1}], is_list=False).message == "k: is not known; known fields: p"
+
+
+def test_reading_ends_at_a_thousand_mistakes_and_says_at_least():
+    contract = fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
+    error = refused(contract, [{}] * 5000, is_list=True)
+    assert len(error.details) == 1000
+    assert error.message == "instance 0, p: is required (and at least 999 more)"
+
+
+def test_exactly_a_thousand_mistakes_are_all():
+    contract = fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
+    assert refused(contract, [{}] * 1000, is_list=True).message == "instance 0, p: is required (and 999 more)"
+
+
+class Reached(Exception):
+    """Raised by the first object that a reader should have left alone."""
+
+
+class Watched(dict):
+    def keys(self):
+        raise Reached
+
+
+def test_instances_behind_the_last_mistake_are_not_read():
+    contract = fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
+    assert len(refused(contract, [{}] * 1000 + [Watched()], is_list=True).details) == 1000
+
+
+BODIES_OF_UNKNOWN_KEYS = {
+    "/score with a contract": lambda keys: by_contract(
+        fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))]), keys
+    ),
+    "beside instances, with a contract": lambda keys: by_contract(
+        fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))]), {**keys, "instances": []}
+    ),
+    "/score without a contract": lambda keys: score(Signature((AB,), (Y,)), keys),
+    "beside instances, without a contract": lambda keys: score(Signature((AB,), (Y,)), {**keys, "instances": []}),
+    "an instance by input names": lambda keys: score(Signature((AB, C), (Y,)), {"instances": [keys]}),
+    "the protocol": lambda keys: codecs.decode(Signature((AB,), (Y,)), codecs.dumps(keys), None),
+    "a tensor of the protocol": lambda keys: codecs.decode(
+        Signature((AB,), (Y,)), codecs.dumps({"inputs": [keys]}), None
+    ),
+    "tensors of the protocol": lambda keys: codecs.decode(
+        Signature((AB,), (Y,)), codecs.dumps({"inputs": [{"name": key} for key in keys]}), None
+    ),
+    "outputs of the protocol": lambda keys: codecs.decode(
+        Signature((), (Y,)), codecs.dumps({"inputs": [], "outputs": [{"name": key} for key in keys]}), None
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BODIES_OF_UNKNOWN_KEYS)
+def test_no_body_makes_more_details_than_are_shown(case):
+    with pytest.raises(InvalidInput) as refusal:
+        BODIES_OF_UNKNOWN_KEYS[case]({f"k{at}": 1 for at in range(3000)})
+    assert 1 <= len(refusal.value.details) <= 1000
+    assert len(refusal.value.message) < 1000

@@ -238,14 +238,14 @@ def test_content_types_of_score(server, content_type, status):
         assert refusal(response)[1] == "UnsupportedMediaType"
 
 
-def test_a_failing_run_is_a_model_error_without_paths(servers):
+def test_a_failing_run_is_a_model_error_without_paths(servers, wait_until):
     server = servers.one("raising", toys.raising)
     response = server.infer([{"name": "index", "datatype": "INT64", "shape": [1], "data": [7]}])
     status, code, _ = refusal(response)
     assert (status, code) == (500, "ModelError")
     assert "Traceback" not in response.text
     assert "out of data bounds" in response.text
-    line = next(line for line in server.lines() if line["message"] == "request failed")
+    line = wait_until(lambda: server.line("request failed"))  # written behind the answer
     assert line["requestId"] == response.headers["x-request-id"]
     assert server.infer([{"name": "index", "datatype": "INT64", "shape": [1], "data": [2]}]).status_code == 200
 

@@ -1,5 +1,6 @@
 """Bodies of the Open Inference Protocol v2 into tensors and back: JSON, and the binary tensor extension."""
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import orjson
 
 from wye_runtime import tensors
-from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, shown
+from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, Offences, PayloadTooLarge, shown
 from wye_runtime.protocol import (
     BINARY_TYPE,
     HEADER_LENGTH,
@@ -22,6 +23,7 @@ REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs"})
 INPUT_KEYS = frozenset({"name", "shape", "datatype", "data", "parameters"})
 OUTPUT_KEYS = frozenset({"name", "parameters"})
 BINARY_SIZE = "binary_data_size"
+MANY_VALUES = 2_000_000  # of one JSON body: some 0.1 s in which nothing else in the process runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,36 @@ class InferRequest:
 
 
 def loads(body: bytes | memoryview) -> Any:
-    """The JSON value of a body."""
+    """The JSON value of a body; while a large one is made, nobody else in the process can run."""
+    if len(body) > MANY_VALUES:
+        return parsed_without_collector(limited(body))
+    return parsed(body)
+
+
+def parsed(body: bytes | memoryview) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def parsed_without_collector(body: bytes | memoryview) -> Any:
+    """New values are no garbage: looking for some among millions of them takes longer than making them."""
+    gc.disable()
+    try:
+        return parsed(body)
+    finally:
+        gc.enable()
+
+
+def limited(body: bytes | memoryview) -> bytes | memoryview:
+    """The body, unless it has more values than may hold up everybody else."""
+    counted = bytes(body)
+    if sum(counted.count(mark) for mark in (b",", b"[", b"{")) > MANY_VALUES:
+        raise PayloadTooLarge(
+            f"the JSON has more than {MANY_VALUES:,} values: send tensors in binary"
+        )
+    return body
 
 
 def dumps(value: object) -> bytes:
@@ -76,10 +103,11 @@ def objects(value: object, where: str, known: frozenset[str]) -> dict[str, Any]:
     """The object itself, once it is one and has no key that would be ignored."""
     if not isinstance(value, dict):
         raise InvalidInput(f"{where} must be a JSON object, got {shown(value)}")
-    unknown = sorted(value.keys() - known)
-    if unknown:
-        details = [{"field": f"{name}", "message": "is not known here"} for name in unknown]
-        raise InvalidInput(f"{where} has unknown fields: {', '.join(map(shown, unknown))}", details)
+    offences = Offences()
+    offences.add({"field": name, "message": "is not known here"} for name in value if name not in known)
+    if offences.count:
+        first = shown(offences.details[0]["field"])
+        raise InvalidInput(f"{where} has the unknown field {first}{offences.others}", offences.details)
     return value
 
 
@@ -127,7 +155,7 @@ def fed(signature: Signature, given: list[dict[str, Any]], payload: Payload) -> 
     """The arrays of all inputs, or one InvalidInput with every offence."""
     specs = {spec.name: spec for spec in signature.inputs}
     feeds: Tensors = {}
-    details: list[Detail] = []
+    offences = Offences()
     raws = [raw_part(item, payload) for item in given]
     payload.end()
     for item, raw in zip(given, raws, strict=True):
@@ -137,19 +165,19 @@ def fed(signature: Signature, given: list[dict[str, Any]], payload: Payload) -> 
                 raise Misfit("is given twice")
             feeds[name] = array_of(specs, item, raw)
         except Misfit as misfit:
-            details.append(misfit.detail(tensor=name))
+            offences.add([misfit.detail(tensor=name)])
     missing = specs.keys() - {item["name"] for item in given}
-    details += [{"tensor": name, "message": "is missing"} for name in specs if name in missing]
-    if details:
-        raise refusal("inputs", details)
+    offences.add({"tensor": name, "message": "is missing"} for name in specs if name in missing)
+    if offences.count:
+        raise refusal("inputs", offences)
     return feeds
 
 
-def refusal(what: str, details: list[Detail]) -> InvalidInput:
-    """One sentence with the first offence; all of them in `details`."""
-    first = details[0]
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return InvalidInput(f"wrong {what}: {shown(first['tensor'])} {first['message']}{more}", details)
+def refusal(what: str, offences: Offences) -> InvalidInput:
+    """One sentence with the first offence and how many more there are."""
+    first = offences.details[0]
+    where = f"wrong {what}: {shown(first['tensor'])}"
+    return InvalidInput(f"{where} {first['message']}{offences.others}", offences.details)
 
 
 def parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -187,10 +215,11 @@ def asked(signature: Signature, head: Mapping[str, Any]) -> tuple[tuple[str, ...
         return tuple(known), frozenset(known if default else ())
     items = listed(head["outputs"], "outputs", OUTPUT_KEYS)
     names = tuple(item["name"] for item in items)
-    details = [output_detail(name, known) for name in names if name not in known]
-    details += [{"tensor": n, "message": "is asked twice"} for n in known if names.count(n) > 1]
-    if details:
-        raise refusal("outputs", details)
+    offences = Offences()
+    offences.add(output_detail(name, known) for name in names if name not in known)
+    offences.add({"tensor": n, "message": "is asked twice"} for n in known if names.count(n) > 1)
+    if offences.count:
+        raise refusal("outputs", offences)
     return names or tuple(known), frozenset(n for n, i in zip(names, items, strict=True) if is_binary(i, default))
 
 

@@ -1,6 +1,7 @@
 """The one family of errors: what went wrong, in words for the caller; HTTP codes are given in endpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 Detail = Mapping[str, object]
 
@@ -132,3 +133,29 @@ def shown(value: object) -> str:
         return JSON_TYPES[type(value)]
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+@dataclass(slots=True)
+class Offences:
+    """What is wrong with one request: as much of it as an answer shows is kept, the others are only counted."""
+
+    details: list[Detail] = field(default_factory=list)
+    count: int = 0
+    is_partial: bool = False  # reading ended before the request did
+
+    @property
+    def is_full(self) -> bool:
+        return self.count >= MAX_DETAILS
+
+    @property
+    def others(self) -> str:
+        """How many there are besides the first, for the end of a sentence."""
+        least = "at least " if self.is_partial else ""
+        return f" (and {least}{self.count - 1} more)" if self.count > 1 else ""
+
+    def add(self, details: Iterable[Detail]) -> None:
+        """Give a generator: what is not kept is then never held all at once."""
+        for detail in details:
+            self.count += 1
+            if len(self.details) < MAX_DETAILS:
+                self.details.append(detail)

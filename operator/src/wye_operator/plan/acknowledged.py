@@ -108,7 +108,8 @@ def extended(history: tuple[Published, ...], written: Published, held: frozenset
     if history and history[-1].version == written.version:
         written = history[-1]
     older = [p for p in history if p.version != written.version]
-    oldest = next((i for i, p in enumerate(older) if p.version in held), len(older))
+    forgotten = held - {p.version for p in (*older, written)}  # a router that could not be read may have any of them
+    oldest = 0 if forgotten else next((i for i, p in enumerate(older) if p.version in held), len(older))
     kept = [p for p in older[oldest:] if p.version in held]
     passed = {cluster for p in older[oldest:] if p.version not in held for cluster in p.clusters}
     between = (Published(PASSED, tuple(sorted(passed)), written.since),) if passed else ()

@@ -1,10 +1,11 @@
 """Fits a declared contract to a model's tensors at load; what does not fit is a ModelInvalid that says both sides."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from wye_runtime.contract.answering import BoundOutput, bound_output
 from wye_runtime.contract.contract import Contract
-from wye_runtime.contract.declared import Declared, Field, Output
+from wye_runtime.contract.declared import NO_DEFAULT, Declared, Field, Output
 from wye_runtime.contract.reading import Column, reader
 from wye_runtime.errors import Misfit, ModelInvalid
 from wye_runtime.protocol import DYNAMIC, INTEGERS, Signature, TensorSpec
@@ -17,12 +18,11 @@ def bound(declared: Declared, signature: Signature) -> Contract:
     for spec in signature.inputs:
         check_shape(spec)
     columns = tuple(columns_of(declared, signature))
-    for column in columns:
-        check_default(column)
     groups = tuple((spec, group(columns, spec)) for spec in signature.inputs)
     outputs = tuple(outputs_of(declared, signature))
     is_batched = all(spec.has_free_batch for spec in signature.inputs)
-    return Contract(declared, columns, groups, outputs, is_batched)
+    known = frozenset(field.name for field in declared.inputs)
+    return Contract(declared, columns, groups, outputs, is_batched, known)
 
 
 def check_shape(spec: TensorSpec) -> None:
@@ -51,7 +51,8 @@ def columns_of(declared: Declared, signature: Signature) -> Iterator[Column]:
     for field in declared.inputs:
         tensor, index = taken[field.name] if field.name in taken else next(free)
         check_type(field, specs[tensor])
-        yield Column(field, tensor, index, reader(field, specs[tensor].datatype))
+        read = reader(field, specs[tensor].datatype)
+        yield Column(field, tensor, index, read, default(field, read))
 
 
 def slots_of(declared: Declared, signature: Signature) -> list[Slot]:
@@ -117,13 +118,14 @@ def clash(field: Field, datatype: str) -> str | None:
     return None
 
 
-def check_default(column: Column) -> None:
-    if column.field.is_required:
-        return
+def default(field: Field, read: Callable[[object], Any]) -> Any:
+    """What stands for the field where it is absent."""
+    if field.is_required:
+        return NO_DEFAULT
     try:
-        column.read(column.field.default)
+        return read(field.default)
     except Misfit as misfit:
-        raise ModelInvalid(f"the default of the field {column.field.name}: {misfit}") from None
+        raise ModelInvalid(f"the default of the field {field.name}: {misfit}") from None
 
 
 def outputs_of(declared: Declared, signature: Signature) -> Iterator[BoundOutput]:

@@ -1,13 +1,13 @@
 """A contract that is bound to a model: objects into tensors, tensors into objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wye_runtime.contract.answering import BoundOutput
-from wye_runtime.contract.declared import Declared
+from wye_runtime.contract.declared import NO_DEFAULT, Declared
 from wye_runtime.contract.reading import Column
-from wye_runtime.errors import MAX_DETAILS, Detail, InvalidInput, Misfit, ModelError, shown
+from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, Offences, shown
 from wye_runtime.protocol import Array, Tensors, TensorSpec
 from wye_runtime.tensors import array_of
 
@@ -21,6 +21,7 @@ class Contract:
     inputs: tuple[tuple[TensorSpec, tuple[Column, ...]], ...]
     outputs: tuple[BoundOutput, ...]
     is_batched: bool
+    known: frozenset[str]
 
     @property
     def example(self) -> dict[str, Any]:
@@ -33,39 +34,38 @@ class Contract:
 
     def batches(self, instances: Sequence[Any], *, is_list: bool) -> list[Tensors]:
         """What goes into the model, in one run where it can; every wrong field is named at once."""
-        details: list[Detail] = []
+        offences = Offences()
         rows = []
         for at, instance in enumerate(instances):
-            if len(details) >= MAX_DETAILS:
+            if offences.is_full:
+                offences.is_partial = True
                 break
             where = {"instance": at} if is_list else {}
-            rows.append(self.read(instance, where, details))
-        if details:
-            raise refusal(details)
+            rows.append(self.read(instance, where, offences))
+        if offences.count:
+            raise refusal(offences)
         groups = [rows] if self.is_batched and rows else [[row] for row in rows]
         return [self.feeds(group) for group in groups]
 
-    def read(self, instance: object, where: Mapping[str, object], details: list[Detail]) -> dict[str, Any]:
-        """The values of one instance by field; what is wrong goes to `details`."""
+    def read(self, instance: object, where: Mapping[str, object], offences: Offences) -> dict[str, Any]:
+        """The values of one instance by field; what is wrong goes to `offences`."""
         if not isinstance(instance, dict):
             message = f"expected an object, got {shown(instance)}"
-            details.append({**where, "message": message})
+            offences.add([{**where, "message": message}])
             return {}
         values: dict[str, Any] = {}
         for column in self.columns:
             try:
                 values[column.field.name] = value_of(column, instance)
             except Misfit as misfit:
-                details.append(misfit.detail(**where, field=column.field.name))
-        if not self.declared.drops_unknown:
-            details.extend(self.unknown(instance, where))
+                offences.add([misfit.detail(**where, field=column.field.name)])
+        if not (self.declared.drops_unknown or instance.keys() <= self.known):
+            offences.add(self.unknown(instance, where))
         return values
 
-    def unknown(self, instance: dict[str, Any], where: Mapping[str, object]) -> list[Detail]:
-        known = {column.field.name for column in self.columns}
+    def unknown(self, instance: dict[str, Any], where: Mapping[str, object]) -> Iterator[Detail]:
         message = f"is not known; known fields: {', '.join(f.name for f in self.declared.inputs)}"
-        extra = [name for name in instance if name not in known]
-        return [{**where, "field": name, "message": message} for name in extra]
+        return ({**where, "field": name, "message": message} for name in instance if name not in self.known)
 
     def feeds(self, rows: list[dict[str, Any]]) -> Tensors:
         return {spec.name: tensor(spec, columns, rows) for spec, columns in self.inputs}
@@ -78,21 +78,20 @@ class Contract:
 
 
 def value_of(column: Column, instance: dict[str, Any]) -> Any:
-    field = column.field
-    if field.name in instance:
-        return column.read(instance[field.name])
-    if field.is_required:
+    name = column.field.name
+    if name in instance:
+        return column.read(instance[name])
+    if column.default is NO_DEFAULT:
         raise Misfit("is required")
-    return column.read(field.default)
+    return column.default
 
 
-def refusal(details: list[Detail]) -> InvalidInput:
-    """One sentence with the first offence; all of them in `details`."""
-    first = details[0]
+def refusal(offences: Offences) -> InvalidInput:
+    """One sentence with the first offence and how many more there are."""
+    first = offences.details[0]
     named = (f"instance {first['instance']}" if "instance" in first else "", first.get("field", ""))
     where = ", ".join(str(each) for each in named if each) or "the body"
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return InvalidInput(f"{where}: {first['message']}{more}", details)
+    return InvalidInput(f"{where}: {first['message']}{offences.others}", offences.details)
 
 
 def tensor(spec: TensorSpec, columns: Sequence[Column], rows: list[dict[str, Any]]) -> Array:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wye_runtime.contract.declared import Field
+from wye_runtime.contract.declared import NO_DEFAULT, Field
 from wye_runtime.errors import Misfit, shown
 from wye_runtime.protocol import INTEGERS, LARGEST
 from wye_runtime.tensors import integer_range
@@ -18,6 +18,7 @@ class Column:
     tensor: str
     index: int
     read: Callable[[object], Any]
+    default: Any = NO_DEFAULT  # as it was read once, at load
 
 
 def reader(field: Field, datatype: str) -> Callable[[object], Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from wye_runtime import codecs
 from wye_runtime.contract import Contract
-from wye_runtime.errors import InvalidInput, ModelNotFound, UnsupportedMediaType, shown
+from wye_runtime.errors import InvalidInput, ModelNotFound, Offences, UnsupportedMediaType, shown
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawRequest, RawResponse, Tensors
@@ -16,6 +16,10 @@ from wye_runtime.settings import Config
 
 # curl -d sends the second one where nobody names a type
 JSON_TYPES = ("", "application/x-www-form-urlencoded", "application/json")
+# what the event loop may decode: a millisecond or so, a few at worst
+LIGHT_BYTES = 8 << 10
+LIGHT_VALUES = 4096
+VALUES_A_RUN = 8  # what making an instance's own tensors costs, in values
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,20 @@ class Jobs:
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
         return self.score_job(raw) if raw.model is None else self.infer_job(raw)
+
+    def is_light(self, raw: RawRequest) -> bool:
+        """Whether it is decoded and validated in no time, judged by its bytes alone."""
+        if len(raw.body) > LIGHT_BYTES:
+            return False
+        return raw.model is not None or self.values_at_most(raw.body) <= LIGHT_VALUES
+
+    def values_at_most(self, body: bytes) -> int:
+        """How many values an instance has, times how many instances the body can hold: `{}` stands for all defaults."""
+        signature = self.model.signature
+        is_batched = all(spec.has_free_batch for spec in signature.inputs)
+        width = len(self.contract.columns) if self.contract else len(signature.inputs)
+        begins_instance = b"{" if self.contract or is_batched else b","
+        return (1 + body.count(begins_instance)) * (width if is_batched else width + VALUES_A_RUN)
 
     def check_target(self, raw: RawRequest) -> None:
         """Whether the request names this model."""
@@ -109,10 +127,11 @@ def by_contract(contract: Contract, body: Any) -> Score:
 
 
 def listed(body: dict[str, Any]) -> list[Any]:
-    extra = sorted(body.keys() - {"instances"})
-    if extra:
-        details = [{"field": name, "message": "is not known beside instances"} for name in extra]
-        raise InvalidInput("instances stands alone in its object", details)
+    message = "is not known beside instances"
+    offences = Offences()
+    offences.add({"field": name, "message": message} for name in body if name != "instances")
+    if offences.count:
+        raise InvalidInput("instances stands alone in its object", offences.details)
     if not isinstance(body["instances"], list):
         raise InvalidInput(f"instances must be a list, got {shown(body['instances'])}")
     return body["instances"]

@@ -1,14 +1,14 @@
 """The body of /score without a contract: `instances`, `data` or the model's input names, into tensors and back."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wye_runtime import tensors
-from wye_runtime.errors import MAX_DETAILS, Detail, InvalidInput, Misfit, ModelError, shown
+from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, Offences, shown
 from wye_runtime.protocol import DTYPES, Array, Signature, Tensors, TensorSpec
 
 Answer = Callable[[list[Tensors]], Any]
@@ -44,9 +44,10 @@ def rows(
     signature: Signature, body: dict[str, Any], key: str
 ) -> tuple[list[Tensors], Callable[[list[Tensors]], list[Any]]]:
     """A list of instances: rows for a model with one input, else objects by input names."""
-    extra = sorted(body.keys() - {key})
-    if extra:
-        raise refused([{"field": name, "message": f"is not known beside {key}"} for name in extra])
+    offences = Offences()
+    offences.add({"field": name, "message": f"is not known beside {key}"} for name in body if name != key)
+    if offences.count:
+        raise refused(offences)
     given = body[key]
     if not isinstance(given, list):
         raise InvalidInput(f"{key} must be a list, got {shown(given)}")
@@ -70,43 +71,45 @@ def by_input(signature: Signature, given: list[Any]) -> dict[str, list[Any]]:
     names = [spec.name for spec in signature.inputs]
     if len(names) == 1 and not any(isinstance(each, dict) for each in given):
         return {names[0]: given}
-    details: list[Detail] = []
+    offences = Offences()
     for at, each in enumerate(given):
-        if len(details) >= MAX_DETAILS:
+        if offences.is_full:
+            offences.is_partial = True
             break
-        details += [{"instance": at, **detail} for detail in name_details(names, each)]
-    if details:
-        raise refused(details)
+        offences.add({"instance": at, **detail} for detail in name_details(names, each))
+    if offences.count:
+        raise refused(offences)
     return {name: [each[name] for each in given] for name in names}
 
 
-def name_details(names: Sequence[str], value: Any) -> list[Detail]:
+def name_details(names: Sequence[str], value: Any) -> Iterator[Detail]:
     """What is wrong with the keys of one object by input names."""
     if not isinstance(value, dict):
-        return [{"message": f"expected an object with {', '.join(names)}, got {shown(value)}"}]
-    missing = [{"field": name, "message": "is missing"} for name in names if name not in value]
+        yield {"message": f"expected an object with {', '.join(names)}, got {shown(value)}"}
+        return
+    yield from ({"field": name, "message": "is missing"} for name in names if name not in value)
     message = f"is not an input of the model, which has {', '.join(names)}"
-    return missing + [{"field": name, "message": message} for name in value if name not in names]
+    yield from ({"field": name, "message": message} for name in value if name not in names)
 
 
-def refused(details: list[Detail]) -> InvalidInput:
-    first = details[0]
+def refused(offences: Offences) -> InvalidInput:
+    first = offences.details[0]
     where = " ".join(f"{key} {shown(first[key])}" for key in ("instance", "field", "tensor") if key in first)
-    return InvalidInput(f"{where}: {first['message']}", details)
+    return InvalidInput(f"{where}: {first['message']}{offences.others}", offences.details)
 
 
 def collected(signature: Signature, made: Callable[[TensorSpec], Array], instance: int | None = None) -> Tensors:
     """The arrays of all inputs, or one InvalidInput with every offence."""
     where = {} if instance is None else {"instance": instance}
     feeds: Tensors = {}
-    details: list[Detail] = []
+    offences = Offences()
     for spec in signature.inputs:
         try:
             feeds[spec.name] = made(spec)
         except Misfit as misfit:
-            details.append(detail_of(misfit, spec, where))
-    if details:
-        raise refused(details)
+            offences.add([detail_of(misfit, spec, where)])
+    if offences.count:
+        raise refused(offences)
     return feeds
 
 
@@ -162,9 +165,10 @@ def shape_of(value: Any) -> list[int]:
 
 def named(signature: Signature, body: dict[str, Any]) -> tuple[list[Tensors], Answer]:
     """One request by input names: whole tensors, or one instance without the batch dimension."""
-    details = name_details([spec.name for spec in signature.inputs], body)
-    if details:
-        raise refused(details)
+    offences = Offences()
+    offences.add(name_details([spec.name for spec in signature.inputs], body))
+    if offences.count:
+        raise refused(offences)
     is_single = all(lacks_batch(spec, body[spec.name]) for spec in signature.inputs)
     feeds = collected(
         signature,

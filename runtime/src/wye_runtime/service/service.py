@@ -20,7 +20,6 @@ from wye_runtime.settings import Config
 
 log = logging.getLogger("wye")
 INLINE_RUNS = 4
-LARGE_BODY = 64 << 10  # decoded in the worker's thread
 SAMPLE_BYTES = 4096
 MOST_SLOTS = 4
 
@@ -111,7 +110,7 @@ class Service:
         ready.jobs.check_target(raw)
         self.requests += 1
         deadline = asyncio.get_running_loop().time() + self.config.request.timeout
-        if len(raw.body) >= LARGE_BODY:
+        if not ready.jobs.is_light(raw):
             return Pending(raw, lambda run: ready.jobs.job(raw).run(run), deadline)
         job = ready.jobs.job(raw)
         if self.is_inline and is_short(job, ready.place.elements):
