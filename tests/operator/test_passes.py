@@ -261,6 +261,15 @@ async def test_a_router_that_does_not_read_is_bumped_named_and_replaced(place):
     assert ("delete", "pods", asleep) in place.api.calls
 
 
+async def test_an_endpoint_whose_routers_cannot_start_is_looked_at_seldom(place):
+    place.machinery.broken[""] = {"containerStatuses": []}
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    passes = await place.settle(horizon=6, seconds=60)
+    assert passes < 25
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterStarting")
+
+
 async def test_failures_of_pods_are_told(place):
     waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
     place.machinery.broken["fraud-blue"] = {"containerStatuses": [{"restartCount": 0, "state": {"waiting": waiting}}]}
