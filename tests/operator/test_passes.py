@@ -265,8 +265,8 @@ async def test_an_endpoint_whose_routers_cannot_start_is_looked_at_seldom(place)
     place.machinery.broken[""] = {"containerStatuses": []}
     place.api.user(endpoint())
     place.api.user(deployment())
-    passes = await place.settle(horizon=6, seconds=60)
-    assert passes < 25
+    passes = await place.settle(horizon=16, seconds=60)
+    assert passes < 15
     assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterStarting")
 
 
