@@ -77,6 +77,13 @@ async def test_a_second_deployment_gets_its_share_in_order(place):
     assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
 
 
+async def test_an_empty_map_is_left_out_of_the_status(place):
+    """Server-side apply makes a null of a map whose entries we stop wanting, and the CRD refuses that."""
+    await serving(place)
+    assert "mirrorTraffic" not in place.status(ENDPOINTS, "fraud")
+    assert place.status(ENDPOINTS, "fraud")["traffic"] == {"blue": 100}
+
+
 async def test_a_deleted_child_is_made_again_and_a_changed_one_is_put_right(place):
     await serving(place)
     place.api.remove(SERVICES, "fraud-blue-model")
