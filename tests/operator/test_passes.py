@@ -77,6 +77,13 @@ async def test_a_second_deployment_gets_its_share_in_order(place):
     assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
 
 
+async def test_an_empty_map_is_left_out_of_the_status(place):
+    """Server-side apply makes a null of a map whose entries we stop wanting, and the CRD refuses that."""
+    await serving(place)
+    assert "mirrorTraffic" not in place.status(ENDPOINTS, "fraud")
+    assert place.status(ENDPOINTS, "fraud")["traffic"] == {"blue": 100}
+
+
 async def test_a_deleted_child_is_made_again_and_a_changed_one_is_put_right(place):
     await serving(place)
     place.api.remove(SERVICES, "fraud-blue-model")
@@ -259,6 +266,15 @@ async def test_a_router_that_does_not_read_is_bumped_named_and_replaced(place):
     assert asleep in place.status(ENDPOINTS, "fraud")["conditions"][0]["message"]
     await place.settle(seconds=60)
     assert ("delete", "pods", asleep) in place.api.calls
+
+
+async def test_an_endpoint_whose_routers_cannot_start_is_looked_at_seldom(place):
+    place.machinery.broken[""] = {"containerStatuses": []}
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    passes = await place.settle(horizon=16, seconds=60)
+    assert passes < 15
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterStarting")
 
 
 async def test_failures_of_pods_are_told(place):

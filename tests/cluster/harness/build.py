@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -82,7 +83,8 @@ def build(tool: Tool, programs: Iterable[str] = ()) -> Path:
 
 def _build(tool: Tool, programs: list[str]) -> None:
     fresh = tool.place / ".new"
-    fresh.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     go, env = environment()
     flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", tool.ldflags()]
     packages = [tool.package(program) for program in programs]

@@ -27,10 +27,15 @@ def environment() -> tuple[str, dict[str, str]]:
     go = _found() or _installed()
     have = output([go, "env", "GOVERSION"], cwd="/").strip().removeprefix("go")
     if _release(have) == _release(wanted) and _numbers(have) >= _numbers(wanted):
-        return go, os.environ | {"GOTOOLCHAIN": "local"}
+        return go, _variables("local")
     if _numbers(have) >= (1, 21):  # also when it is newer: with Go 1.27 the API server's OpenAPI breaks
-        return go, os.environ | {"GOTOOLCHAIN": f"go{wanted}"}
-    return _as_module(go, wanted), os.environ | {"GOTOOLCHAIN": "local"}
+        return go, _variables(f"go{wanted}")
+    return _as_module(go, wanted), _variables("local")
+
+
+def _variables(toolchain: str) -> dict[str, str]:
+    """A GOROOT in the environment would be another release's."""
+    return {name: value for name, value in os.environ.items() if name != "GOROOT"} | {"GOTOOLCHAIN": toolchain}
 
 
 def _wanted() -> str:

@@ -16,6 +16,12 @@ Serves all Endpoints of the cluster that the service account (in a pod) or the k
 /metrics and /healthz are on --port. Exit code 1: it cannot serve; the last line says why.
 """
 
+EXAMPLES = """\
+examples:
+  wye operator --runtime-image wye/runtime:1 --router-image envoyproxy/envoy:v1.40.0
+  wye operator --namespace team-1 --runtime-image … --router-image …    no ClusterRole
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
@@ -23,6 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "operator",
         help="serve the Endpoints of a cluster",
         description=TEXT,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--namespace", help="serve this namespace only, without any ClusterRole")

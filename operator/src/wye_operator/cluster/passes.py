@@ -10,11 +10,14 @@ from wye_operator.cluster.gather import gather
 from wye_operator.cluster.kinds import PODS
 from wye_operator.cluster.report import report
 from wye_operator.cluster.store import Key
+from wye_operator.plan.planner import ASK_AGAIN
 from wye_operator.plan.wanted import Plan
 from wye_operator.plan.world import World
 from wye_operator.reconcile import reconcile
 
 SOON, LATER = 0.2, 5.0  # seconds until the next look at what stood in the way: at first, then
+SLOW, SELDOM = 10.0, 1.0  # seconds after which a router is slow, and between questions then
+NOBODY = 15.0  # between looks while no router is ready
 
 
 @dataclass(slots=True)
@@ -53,13 +56,24 @@ class Passes:
         if not target.memory.uids and not self.cluster.store.of(PODS, key):
             self._forget(key)
             return wanted.look_again
-        return _soonest(wanted.look_again, _for_obstacles(before, target.memory))
+        asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
+        return _soonest(asking, _for_obstacles(before, target.memory))
 
     def _forget(self, key: Key) -> None:
         """Nothing is behind the name any more."""
         memory = self.targets.pop(key).memory
         self.cluster.asks.forget(memory.pods)
         self.cluster.reads.forget(key)
+
+
+def _asking(look_again: float | None, memory: Memory, now: float) -> float | None:
+    """The planner asks routers again and again; where none is ready, events tell, and a slow one need not hurry us."""
+    if look_again != ASK_AGAIN:
+        return look_again
+    if not any(router.ready for router in memory.routers):
+        return NOBODY
+    slow = any(now - bump.since > SLOW for bump in memory.bumps.values())
+    return SELDOM if slow else look_again
 
 
 def _for_obstacles(before: object, memory: Memory) -> float | None:

@@ -42,7 +42,11 @@ async def report(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> No
 
 
 async def _write(cluster: Cluster, key: Key, kind: Kind, body: Object) -> Object | None:
-    """The status before, when it was written; None: there was nothing to write."""
+    """The status before, when it was written; None: there was nothing to write.
+
+    An empty map is left out: where the last one had entries, server-side apply would make a null of it.
+    """
+    body = {**body, "status": {name: value for name, value in body["status"].items() if value != {}}}
     live = cluster.store.get(kind, key.namespace, body["metadata"]["name"])
     if live is None or live.get("status") == body["status"]:
         return None
