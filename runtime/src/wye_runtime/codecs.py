@@ -63,9 +63,7 @@ def limited(body: bytes | memoryview) -> bytes | memoryview:
     """The body, unless it has more values than may hold up everybody else."""
     counted = bytes(body)
     if sum(counted.count(mark) for mark in (b",", b"[", b"{")) > MANY_VALUES:
-        raise PayloadTooLarge(
-            f"the JSON has more than {MANY_VALUES:,} values: send tensors in binary"
-        )
+        raise PayloadTooLarge(f"the JSON has more than {MANY_VALUES:,} values: send tensors in binary")
     return body
 
 
