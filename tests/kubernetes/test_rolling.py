@@ -57,7 +57,7 @@ ENDPOINT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("router.resources", {"router": {"resources": {"limits": {"memory": "1Gi"}}}}, ROUTER),
     ("router.pod", {"router": {"pod": {"nodeSelector": {"a": "b"}}}}, ROUTER),
     ("router.service", {"router": {"service": {"port": 8080}}}, NOTHING),
-    ("contract", {"contract": {"inputs": [{"name": "a"}]}}, MODELS),
+    ("contract", {"contract": {"inputs": [{"name": "a"}], "outputs": [{"name": "p"}]}}, MODELS),
 ]
 DEPLOYMENT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("description", {"description": "x"}, NOTHING),
@@ -71,7 +71,7 @@ DEPLOYMENT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("model.secretName", {"model": {**MODEL, "secretName": "token"}}, MODELS),
     ("engine", {"engine": {"threads": 2}}, MODELS),
     ("requestSettings", {"requestSettings": {"requestTimeoutMs": 6000}}, MODELS),
-    ("contract", {"contract": {"inputs": [{"name": "a"}]}}, MODELS),
+    ("contract", {"contract": {"inputs": [{"name": "a"}], "outputs": [{"name": "p"}]}}, MODELS),
     ("warmup", {"warmup": {"requests": 1}}, MODELS),
     ("environmentVariables", {"environmentVariables": {"A": "b"}}, MODELS),
     ("environmentFrom", {"environmentFrom": [{"secretRef": {"name": "a"}}]}, MODELS),
