@@ -7,7 +7,10 @@ nobody who serves: it becomes another revision. A file is read again only when i
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import stat
+import tempfile
 import threading
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
@@ -28,6 +31,10 @@ class Content:
     digest: str = ""
     path: Path | None = None
     problem: str = ""
+
+
+class NotRegular(OSError):
+    """A device, a socket or a FIFO: opening one may wait for ever."""
 
 
 def digest_of(source: Path) -> Content:
@@ -103,14 +110,13 @@ class ModelStore:
             keep = {path.parent for path in used}
             keep |= {c.path.parent for _, c in self._known.values() if c.path}
             for folder in set(self._folder.iterdir()) - keep:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             self._lock.release()
 
     def _keep(self, source: Path, seen: Stamp) -> Content:
-        fresh = self._folder / ".new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))  # nobody waits for a reader: one may be left
         digest = _hash(source, seen, fresh / f"model{source.suffix}")
         final = self._place(digest, source)
         if not final.exists():
@@ -138,7 +144,13 @@ def _members(source: Path) -> list[Path]:
         # a state folder in it is ours: it has copies of models, this one's too, and logs that grow
         own = (path for path in source.rglob("*") if STATE_FOLDER not in path.relative_to(source).parts)
         return sorted(path for path in own if path.is_file())
+    _check_regular(source.stat())
     return [source]
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise NotRegular
 
 
 def _hash(source: Path, seen: Stamp, target: Path | None) -> str:
@@ -153,12 +165,18 @@ def _hash(source: Path, seen: Stamp, target: Path | None) -> str:
 
 
 def _hash_file(source: Path, target: Path | None) -> str:
-    with source.open("rb") as file:
+    with open(source, "rb", opener=_open_at_once) as file:
+        _check_regular(os.fstat(file.fileno()))
         if target is None:
             return hashlib.file_digest(file, "sha256").hexdigest()
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
             return _copy(file, copy)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Even what became a FIFO since it was looked at."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _copy(file: BinaryIO, copy: BinaryIO) -> str:
@@ -172,4 +190,6 @@ def _copy(file: BinaryIO, copy: BinaryIO) -> str:
 def _problem(source: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no file {source}"
+    if isinstance(error, NotRegular):
+        return f"{source} is not a regular file"
     return f"{source} cannot be read: {error.strerror}"
