@@ -233,3 +233,23 @@ async def test_a_second_signal_does_not_wait_for_requests_in_flight(outside, man
         assert outside.process.returncode == 0
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await waiting
+
+
+async def test_a_pass_that_fails_for_one_endpoint_is_told_once_and_stops_no_other(manifests, up, monkeypatch):
+    manifests.endpoint("alpha")
+    manifests.endpoint()
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.until(lambda s: s.endpoints["fraud"].traffic_text == "blue=100" and s.settled)
+        tried = []
+
+        async def gather(name):
+            tried.append(name)
+            raise ZeroDivisionError("oh")
+
+        monkeypatch.setattr(run.target("alpha"), "gather", gather)
+        manifests.model("blue", exit=3, reason="ModelInvalid", message="is no ONNX model")
+        await run.until(lambda s: "is no ONNX model" in s.deployments["fraud-blue"].conditions[0].message)
+        await run.until(lambda s: len(tried) > 2)
+        told = [line for line in run.words.warned if "a pass failed" in line]
+        assert told == ["alpha: a pass failed and is tried again: ZeroDivisionError('oh')"]

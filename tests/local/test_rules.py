@@ -242,6 +242,9 @@ def test_fresh_keys_never_replace_a_file_that_is_there(tmp_path):
         pytest.param('{"primaryKey": "a"}', id="one key is missing"),
         pytest.param('{"primaryKey": "a", "secondaryKey": ""}', id="a key is empty"),
         pytest.param('{"primaryKey": "a", "secondaryKey": 7}', id="a key is a number"),
+        pytest.param('{"primaryKey": "a", "secondaryKey": "b\\n"}', id="a key has a control character"),
+        pytest.param('{"primaryKey": "a", "secondaryKey": "b\\ud800"}', id="a key has half a character"),
+        pytest.param("[" * 100_000, id="nested too deeply"),
     ],
 )
 def test_a_wrong_file_of_keys_leaves_the_last_good_ones(tmp_path, text):
@@ -253,6 +256,25 @@ def test_a_wrong_file_of_keys_leaves_the_last_good_ones(tmp_path, text):
     assert found == Keys("one", "two")
     what = '{"primaryKey": "…", "secondaryKey": "…"}'
     assert problem == f"{tmp_path}/fraud.json is not {what}: mend it, or delete it to get fresh keys"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path: path.mkdir(), id="a folder"),
+        pytest.param(os.mkfifo, id="a FIFO"),
+        pytest.param(lambda path: path.write_bytes(b'{"primaryKey": "\xff"}'), id="not UTF-8"),
+    ],
+)
+def test_what_is_no_file_of_keys_leaves_the_last_good_ones(tmp_path, make):
+    keys = KeyFiles(tmp_path)
+    keys.keep("fraud", Keys("one", "two"))
+    keys.read("fraud")
+    keys.path("fraud").unlink()
+    make(keys.path("fraud"))
+    found, problem = keys.read("fraud")
+    assert found == Keys("one", "two")
+    assert problem.endswith(": mend it, or delete it to get fresh keys")
 
 
 def test_names_of_two_namespaces_never_meet():

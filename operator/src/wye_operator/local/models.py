@@ -165,18 +165,13 @@ def _hash(source: Path, seen: Stamp, target: Path | None) -> str:
 
 
 def _hash_file(source: Path, target: Path | None) -> str:
-    with open(source, "rb", opener=_open_at_once) as file:
+    with open(source, "rb", opener=files.open_at_once) as file:
         _check_regular(os.fstat(file.fileno()))
         if target is None:
             return hashlib.file_digest(file, "sha256").hexdigest()
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
             return _copy(file, copy)
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Even what became a FIFO since it was looked at."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _copy(file: BinaryIO, copy: BinaryIO) -> str:

@@ -156,7 +156,7 @@ class KeyFiles:
         path = self.path(endpoint)
         try:
             keys = _keys(files.read_json(path))
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             wanted = f'{{"{PRIMARY_KEY}": "…", "{SECONDARY_KEY}": "…"}}'
             return self._good.get(endpoint), f"{path} is not {wanted}: mend it, or delete it to get fresh keys"
         if keys is None:
@@ -177,6 +177,6 @@ def _keys(data: Any) -> Keys | None:
     if data is None:
         return None
     keys = Keys(data[PRIMARY_KEY], data[SECONDARY_KEY])
-    if not all(isinstance(key, str) and key for key in (keys.primary, keys.secondary)):
+    if not all(isinstance(key, str) and key and key.isprintable() for key in (keys.primary, keys.secondary)):
         raise ValueError
     return keys

@@ -265,6 +265,13 @@ class Twin:
                 raise
             self._reporter.trouble(target.label, str(error))
             return CALM
+        except Exception as error:
+            if self._loop is None:
+                raise
+            log.debug("the pass of Endpoint %s failed", target.label, exc_info=True)
+            told = f"{target.label}: a pass failed and is tried again: {error!r}"
+            self._reporter.trouble(target.label, told)
+            return CALM
         self._reporter.trouble(target.label, "")
         self._reporter.tell(target, wanted, settings.now())
         key = (target.namespace, target.name)
