@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wye_runtime.app import Listen, log_json, run
+from wye_runtime.app import Listen, leave_words, log_json, run
 from wye_runtime.contract import parse
 from wye_runtime.errors import CannotServe, ConfigError
 from wye_runtime.model import artifact_at, load
-from wye_runtime.settings import Config, Engine, ModelSource, config_from, environment
+from wye_runtime.settings import Config, Engine, ModelSource, config_from, environment, termination_log
 
 EXAMPLES = """examples:
   wye-runtime serve --model fraud.onnx                        serve a model by hand
@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return inspected(given.model) if given.command == "inspect" else served(given)
     except ConfigError as error:
         print(f"wye-runtime: {error.message}", file=sys.stderr)
+        if given.command == "serve":
+            leave_words(termination_log(), error)
         return 2
     except CannotServe as error:
         print(f"wye-runtime: {error.code}: {error.message}", file=sys.stderr)
@@ -58,12 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def served(given: argparse.Namespace) -> int:
+    check_source(given)
     config = config_from(given.config) if given.config else standalone(given)
     if config.contract is not None:
         parse(config.contract)
     told = environment()
     log_json()
     run(config, told, Listen(given.host, given.port, given.inner_port))
+
+
+def check_source(given: argparse.Namespace) -> None:
+    """Whether the options go together: what would be ignored is refused."""
+    beside = [name for name in ("name", "contract") if getattr(given, name) is not None]
+    if given.config and beside:
+        raise ConfigError(f"--{' and --'.join(beside)} cannot stand beside --config: the file says it")
 
 
 def standalone(given: argparse.Namespace) -> Config:

@@ -2,5 +2,6 @@
 
 from wye_runtime.app.lifetime import Listen, run
 from wye_runtime.app.logs import log_json
+from wye_runtime.app.words import leave_words
 
-__all__ = ["Listen", "log_json", "run"]
+__all__ = ["Listen", "leave_words", "log_json", "run"]

@@ -7,7 +7,6 @@ loading ──loaded──> ready ──signal──> draining ──idle, or ti
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -15,7 +14,6 @@ import socket
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import uvicorn
@@ -23,6 +21,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from wye_runtime.app.http import BoundedProtocol
+from wye_runtime.app.words import leave_words
 from wye_runtime.endpoints import Edge, inner_app, serving_app
 from wye_runtime.errors import CannotServe, ConfigError, WyeError
 from wye_runtime.metrics import Metrics
@@ -30,7 +29,6 @@ from wye_runtime.service import Service
 from wye_runtime.settings import Config, Environment
 
 log = logging.getLogger("wye")
-LAST_WORDS_BYTES = 4096
 DRAIN_EXTRA = 5.0  # seconds over the request's time-out
 QUIET = 0.3  # seconds without a request that count as idle
 TICK = 0.05
@@ -150,22 +148,7 @@ async def drained(edge: Edge, patience: float) -> None:
 
 
 def refused(error: WyeError, environment: Environment) -> int:
-    """Says why this process cannot serve, where the kubelet and the operator look for it."""
+    """Says why this process cannot serve; the exit code."""
     log.error("cannot serve", extra={"reason": error.code, "why": error.message})
-    if isinstance(error, ConfigError):
-        return 2
-    if environment.termination_log:
-        write_last_words(environment.termination_log, error)
-    return 3 if isinstance(error, CannotServe) else 1
-
-
-def write_last_words(path: Path, error: WyeError) -> None:
-    message = error.message
-    words = json.dumps({"reason": error.code, "message": message}).encode()
-    while len(words) > LAST_WORDS_BYTES:
-        message = message[: len(message) // 2] + "…"
-        words = json.dumps({"reason": error.code, "message": message}).encode()
-    try:
-        path.write_bytes(words)
-    except OSError as failure:
-        log.warning("the last words could not be written", extra={"why": str(failure)})
+    leave_words(environment.termination_log, error)
+    return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, CannotServe) else 1
