@@ -198,7 +198,7 @@ async def outside(manifests):
         made.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 async def test_a_signal_ends_the_twin_and_everything_it_started(outside, number):
     children = outside.children()
     assert len(children) == 2

@@ -190,7 +190,7 @@ class Twin:
     async def until_signalled(
         self, work: Coroutine[Any, Any, T], stopping: Callable[[], None] | None = None
     ) -> T | None:
-        """Do `work`; None when SIGINT or SIGTERM ended it: the first one in peace, a second one by force."""
+        """Do `work`; None when a signal ended it: the first one in peace, a second one by force."""
         loop, task, signalled = asyncio.get_running_loop(), asyncio.ensure_future(work), False
 
         def on_signal() -> None:
@@ -203,7 +203,9 @@ class Twin:
                 stopping()
             task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # started with nohup: it shall outlive its terminal
             loop.add_signal_handler(number, on_signal)
         try:
             return await task
