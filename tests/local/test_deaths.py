@@ -15,6 +15,7 @@ import pytest
 from local.conftest import STUB
 from local.load import Caller, Load
 from wye_operator.errors import WyeError
+from wye_operator.local import shutdown
 from wye_operator.local.folder import Mistakes
 from wye_operator.local.ports import free_port
 
@@ -113,6 +114,18 @@ async def test_leaving_the_twin_ends_every_process(manifests, up):
         pids.append(run.target().router.envoys[0].process.pid)
         assert len(pids) == 4
     assert [pid for pid in pids if alive(pid)] == []
+
+
+async def test_an_envoy_that_does_not_answer_is_ended_by_force(manifests, up, monkeypatch):
+    monkeypatch.setattr(shutdown, "GRACE", 0.1, raising=False)
+    manifests.endpoint()
+    manifests.deployment("blue")
+    async with asyncio.timeout(30):
+        async with up() as run:
+            await run.traffic("blue=100")
+            stuck = run.target().router.envoys[0].process
+            os.kill(stuck.pid, signal.SIGSTOP)
+    assert stuck.exit_code == -signal.SIGKILL
 
 
 async def test_a_port_in_use_is_said_with_another_to_try(manifests, up):
