@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DATA = "..data"
+MISSHAPEN = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)  # what reading odd JSON raises
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:

@@ -130,7 +130,7 @@ class Twin:
             reserve=self._ports.take,
             deadlines=self._options.deadlines,
         )
-        self._before = statuses(_items(folder / "status.json"))
+        self._before = earlier(folder / "status.json")
 
     def _home(self, of: str) -> Home:
         """Apart, as a Deployment may be called like a router."""
@@ -297,8 +297,9 @@ class Twin:
             self._written = items
 
 
-def _items(path: Path) -> list[Item]:
+def earlier(path: Path) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    """The statuses that an earlier twin wrote."""
     try:
-        return list((files.read_json(path) or {"items": []})["items"])
-    except (ValueError, TypeError, KeyError):  # it only saves time: begin anew
-        return []
+        return statuses((files.read_json(path) or {"items": []})["items"])
+    except files.MISSHAPEN:  # it only saves time: begin anew
+        return {}
