@@ -190,12 +190,18 @@ def test_plan_takes_the_secret_of_the_default_name(manifests, primary, ready):
     assert part["conditions"]["Ready"].startswith(ready)
 
 
-def test_a_model_folder_with_a_state_folder_in_it_is_only_the_model(tmp_path):
+@pytest.mark.parametrize("name", [".wye", "elsewhere"])
+@pytest.mark.parametrize("linked", [False, True], ids=["by its path", "by a link"])
+def test_a_model_folder_with_a_state_folder_in_it_is_only_the_model(tmp_path_factory, tmp_path, name, linked):
     (tmp_path / "model.onnx").write_bytes(b"bytes")
-    alone = ModelStore(tmp_path / ".wye" / "models").read(tmp_path)
-    (tmp_path / ".wye" / "logs").mkdir(parents=True)
-    (tmp_path / ".wye" / "logs" / "blue.log").write_text("it grows")
-    beside = ModelStore(tmp_path / ".wye" / "models").read(tmp_path)
+    state = tmp_path / name
+    (state / "logs").mkdir(parents=True)
+    if linked:
+        state = tmp_path_factory.mktemp("links") / "state"
+        state.symlink_to(tmp_path / name)
+    alone = ModelStore(state / "models").read(tmp_path)
+    (state / "logs" / "blue.log").write_text("it grows")
+    beside = ModelStore(state / "models").read(tmp_path)
     assert beside.digest == alone.digest
     assert [path.name for path in beside.path.rglob("*")] == ["model.onnx"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from wye_operator.api.contract import Contract
 from wye_operator.errors import WyeError
-from wye_operator.local import files
+from wye_operator.local import files, models
 from wye_operator.local.envoy import find_envoy
 from wye_operator.local.instances import Home
 from wye_operator.local.models import ModelStore, digest_of
@@ -178,6 +178,19 @@ def test_a_model_may_be_a_folder_and_its_names_count(tmp_path):
     (source / "a.onnx").rename(source / "b.onnx")
     assert store.current(source) is None
     assert store.read(source).digest != first.digest
+
+
+def test_a_folder_with_too_many_files_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "MOST_FILES", 3, raising=False)
+    store, source = ModelStore(tmp_path / "store"), tmp_path / "model"
+    (source / "sub").mkdir(parents=True)
+    for name in ("a.onnx", "sub/b"):
+        (source / name).write_bytes(b"1")
+    assert store.read(source).problem == ""
+    (source / "sub" / "c").write_bytes(b"1")
+    expected = f"{source} has more than 3 files and folders: a model's folder has only what the model needs"
+    assert [store.current(source).problem, store.read(source).problem] == [expected, expected]
+    assert digest_of(source).problem == expected
 
 
 def test_a_model_that_is_not_there_says_where_it_was_looked_for(tmp_path):
