@@ -138,6 +138,23 @@ def slow() -> ModelProto:
     return model(nodes, [tensor("trips", "INT64", [])], [tensor("y", "FP32", [])], [weights])
 
 
+def squared() -> ModelProto:
+    """A scalar size -> y = size: the highest of the product of two such matrices of ones.
+
+    Its time depends on a value, and nothing of that shows: it has no control flow and takes no integers.
+    """
+    nodes = [
+        helper.make_node("Cast", ["size"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Unsqueeze", ["whole", "zero"], ["side"]),
+        helper.make_node("Concat", ["side", "side"], ["shape"], axis=0),
+        helper.make_node("Expand", ["one", "shape"], ["matrix"]),
+        helper.make_node("MatMul", ["matrix", "matrix"], ["product"]),
+        helper.make_node("ReduceMax", ["product"], ["y"], keepdims=0),
+    ]
+    constants = [constant("zero", np.array([0], np.int64)), constant("one", np.float32(1))]
+    return model(nodes, [tensor("size", "FP32", [])], [tensor("y", "FP32", [])], constants)
+
+
 def zipmap() -> ModelProto:
     """What skl2onnx gives without zipmap=False: a sequence of maps."""
     node = helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2])

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import socket
+import subprocess
 import sys
 import types
 
@@ -324,6 +325,21 @@ async def test_what_the_twin_writes_is_for_its_owner_only(running, manifests):
     state = manifests.folder / ".wye"
     assert oct(state.stat().st_mode)[-3:] == "700"
     assert oct((state / "status.json").stat().st_mode)[-3:] == "600"
+
+
+def test_ctrl_c_while_the_command_is_still_being_loaded_has_no_traceback():
+    code = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "wye_operator.cli.local":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from wye_operator.cli.main import main
+sys.exit(main(["local", "up"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize(

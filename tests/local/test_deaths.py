@@ -15,6 +15,7 @@ import pytest
 from local.conftest import STUB
 from local.load import Caller, Load
 from wye_operator.errors import WyeError
+from wye_operator.local import shutdown
 from wye_operator.local.folder import Mistakes
 from wye_operator.local.ports import free_port
 
@@ -115,6 +116,18 @@ async def test_leaving_the_twin_ends_every_process(manifests, up):
     assert [pid for pid in pids if alive(pid)] == []
 
 
+async def test_an_envoy_that_does_not_answer_is_ended_by_force(manifests, up, monkeypatch):
+    monkeypatch.setattr(shutdown, "GRACE", 0.1, raising=False)
+    manifests.endpoint()
+    manifests.deployment("blue")
+    async with asyncio.timeout(30):
+        async with up() as run:
+            await run.traffic("blue=100")
+            stuck = run.target().router.envoys[0].process
+            os.kill(stuck.pid, signal.SIGSTOP)
+    assert stuck.exit_code == -signal.SIGKILL
+
+
 async def test_a_port_in_use_is_said_with_another_to_try(manifests, up):
     manifests.endpoint()
     manifests.deployment("blue")
@@ -198,7 +211,7 @@ async def outside(manifests):
         made.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 async def test_a_signal_ends_the_twin_and_everything_it_started(outside, number):
     children = outside.children()
     assert len(children) == 2
@@ -233,3 +246,23 @@ async def test_a_second_signal_does_not_wait_for_requests_in_flight(outside, man
         assert outside.process.returncode == 0
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await waiting
+
+
+async def test_a_pass_that_fails_for_one_endpoint_is_told_once_and_stops_no_other(manifests, up, monkeypatch):
+    manifests.endpoint("alpha")
+    manifests.endpoint()
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.until(lambda s: s.endpoints["fraud"].traffic_text == "blue=100" and s.settled)
+        tried = []
+
+        async def gather(name):
+            tried.append(name)
+            raise ZeroDivisionError("oh")
+
+        monkeypatch.setattr(run.target("alpha"), "gather", gather)
+        manifests.model("blue", exit=3, reason="ModelInvalid", message="is no ONNX model")
+        await run.until(lambda s: "is no ONNX model" in s.deployments["fraud-blue"].conditions[0].message)
+        await run.until(lambda s: len(tried) > 2)
+        told = [line for line in run.words.warned if "a pass failed" in line]
+        assert told == ["alpha: a pass failed and is tried again: ZeroDivisionError('oh')"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from local.load import Caller
 from wye_operator.local import folder as module
 from wye_operator.local.folder import Folder, read_folder
-from wye_operator.local.models import ModelStore
+from wye_operator.local.models import ModelStore, digest_of
 from wye_operator.local.preview import preview
 from wye_operator.local.state import State
 
@@ -189,11 +190,41 @@ def test_plan_takes_the_secret_of_the_default_name(manifests, primary, ready):
     assert part["conditions"]["Ready"].startswith(ready)
 
 
-def test_a_model_folder_with_a_state_folder_in_it_is_only_the_model(tmp_path):
+@pytest.mark.parametrize("name", [".wye", "elsewhere"])
+@pytest.mark.parametrize("linked", [False, True], ids=["by its path", "by a link"])
+def test_a_model_folder_with_a_state_folder_in_it_is_only_the_model(tmp_path_factory, tmp_path, name, linked):
     (tmp_path / "model.onnx").write_bytes(b"bytes")
-    alone = ModelStore(tmp_path / ".wye" / "models").read(tmp_path)
-    (tmp_path / ".wye" / "logs").mkdir(parents=True)
-    (tmp_path / ".wye" / "logs" / "blue.log").write_text("it grows")
-    beside = ModelStore(tmp_path / ".wye" / "models").read(tmp_path)
+    state = tmp_path / name
+    (state / "logs").mkdir(parents=True)
+    if linked:
+        state = tmp_path_factory.mktemp("links") / "state"
+        state.symlink_to(tmp_path / name)
+    alone = ModelStore(state / "models").read(tmp_path)
+    (state / "logs" / "blue.log").write_text("it grows")
+    beside = ModelStore(state / "models").read(tmp_path)
     assert beside.digest == alone.digest
     assert [path.name for path in beside.path.rglob("*")] == ["model.onnx"]
+
+
+async def test_closing_does_not_wait_for_a_reader(opened):
+    opened.store.gates["a.model"] = threading.Event()
+    await opened.fetch()
+    [reader] = [thread for thread in threading.enumerate() if thread.name == "reading a.model"]
+    assert reader.daemon
+    async with asyncio.timeout(10):
+        await opened.close()
+    assert reader.is_alive()
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "behind a link"])
+async def test_a_model_that_is_no_regular_file_is_refused_and_not_opened(opened, manifests, linked):
+    fifo = manifests.folder / ("pipe" if linked else "a.model")
+    (manifests.folder / "a.model").unlink()
+    os.mkfifo(fifo)
+    if linked:
+        (manifests.folder / "a.model").symlink_to(fifo)
+    expected = f"{manifests.folder}/a.model is not a regular file"
+    await opened.fetch()
+    assert content(opened).problem == expected
+    assert opened.store.read(manifests.folder / "a.model").problem == expected
+    assert digest_of(manifests.folder / "a.model").problem == expected

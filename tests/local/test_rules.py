@@ -10,7 +10,7 @@ import pytest
 
 from wye_operator.api.contract import Contract
 from wye_operator.errors import WyeError
-from wye_operator.local import files
+from wye_operator.local import files, models
 from wye_operator.local.envoy import find_envoy
 from wye_operator.local.instances import Home
 from wye_operator.local.manifests import read_manifests
@@ -182,6 +182,19 @@ def test_a_model_may_be_a_folder_and_its_names_count(tmp_path):
     assert store.read(source).digest != first.digest
 
 
+def test_a_folder_with_too_many_files_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "MOST_FILES", 3, raising=False)
+    store, source = ModelStore(tmp_path / "store"), tmp_path / "model"
+    (source / "sub").mkdir(parents=True)
+    for name in ("a.onnx", "sub/b"):
+        (source / name).write_bytes(b"1")
+    assert store.read(source).problem == ""
+    (source / "sub" / "c").write_bytes(b"1")
+    expected = f"{source} has more than 3 files and folders: a model's folder has only what the model needs"
+    assert [store.current(source).problem, store.read(source).problem] == [expected, expected]
+    assert digest_of(source).problem == expected
+
+
 def test_a_model_that_is_not_there_says_where_it_was_looked_for(tmp_path):
     store = ModelStore(tmp_path / "store")
     assert store.current(tmp_path / "none.onnx").problem == f"there is no file {tmp_path}/none.onnx"
@@ -244,6 +257,9 @@ def test_fresh_keys_never_replace_a_file_that_is_there(tmp_path):
         pytest.param('{"primaryKey": "a"}', id="one key is missing"),
         pytest.param('{"primaryKey": "a", "secondaryKey": ""}', id="a key is empty"),
         pytest.param('{"primaryKey": "a", "secondaryKey": 7}', id="a key is a number"),
+        pytest.param('{"primaryKey": "a", "secondaryKey": "b\\n"}', id="a key has a control character"),
+        pytest.param('{"primaryKey": "a", "secondaryKey": "b\\ud800"}', id="a key has half a character"),
+        pytest.param("[" * 100_000, id="nested too deeply"),
     ],
 )
 def test_a_wrong_file_of_keys_leaves_the_last_good_ones(tmp_path, text):
@@ -255,6 +271,25 @@ def test_a_wrong_file_of_keys_leaves_the_last_good_ones(tmp_path, text):
     assert found == Keys("one", "two")
     what = '{"primaryKey": "…", "secondaryKey": "…"}'
     assert problem == f"{tmp_path}/fraud.json is not {what}: mend it, or delete it to get fresh keys"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path: path.mkdir(), id="a folder"),
+        pytest.param(os.mkfifo, id="a FIFO"),
+        pytest.param(lambda path: path.write_bytes(b'{"primaryKey": "\xff"}'), id="not UTF-8"),
+    ],
+)
+def test_what_is_no_file_of_keys_leaves_the_last_good_ones(tmp_path, make):
+    keys = KeyFiles(tmp_path)
+    keys.keep("fraud", Keys("one", "two"))
+    keys.read("fraud")
+    keys.path("fraud").unlink()
+    make(keys.path("fraud"))
+    found, problem = keys.read("fraud")
+    assert found == Keys("one", "two")
+    assert problem.endswith(": mend it, or delete it to get fresh keys")
 
 
 def test_names_of_two_namespaces_never_meet():

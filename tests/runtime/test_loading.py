@@ -121,23 +121,50 @@ def test_a_warm_up_that_fails_is_the_models_fault_only_where_its_input_was_given
         (toys.linear, {"model": {"path": "/nowhere"}}, 3, "ModelFetch"),
         (toys.linear, {"engine": {"provider": "CUDA"}}, 3, "InvalidDeploymentSpec"),
         (toys.linear, {"contract": CONTRACT}, 3, "ModelInvalid"),
-        (toys.linear, {"contract": {"inputs": []}}, 2, None),
-        (toys.linear, {"wamrup": {}}, 2, None),
     ],
 )
 def test_the_exit_code_and_the_last_words(servers, made, more, code, reason):
     server = servers.start(made(), **more)
     assert server.ended() == code
-    if reason:
-        assert server.last_words()["reason"] == reason
-        assert server.line("cannot serve")["why"] == server.last_words()["message"]
-    else:
-        assert not server.words.exists()
+    assert server.last_words()["reason"] == reason
+    assert server.line("cannot serve")["why"] == server.last_words()["message"]
+
+
+@pytest.mark.parametrize(
+    ("more", "environment", "message"),
+    [
+        ({"contract": {"inputs": []}}, {}, "contract.inputs must be a list with at least one field"),
+        (
+            {"contract": {**CONTRACT, "more": 1}},
+            {},
+            "contract has unknown keys more; known: inputs, outputs, unknownFields",
+        ),
+        ({"wamrup": {}}, {}, "the configuration has unknown keys wamrup; known: deployment, model, engine"),
+        ({}, {"WYE_LOG_SAMPLE": "2"}, 'WYE_LOG_SAMPLE is "2", want a number from 0 to 1'),
+    ],
+    ids=["a contract without fields", "a misspelt contract", "a misspelt key", "a wrong variable"],
+)
+def test_a_wrong_configuration_has_last_words_too(servers, more, environment, message):
+    server = servers.start(toys.linear(), environment, **more)
+    assert server.ended() == 2
+    words = server.last_words()
+    assert words["reason"] == "InvalidDeploymentSpec"
+    assert words["message"].startswith(message)
+    assert server.out.read_text() == f"wye-runtime: {words['message']}\n"
 
 
 def command(*arguments):
     binary = Path(sys.executable).parent / "wye-runtime"
     return subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("option", ["--name", "--contract"])
+def test_a_configuration_says_everything_itself(tmp_path, option):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model": {"path": str(tmp_path / "nothing")}}))
+    ended = command("serve", "--config", config, option, "other", "--port", "0", "--inner-port", "0")
+    assert ended.returncode == 2
+    assert ended.stderr == f"wye-runtime: {option} cannot stand beside --config: the file says it\n"
 
 
 def test_the_command_line(tmp_path):

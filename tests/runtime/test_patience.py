@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+import toys
 from wye_runtime.contract.reading import plainly
 from wye_runtime.service.measuring import Patience
 
@@ -41,3 +44,41 @@ def test_runs_leave_the_event_loop(seconds, over) -> None:
 )
 def test_a_bound_is_shown_as_its_author_wrote_it(bound, text) -> None:
     assert plainly(bound) == text
+
+
+LONG_SIDE, LONGER_SIDE = 1500, 4000  # a few and a hundred billion operations: never below 5 ms, and to be seen while on
+STARTS = 5
+
+
+def sized(side):
+    return [{"name": "size", "datatype": "FP32", "shape": [], "data": [side]}]
+
+
+def inline(servers):
+    """A server that measured its model as short; on a busy machine a measurement may say otherwise."""
+    for _ in range(STARTS):
+        server = servers.start(toys.squared(), warmup={"input": {"size": 1}}, engine={"threads": 1}).ready()
+        if server.line("decided where runs happen")["mode"] == "inline":
+            return server
+        server.stop()
+    raise AssertionError(server.line("decided where runs happen"))
+
+
+def mode(server) -> str:
+    [line] = [line for line in server.inner.get("/metrics").text.splitlines() if line.startswith("wye_model_info{")]
+    return line.split('mode="')[1].split('"')[0]
+
+
+def test_runs_that_turn_out_to_be_long_move_to_threads(servers, wait_until) -> None:
+    server = inline(servers)
+    assert mode(server) == "inline"
+    answers = [server.infer(sized(LONG_SIDE)) for _ in range(4)]
+    assert [each.json()["outputs"][0]["data"] for each in answers] == [[LONG_SIDE]] * 4
+    assert mode(server) == "threads"
+    assert wait_until(lambda: server.line("runs moved to threads"))["level"] == "warning"
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(server.infer, sized(LONGER_SIDE))
+        wait_until(lambda: server.load()["active"] == 1)  # the loop answers while the run is on
+        assert answer.result().json()["outputs"][0]["data"] == [LONGER_SIDE]
+    assert mode(server) == "threads"
+    server.stop()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from wye_runtime.errors import CannotServe, ConfigError
 from wye_runtime.fetch import Patience, fetch
-from wye_runtime.logs import log_json, write_last_words
-from wye_runtime.settings import Config, Engine, ModelSource, config_from, credentials, environment
+from wye_runtime.logs import leave_words, log_json
+from wye_runtime.settings import Config, Engine, ModelSource, config_from, credentials, environment, termination_log
 
 EXAMPLES = """examples:
   wye-runtime serve --model fraud.onnx                        serve a model by hand
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMMANDS[given.command](given)
     except ConfigError as error:
         print(f"wye-runtime: {error.message}", file=sys.stderr)
+        if given.command == "serve":
+            leave_words(termination_log(), error)
         return 2
     except CannotServe as error:
         print(f"wye-runtime: {error.code}: {error.message}", file=sys.stderr)
@@ -70,12 +72,20 @@ def served(given: argparse.Namespace) -> int:
     from wye_runtime.app import Listen, run
     from wye_runtime.contract import parse
 
+    check_source(given)
     config = config_from(given.config) if given.config else standalone(given)
     if config.contract is not None:
         parse(config.contract)
     told = environment()
     log_json()
     run(config, told, Listen(given.host, given.port, given.inner_port))
+
+
+def check_source(given: argparse.Namespace) -> None:
+    """Whether the options go together: what would be ignored is refused."""
+    beside = [name for name in ("name", "contract") if getattr(given, name) is not None]
+    if given.config and beside:
+        raise ConfigError(f"--{' and --'.join(beside)} cannot stand beside --config: the file says it")
 
 
 def standalone(given: argparse.Namespace) -> Config:
@@ -118,8 +128,7 @@ def fetched(given: argparse.Namespace) -> int:
     try:
         fetch(given.uri, given.to, wanted, headers, Patience())
     except CannotServe as error:
-        if told.termination_log:
-            write_last_words(told.termination_log, error)
+        leave_words(told.termination_log, error)
         raise
     return 0
 

@@ -87,9 +87,9 @@ class ClientGone(WyeError):
 
 
 class ConfigError(WyeError):
-    """The configuration or the command line is wrong: exit 2."""
+    """The configuration or the command line is wrong: exit 2; `code` is the reason in the last words."""
 
-    code = "ConfigError"
+    code = "InvalidDeploymentSpec"
 
 
 class CannotServe(WyeError):

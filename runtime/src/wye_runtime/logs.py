@@ -40,8 +40,10 @@ def log_json() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # callers cannot write our log
 
 
-def write_last_words(path: Path, error: WyeError) -> None:
-    """The reason and the sentence of an end, short enough for the kubelet."""
+def leave_words(path: Path | None, error: WyeError) -> None:
+    """The reason and the sentence of an end, short enough for the kubelet; nothing where nobody looks."""
+    if path is None:
+        return
     message = error.message
     words = json.dumps({"reason": error.code, "message": message}).encode()
     while len(words) > LAST_WORDS_BYTES:

@@ -194,9 +194,14 @@ def environment() -> Environment:
         sample = -1.0
     if not 0 <= sample <= 1:
         raise ConfigError(f"WYE_LOG_SAMPLE is {shown(asked)}, want a number from 0 to 1")
+    return Environment(sample, termination_log())
+
+
+def termination_log() -> Path | None:
+    """The file for the last words, also of a process whose other settings are wrong."""
     named = os.environ.get("WYE_TERMINATION_LOG")
     path = Path(named or TERMINATION_LOG)
-    return Environment(sample, path if named or path.exists() else None)
+    return path if named or path.exists() else None
 
 
 def credentials() -> dict[str, str]:

@@ -16,7 +16,7 @@ from wye_operator.cli.terminal import voice
 from wye_operator.errors import WyeError
 from wye_operator.local import files
 from wye_operator.local.state import FOLDER, holder
-from wye_operator.local.status import tables
+from wye_operator.local.status import Item, tables
 from wye_operator.local.twin import Options, Twin
 from wye_operator.plan.world import Deadlines
 
@@ -97,12 +97,20 @@ def run_status(args: argparse.Namespace) -> int:
     folder = args.state or args.directory / FOLDER
     if holder(folder) is None:
         raise WyeError(f"no twin is running for {args.directory}: wye local up {args.directory} starts one")
-    items = (files.read_json(folder / "status.json") or {"items": []})["items"]
-    listed = {"apiVersion": "v1", "kind": "List", "items": items}
-    if args.output == "json":
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
-    elif args.output == "yaml":
-        print(yaml.safe_dump(listed, sort_keys=False, allow_unicode=True), end="")
-    else:
-        print(tables(items, settings.now(), wide=args.output == "wide"))
+    path = folder / "status.json"
+    try:
+        shown = _shown((files.read_json(path) or {"items": []})["items"], args.output)
+    except files.MISSHAPEN:
+        raise WyeError(f"{path} is not what a twin writes: the twin's next change writes it anew") from None
+    print(shown)
     return 0
+
+
+def _shown(items: list[Item], output: str | None) -> str:
+    table = tables(items, settings.now(), wide=output == "wide")
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
+    if output == "json":
+        return json.dumps(listed, indent=2, ensure_ascii=False)
+    if output == "yaml":
+        return yaml.safe_dump(listed, sort_keys=False, allow_unicode=True).rstrip("\n")
+    return table

@@ -9,11 +9,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
-
-from wye_operator.cli import crds, invoke, local, operator, plan, validate
-from wye_operator.errors import WyeError
-from wye_operator.local.folder import Mistakes
 
 EXAMPLES = """\
 examples:
@@ -27,7 +22,11 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands."""
+    """All commands. They are loaded here, as loading takes so long that Ctrl-C may come meanwhile."""
+    from importlib.metadata import version
+
+    from wye_operator.cli import crds, invoke, local, operator, plan, validate
+
     top = argparse.ArgumentParser(
         prog="wye",
         description="Inference endpoints for models: split, mirrored, typed.",
@@ -43,6 +42,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from wye_operator.errors import WyeError
+    from wye_operator.local.folder import Mistakes
+
     given = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = given.func
     try:
@@ -57,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `wye plan DIR | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        return 130
     else:
         return code
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 DATA = "..data"
+MISSHAPEN = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)  # what reading odd JSON raises
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -31,11 +33,21 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON of a file, None where there is no such file. Raises ValueError when it is not JSON."""
+    """The JSON of a file, None where there is no such file. Raises OSError or ValueError when it is not JSON."""
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb", opener=open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path} is not a regular file")
+            return json.loads(file.read())
     except FileNotFoundError:
         return None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """An opener that does not wait, not even where somebody put a FIFO."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,7 +7,9 @@ so that a file being written, or replaced by an editor, is not taken halfway.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +63,7 @@ class Folder:
     _taken: Stamp = ()
     _seen: Stamp = ()
     _contents: dict[Place, Content] = field(default_factory=dict)
-    _reading: dict[Place, asyncio.Task[Content]] = field(default_factory=dict)
+    _reading: dict[Place, asyncio.Future[Content]] = field(default_factory=dict)
 
     def open(self, now: float) -> None:
         """Read it for the first time. Raises Mistakes."""
@@ -113,7 +115,7 @@ class Folder:
         elif self.store.changing(source):
             self.changing = True
         else:
-            self._reading[place] = asyncio.create_task(asyncio.to_thread(self.store.read, source))
+            self._reading[place] = _begin(self.store.read, source)
 
     def _collect(self) -> None:
         for place, task in list(self._reading.items()):
@@ -126,8 +128,11 @@ class Folder:
         self.store.sweep(used, {source for p in self.manifests.deployments if (source := source_of(p))})
 
     async def close(self) -> None:
-        """Wait for what is being read."""
+        """Give up what is being read: a disk that does not answer must not keep a twin from ending."""
+        for reading in self._reading.values():
+            reading.cancel()
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
+        self._reading.clear()
 
     def _from_manifest(self, deployment: Deployment) -> Content:
         if not is_in_configmap(deployment):
@@ -159,6 +164,21 @@ class Folder:
     def _known(self, of: Endpoint | Deployment) -> Known:
         spec = of.spec.model_dump(mode="json", by_alias=True)
         return self.state.known(_key(of), spec, self.clock)
+
+
+def _begin(read: Callable[[Path], Content], source: Path) -> asyncio.Future[Content]:
+    """Read in a thread that ends with the process, as no pool's thread does."""
+    reading: futures.Future[Content] = futures.Future()
+
+    def run() -> None:
+        reading.set_running_or_notify_cancel()
+        try:
+            reading.set_result(read(source))
+        except Exception as error:  # noqa: BLE001  whoever waits gets it
+            reading.set_exception(error)
+
+    threading.Thread(target=run, name=f"reading {source.name}", daemon=True).start()
+    return asyncio.wrap_future(reading)
 
 
 def content_of(manifests: Manifests, placed: Placed[Deployment]) -> Content:

@@ -7,9 +7,12 @@ nobody who serves: it becomes another revision. A file is read again only when i
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import stat
+import tempfile
 import threading
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +22,7 @@ from wye_operator.local.state import FOLDER as STATE_FOLDER
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 CHUNK = 1 << 20
+MOST_FILES = 10_000  # in a model's folder: every pass looks at each
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,14 @@ class Content:
     digest: str = ""
     path: Path | None = None
     problem: str = ""
+
+
+class NotRegular(OSError):
+    """A device, a socket or a FIFO: opening one may wait for ever."""
+
+
+class TooMany(OSError):
+    """A folder that takes too long to look at."""
 
 
 def digest_of(source: Path) -> Content:
@@ -43,6 +55,7 @@ class ModelStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._state = folder.parent
         self._known: dict[Path, tuple[Stamp, Content]] = {}
         self._last: dict[Path, Stamp] = {}
         self._lock = threading.Lock()
@@ -50,7 +63,7 @@ class ModelStore:
     def current(self, source: Path) -> Content | None:
         """What is known of a file or folder as it is now; None when it has to be read."""
         try:
-            seen = stamp(source)
+            seen = stamp(source, self._state)
         except OSError as error:
             self._known.pop(source, None)
             return Content(problem=_problem(source, error))
@@ -60,7 +73,7 @@ class ModelStore:
     def changing(self, source: Path) -> bool:
         """Whether the file is being written: it differs from what is kept and from what the last look saw."""
         try:
-            seen = stamp(source)
+            seen = stamp(source, self._state)
         except OSError:
             return False
         last = self._last.get(source, seen)
@@ -71,9 +84,9 @@ class ModelStore:
         """Keep a copy of a file or folder as it is now. May take long: call it in a thread."""
         with self._lock:
             try:
-                seen = stamp(source)
+                seen = stamp(source, self._state)
                 content = self._keep(source, seen)
-                if stamp(source) == seen:
+                if stamp(source, self._state) == seen:
                     self._known[source] = (seen, content)
             except OSError as error:
                 return Content(problem=_problem(source, error))
@@ -103,14 +116,13 @@ class ModelStore:
             keep = {path.parent for path in used}
             keep |= {c.path.parent for _, c in self._known.values() if c.path}
             for folder in set(self._folder.iterdir()) - keep:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             self._lock.release()
 
     def _keep(self, source: Path, seen: Stamp) -> Content:
-        fresh = self._folder / ".new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))  # nobody waits for a reader: one may be left
         digest = _hash(source, seen, fresh / f"model{source.suffix}")
         final = self._place(digest, source)
         if not final.exists():
@@ -123,22 +135,49 @@ class ModelStore:
         return self._folder / f"{digest[:16]}{source.suffix}" / f"model{source.suffix}"
 
 
-def stamp(source: Path) -> Stamp:
-    """What tells that a file or a folder changed, without reading it."""
+def stamp(source: Path, state: Path | None = None) -> Stamp:
+    """What tells that a file or a folder changed, without reading it; the state folder is no part of it."""
     stamps = []
-    for path in _members(source):
+    for path in _members(source, state):
         status = path.stat()
         name = str(path.relative_to(source))
         stamps.append((name, status.st_size, status.st_mtime_ns, status.st_ino))
     return tuple(stamps)
 
 
-def _members(source: Path) -> list[Path]:
+def _members(source: Path, state: Path | None) -> list[Path]:
     if source.is_dir():
-        # a state folder in it is ours: it has copies of models, this one's too, and logs that grow
-        own = (path for path in source.rglob("*") if STATE_FOLDER not in path.relative_to(source).parts)
-        return sorted(path for path in own if path.is_file())
+        return sorted(_walk(source, _inside(source, state)))
+    _check_regular(source.stat())
     return [source]
+
+
+def _inside(source: Path, state: Path | None) -> Path | None:
+    """Where a walk of `source` meets the state folder, whatever links lead to either."""
+    real, whole = state and state.resolve(), source.resolve()
+    return source / real.relative_to(whole) if real and real.is_relative_to(whole) else None
+
+
+def _walk(source: Path, state: Path | None) -> Iterator[Path]:
+    """All files; not those of a state folder, which has copies of models, this one's too, and logs that grow."""
+    folders, count = [source], 0
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                path, count = Path(entry.path), count + 1
+                if count > MOST_FILES:
+                    raise TooMany
+                if entry.name == STATE_FOLDER or path == state:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path)
+                elif entry.is_file():
+                    yield path
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise NotRegular
 
 
 def _hash(source: Path, seen: Stamp, target: Path | None) -> str:
@@ -153,7 +192,8 @@ def _hash(source: Path, seen: Stamp, target: Path | None) -> str:
 
 
 def _hash_file(source: Path, target: Path | None) -> str:
-    with source.open("rb") as file:
+    with open(source, "rb", opener=files.open_at_once) as file:
+        _check_regular(os.fstat(file.fileno()))
         if target is None:
             return hashlib.file_digest(file, "sha256").hexdigest()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -172,4 +212,9 @@ def _copy(file: BinaryIO, copy: BinaryIO) -> str:
 def _problem(source: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no file {source}"
+    if isinstance(error, NotRegular):
+        return f"{source} is not a regular file"
+    if isinstance(error, TooMany):
+        most = f"{MOST_FILES:,} files and folders"
+        return f"{source} has more than {most}: a model's folder has only what the model needs"
     return f"{source} cannot be read: {error.strerror}"

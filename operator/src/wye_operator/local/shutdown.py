@@ -11,6 +11,7 @@ from wye_operator.local.target import EndpointTarget
 
 POLITE = 5.0  # seconds for requests in flight
 LOOKS = 100
+GRACE = 5.0  # seconds that an Envoy has to end
 
 
 async def stop_all(targets: Iterable[EndpointTarget], inner: Inner) -> None:
@@ -30,4 +31,8 @@ async def _stop_router(envoy: Envoy, inner: Inner) -> None:
             break
         await asyncio.sleep(POLITE / LOOKS)
     process.end()
-    await process.gone()
+    try:
+        await asyncio.wait_for(process.gone(), GRACE)
+    except TimeoutError:
+        process.kill()
+        await process.gone()

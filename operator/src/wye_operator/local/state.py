@@ -16,6 +16,7 @@ import fcntl
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,8 +64,8 @@ class State:
         self._lock = lock
         files.write(self.folder / ".gitignore", b"*\n")
         try:
-            self._data |= files.read_json(self.folder / "state.json") or {}
-        except (ValueError, TypeError):  # it only remembers ages and ports: begin anew
+            self._data = _remembered(files.read_json(self.folder / "state.json") or {})
+        except files.MISSHAPEN:  # it only remembers ages and ports: begin anew
             self._data = {"objects": {}, "ports": {}}
 
     def _make(self) -> None:
@@ -127,6 +128,20 @@ class State:
         files.write_json(self.folder / "state.json", self._data)
 
 
+def _remembered(data: Any) -> dict[str, Any]:
+    objects = {key: _object(of) for key, of in data.get("objects", {}).items()}
+    ports = {endpoint: int(port) for endpoint, port in data.get("ports", {}).items()}
+    if not all(0 < port < 2**16 for port in ports.values()):
+        raise ValueError
+    return {"objects": objects, "ports": ports}
+
+
+def _object(of: Any) -> dict[str, Any]:
+    created = float(of["created"])
+    datetime.fromtimestamp(created, UTC)  # raises when it is no time
+    return {"generation": int(of["generation"]), "created": created, "spec": str(of["spec"])}
+
+
 def holder(folder: Path) -> int | None:
     """The process of the twin that holds the folder, None when none runs."""
     try:
@@ -156,7 +171,7 @@ class KeyFiles:
         path = self.path(endpoint)
         try:
             keys = _keys(files.read_json(path))
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             wanted = f'{{"{PRIMARY_KEY}": "…", "{SECONDARY_KEY}": "…"}}'
             return self._good.get(endpoint), f"{path} is not {wanted}: mend it, or delete it to get fresh keys"
         if keys is None:
@@ -177,6 +192,6 @@ def _keys(data: Any) -> Keys | None:
     if data is None:
         return None
     keys = Keys(data[PRIMARY_KEY], data[SECONDARY_KEY])
-    if not all(isinstance(key, str) and key for key in (keys.primary, keys.secondary)):
+    if not all(isinstance(key, str) and key and key.isprintable() for key in (keys.primary, keys.secondary)):
         raise ValueError
     return keys

@@ -131,7 +131,7 @@ class Twin:
             reserve=self._ports.take,
             deadlines=self._options.deadlines,
         )
-        self._before = statuses(_items(folder / "status.json"))
+        self._before = earlier(folder / "status.json")
 
     def _home(self, of: str) -> Home:
         """Apart, as a Deployment may be called like a router."""
@@ -191,7 +191,7 @@ class Twin:
     async def until_signalled(
         self, work: Coroutine[Any, Any, T], stopping: Callable[[], None] | None = None
     ) -> T | None:
-        """Do `work`; None when SIGINT or SIGTERM ended it: the first one in peace, a second one by force."""
+        """Do `work`; None when a signal ended it: the first one in peace, a second one by force."""
         loop, task, signalled = asyncio.get_running_loop(), asyncio.ensure_future(work), False
 
         def on_signal() -> None:
@@ -204,7 +204,9 @@ class Twin:
                 stopping()
             task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # started with nohup: it shall outlive its terminal
             loop.add_signal_handler(number, on_signal)
         try:
             return await task
@@ -267,6 +269,13 @@ class Twin:
                 raise
             self._reporter.trouble(target.label, str(error))
             return CALM
+        except Exception as error:
+            if self._loop is None:
+                raise
+            log.debug("the pass of Endpoint %s failed", target.label, exc_info=True)
+            told = f"{target.label}: a pass failed and is tried again: {error!r}"
+            self._reporter.trouble(target.label, told)
+            return CALM
         self._reporter.trouble(target.label, "")
         self._reporter.tell(target, wanted, settings.now())
         key = (target.namespace, target.name)
@@ -290,8 +299,9 @@ class Twin:
             self._written = items
 
 
-def _items(path: Path) -> list[Item]:
+def earlier(path: Path) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    """The statuses that an earlier twin wrote."""
     try:
-        return list((files.read_json(path) or {"items": []})["items"])
-    except (ValueError, TypeError, KeyError):  # it only saves time: begin anew
-        return []
+        return statuses((files.read_json(path) or {"items": []})["items"])
+    except files.MISSHAPEN:  # it only saves time: begin anew
+        return {}

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from wye_runtime.app.http import BoundedProtocol
 from wye_runtime.endpoints import Edge, inner_app, serving_app
 from wye_runtime.errors import CannotServe, ConfigError, WyeError
-from wye_runtime.logs import write_last_words
+from wye_runtime.logs import leave_words
 from wye_runtime.metrics import Metrics
 from wye_runtime.service import Service
 from wye_runtime.settings import Config, Environment
@@ -148,10 +148,7 @@ async def drained(edge: Edge, patience: float) -> None:
 
 
 def refused(error: WyeError, environment: Environment) -> int:
-    """Says why this process cannot serve, where the kubelet and the operator look for it."""
+    """Says why this process cannot serve; the exit code."""
     log.error("cannot serve", extra={"reason": error.code, "why": error.message})
-    if isinstance(error, ConfigError):
-        return 2
-    if environment.termination_log:
-        write_last_words(environment.termination_log, error)
-    return 3 if isinstance(error, CannotServe) else 1
+    leave_words(environment.termination_log, error)
+    return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, CannotServe) else 1

@@ -41,9 +41,8 @@ class Edge:
             await self.app(scope, receive, exchange.send)
         except ClientGone:
             exchange.status = CLIENT_GONE
-        except Exception:
-            # the answer has been sent by the innermost handler; this is the outermost loop
-            log.exception("request failed", extra={"requestId": exchange.id})
+        except Exception as error:  # noqa: BLE001 -- the outermost loop; already answered, logged by ended()
+            exchange.unforeseen = error
         finally:
             self.active -= 1
             self.ended(scope, exchange)
@@ -58,8 +57,8 @@ class Edge:
         metrics.requests.labels(str(exchange.status), route).inc()
         metrics.request_seconds.labels(route).observe(seconds)
         extra = {"requestId": exchange.id, "route": route, "status": exchange.status}
-        if exchange.status >= 500 and exchange.status != 503:
-            log.error("request failed", extra={**extra, "ms": round(seconds * 1000, 1)})
+        if exchange.has_failed:
+            log.error("request failed", extra={**extra, "ms": round(seconds * 1000, 1)}, exc_info=exchange.unforeseen)
         elif seconds > self.slow:
             log.warning("slow request", extra={**extra, "ms": round(seconds * 1000, 1)})
 
@@ -70,10 +69,16 @@ class Exchange:
     def __init__(self, scope: Scope, send: Send, service: Service) -> None:
         self.began = time.perf_counter()
         self.status = 500
+        self.unforeseen: Exception | None = None
         self.sender = send
         self.service = service
         self.id = Headers(scope=scope).get("x-request-id", "")[:ID_LENGTH] or str(uuid.uuid4())
         scope[REQUEST_ID] = self.id
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is the runtime's or the model's fault; not being ready is neither's."""
+        return self.unforeseen is not None or (self.status >= 500 and self.status != 503)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

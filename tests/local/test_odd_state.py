@@ -1,0 +1,55 @@
+"""Files in the state folder that no twin of this version wrote: begun anew, or said in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from wye_operator.cli.main import main
+from wye_operator.local import twin
+from wye_operator.local.state import State
+
+ODD_STATES = [
+    pytest.param("[]", id="no object"),
+    pytest.param('{"objects": []}', id="objects is a list"),
+    pytest.param('{"objects": {"Endpoint/default/fraud": 7}}', id="an object is a number"),
+    pytest.param('{"objects": {"Endpoint/default/fraud": {"generation": 4}}}', id="an object has no age"),
+    pytest.param(
+        '{"objects": {"Endpoint/default/fraud": {"generation": 4, "created": 1e999, "spec": ""}}}', id="an endless age"
+    ),
+    pytest.param('{"ports": {"fraud": "x"}}', id="a port is a word"),
+    pytest.param('{"ports": {"fraud": 70000}}', id="a port is none"),
+    pytest.param('{"ports": 5}', id="ports is a number"),
+]
+
+
+@pytest.mark.parametrize("text", ODD_STATES)
+def test_a_state_of_another_shape_is_begun_anew(tmp_path, text):
+    state = State(tmp_path)
+    (tmp_path / "state.json").write_text(text)
+    state.hold()
+    try:
+        known = state.known("Endpoint/default/fraud", {"a": 1}, 5.0)
+        assert (known.generation, known.created, state.port("fraud"), state.keeper(1)) == (1, 5.0, None, None)
+        state.keep_only([])
+        state.keep_ports([])
+    finally:
+        state.release()
+
+
+@pytest.mark.parametrize("text", ["7", "[]", '{"items": 7}', '{"items": [7]}', '{"items": [{"kind": "Endpoint"}]}'])
+def test_statuses_of_another_shape_are_as_good_as_none(tmp_path, text):
+    (tmp_path / "status.json").write_text(text)
+    assert twin.earlier(tmp_path / "status.json") == {}
+
+
+@pytest.mark.parametrize("output", [(), ("-o", "json")], ids=["table", "json"])
+def test_status_of_another_shape_is_said_in_a_sentence(tmp_path, capsys, output):
+    state = State(tmp_path / ".wye")
+    state.hold()
+    (tmp_path / ".wye" / "status.json").write_text('{"items": 7}')
+    try:
+        assert main(["local", "status", str(tmp_path), *output]) == 1
+    finally:
+        state.release()
+    path = tmp_path / ".wye" / "status.json"
+    assert capsys.readouterr().err == f"wye: {path} is not what a twin writes: the twin's next change writes it anew\n"
