@@ -6,14 +6,14 @@ A session of its own, without the API server's credentials; a bounded number of 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 
-from wye_operator.plan.world import Signature, Taken, TensorSeen
+from wye_operator.plan.world import Signature, Taken
 from wye_operator.render import envoy as render
+from wye_operator.render.signature import signature as read_signature
 from wye_operator.telemetry import Metrics
 
 INNER_PORT = 8081
@@ -49,7 +49,7 @@ class Inner:
             if status != 200:
                 return f"its /signature answers {status or 'nothing'}"
             try:
-                self._signatures[pod] = _signature(json.loads(text)["model"])
+                self._signatures[pod] = read_signature(text)
             except (ValueError, KeyError, TypeError) as error:
                 return f"its /signature is not understood ({error!r})"
         return self._signatures[pod]
@@ -75,18 +75,3 @@ class Inner:
         except (TimeoutError, aiohttp.ClientError, UnicodeDecodeError):
             self._metrics.count("wye_inner_errors_total")
             return 0, ""
-
-
-def _signature(model: dict[str, Any]) -> Signature:
-    return Signature(
-        name=str(model["name"]),
-        version=str(model["version"]),
-        sha256=str(model["sha256"]),
-        size_bytes=int(model["sizeBytes"]),
-        inputs=tuple(_tensor(tensor) for tensor in model["inputs"]),
-        outputs=tuple(_tensor(tensor) for tensor in model["outputs"]),
-    )
-
-
-def _tensor(tensor: dict[str, Any]) -> TensorSeen:
-    return TensorSeen(str(tensor["name"]), str(tensor["datatype"]), tuple(int(d) for d in tensor["shape"]))

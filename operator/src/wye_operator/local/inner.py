@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
-from wye_operator.plan.world import Address, Signature, TensorSeen
+from wye_operator.plan.world import Address, Signature
+from wye_operator.render.signature import signature as read_signature
 
 PATIENCE = aiohttp.ClientTimeout(total=2, connect=1)
 
@@ -52,21 +51,6 @@ class Inner:
         if answer.status != 200:
             return f"its /signature answers {answer.status or 'nothing'}"
         try:
-            return _signature(json.loads(answer.text)["model"])
+            return read_signature(answer.text)
         except (ValueError, KeyError, TypeError) as error:
             return f"its /signature is not understood ({error!r})"
-
-
-def _signature(model: dict[str, Any]) -> Signature:
-    return Signature(
-        name=str(model["name"]),
-        version=str(model["version"]),
-        sha256=str(model["sha256"]),
-        size_bytes=int(model["sizeBytes"]),
-        inputs=tuple(_tensor(tensor) for tensor in model["inputs"]),
-        outputs=tuple(_tensor(tensor) for tensor in model["outputs"]),
-    )
-
-
-def _tensor(tensor: dict[str, Any]) -> TensorSeen:
-    return TensorSeen(str(tensor["name"]), str(tensor["datatype"]), tuple(int(d) for d in tensor["shape"]))
