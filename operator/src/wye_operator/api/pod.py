@@ -58,11 +58,6 @@ RESOURCE = Text(
     most=253,
     sentence="the name of a resource, such as cpu, memory or nvidia.com/gpu",
 )
-LABEL_VALUE = Text(
-    pattern=r"^([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?$",
-    most=63,
-    sentence="letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, at most 63 characters",
-)
 NUMBER_OR_PERCENT = TextOrNumber(
     Text(pattern=r"^(100|[1-9]?[0-9])%$", most=4, sentence="a whole number from 0, or a percentage such as 25%"),
     least=0,

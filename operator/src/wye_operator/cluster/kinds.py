@@ -56,7 +56,6 @@ OURS = (ENDPOINTS, DEPLOYMENTS)  # what users write
 WATCHED = (ENDPOINTS, DEPLOYMENTS, WORKLOADS, PODS)  # through kopf
 FOLLOWED = (SERVICES, CONFIGMAPS, ACCOUNTS, SLICES, POLICIES, INGRESSES, BUDGETS)  # more cheaply, by `follow`
 READ = (SECRETS,)  # by GET only, so that no list of all Secrets is needed
-OBSERVED = (PODS, SLICES)  # made by the cluster's own controllers, never written by us
 EVERY = (*WATCHED, *FOLLOWED, *READ, EVENTS, LEASES, ROUTES)
 BY_TYPE: Mapping[tuple[str, str], Kind] = {(kind.api_version, kind.name): kind for kind in EVERY}
 

@@ -15,7 +15,6 @@ MIRROR_SUFFIX = "~mirror"
 MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "wye"
 OWNER, COMPONENT, ENDPOINT = "wye.dev/owner", "wye.dev/component", "wye.dev/endpoint"
 ROUTER, MODEL = "router", "model"
-LABELS = (MANAGED_BY, OWNER, COMPONENT, ENDPOINT)
 
 # Annotations. The first two are hashes: of the whole wanted object, and of what a pod is restarted for.
 APPLIED, CONFIG = "wye.dev/applied", "wye.dev/config"
