@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 from wye_operator.cluster.base import Cluster
@@ -59,6 +60,7 @@ class Pods:
         self.api = api
         self.has: dict[str, tuple[str, Taken]] = {}
         self.asleep: set[str] = set()  # routers that read nothing
+        self.left_out: dict[str, int] = {}  # copies that a router did not make
         self.signatures: dict[str, Signature | str] = {}  # by owner
         self.asked = 0
 
@@ -72,7 +74,7 @@ class Pods:
         bump = (metadata.get("annotations") or {}).get(BUMPED, "")
         if name not in self.has or (self.has[name][0] != bump and name not in self.asleep):
             self.has[name] = (bump, self._read(metadata["labels"][ENDPOINT]))
-        return self.has[name][1]
+        return replace(self.has[name][1], left_out=self.left_out)
 
     def forget(self, pods: Any) -> None:
         pass

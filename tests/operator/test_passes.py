@@ -297,3 +297,18 @@ async def test_events_come_once_with_names_of_what_they_say(place):
     place.restart()
     await place.settle()
     assert len(place.api.names(EVENTS)) == count
+
+
+async def test_copies_that_routers_did_not_make_are_told_and_asked_for_each_minute(place):
+    await serving(place)
+    place.api.user(deployment("fraud-violet"))
+    place.api.user(endpoint(traffic={"blue": 100}, mirrorTraffic={"violet": 50}))
+    await place.settle()
+    assert place.status(ENDPOINTS, "fraud")["mirrorTraffic"] == {"violet": 50}
+    place.pods.left_out = {"violet~mirror": 7}
+    await place.settle(horizon=61, seconds=61)
+    dropped = {d["name"]: d.get("mirrorDropped") for d in place.status(ENDPOINTS, "fraud")["deployments"]}
+    assert dropped == {"blue": None, "violet": 7}
+    place.api.calls.clear()
+    await place.settle(horizon=61, seconds=130)
+    assert place.api.writes == []

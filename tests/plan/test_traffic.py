@@ -238,6 +238,7 @@ def test_the_record_keeps_a_mirror_that_pauses_and_forgets_one_that_is_not_asked
 def test_copies_that_routers_did_not_make_are_in_the_status() -> None:
     seen = serving(BLUE, VIOLET, traffic={"blue": 100}, mirrorTraffic={"violet": 50})
     (router,) = seen.routers
-    routers = tuple(dataclasses.replace(router, name=n, left_out={"violet~mirror": c}) for n, c in (("a", 3), ("b", 4)))
+    say = {n: dataclasses.replace(router.taken, left_out={"violet~mirror": c}) for n, c in (("a", 3), ("b", 4))}
+    routers = tuple(dataclasses.replace(router, name=n, taken=taken) for n, taken in say.items())
     shown = plan(dataclasses.replace(seen, routers=routers)).endpoint_status.deployments
     assert {share.name: share.mirror_dropped for share in shown} == {"blue": None, "violet": 7}

@@ -147,8 +147,8 @@ envoy_cluster_upstream_rq_active_overflow{envoy_cluster_name="violet~mirror"} 4
 envoy_cluster_upstream_rq_pending_overflow{envoy_cluster_name="violet~mirror"} 1
 envoy_cluster_upstream_rq_active_overflow{envoy_cluster_name="red~mirror"} 0
 """
-    assert envoy.left_out(figures) == {"violet~mirror": 8, "red~mirror": 3}
-    assert envoy.left_out("") == {}
+    assert envoy.taken(figures).left_out == {"violet~mirror": 8, "red~mirror": 3}
+    assert envoy.taken("").left_out == {}
 
 
 def test_a_router_that_has_taken_nothing_yet() -> None:

@@ -18,6 +18,7 @@ from wye_operator.reconcile import reconcile
 SOON, LATER = 0.2, 5.0  # seconds until the next look at what stood in the way: at first, then
 SLOW, SELDOM = 10.0, 1.0  # seconds after which a router is slow, and between questions then
 NOBODY = 15.0  # between looks while no router is ready
+COUNTED = 60.0  # between questions for the copies that routers did not make: no event tells of them
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Passes:
             self._forget(key)
             return wanted.look_again
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
-        return _soonest(asking, _for_obstacles(before, target.memory))
+        return _soonest(asking, _for_obstacles(before, target.memory), _counting(wanted))
 
     def _forget(self, key: Key) -> None:
         """Nothing is behind the name any more."""
@@ -74,6 +75,10 @@ def _asking(look_again: float | None, memory: Memory, now: float) -> float | Non
         return NOBODY
     slow = any(now - bump.since > SLOW for bump in memory.bumps.values())
     return SELDOM if slow else look_again
+
+
+def _counting(wanted: Plan) -> float | None:
+    return COUNTED if wanted.router is not None and wanted.router.routes.mirrors else None
 
 
 def _for_obstacles(before: object, memory: Memory) -> float | None:

@@ -48,7 +48,6 @@ class Envoy:
     ready_since: float | None = None
     taken: Taken = field(default_factory=Taken)
     hosts: dict[Address, bool] = field(default_factory=dict)  # what it sends to, and whether that is healthy
-    left_out: dict[str, int] = field(default_factory=dict)  # copies that it did not make, by mirror cluster
     rejected: str = ""
     back_off: BackOff = field(default_factory=lambda: BackOff(free=1))
     draining_since: float | None = None
@@ -97,7 +96,7 @@ class Envoy:
         elif not ready.slow:
             self.ready_since = None
         if taken.status == 200:
-            self.taken, self.left_out = render.taken(taken.text), render.left_out(taken.text)
+            self.taken = render.taken(taken.text)
         if not clusters.slow:
             self.hosts = _hosts(clusters.text)
         self._read_log(self.process)
@@ -107,7 +106,6 @@ class Envoy:
     def _died(self, process: Process, now: float) -> str:
         ready_since, words = self.ready_since, " ".join(process.last_lines(2).split())
         self.process, self.ready_since, self.taken, self.hosts = None, None, Taken(), {}
-        self.left_out = {}
         self.back_off.died(now, now - ready_since if ready_since is not None else 0.0)
         code = process.exit_code or 0
         told = f"{self.name} ended with exit code {128 - code if code < 0 else code}" + (f": {words}" if words else "")
@@ -165,7 +163,7 @@ class Envoy:
 
     def seen(self) -> RouterSeen:
         """The router as the planner sees it."""
-        return RouterSeen(self.name, self.ready, self.taken, self.rejected, self.left_out)
+        return RouterSeen(self.name, self.ready, self.taken, self.rejected)
 
 
 def _hosts(text: str) -> dict[Address, bool]:

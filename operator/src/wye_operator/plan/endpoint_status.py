@@ -90,7 +90,8 @@ def _share(facts: Facts, name: str, member: Member) -> DeploymentShare:
 
 def _dropped(facts: Facts, name: str) -> int | None:
     """Copies to `name` that routers did not make since they started; None where no router copies to it."""
-    counts = [r.left_out[mirror_cluster(name)] for r in facts.world.routers if mirror_cluster(name) in r.left_out]
+    cluster = mirror_cluster(name)
+    counts = [r.taken.left_out[cluster] for r in facts.world.routers if cluster in r.taken.left_out]
     return sum(counts) if counts else None
 
 

@@ -96,7 +96,7 @@ class WorkloadSeen:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The versions that a router says it has, and since when it has said so.
+    """What a router says of itself: the versions that it has, and the copies that it did not make.
 
     `endpoints` is by cluster. Empty strings before the first file was taken.
     """
@@ -105,6 +105,7 @@ class Taken:
     routes: str = ""
     auth: str = ""
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)  # by mirror cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,6 @@ class RouterSeen:
     ready: bool
     taken: Taken = Taken()
     rejected: str = ""
-    left_out: Mapping[str, int] = field(default_factory=dict)  # copies that were not made, by mirror cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,11 +91,12 @@ def taken(stats: str) -> Taken:
         routes=versions.get(("envoy_http_rds_version_text", ""), ""),
         auth=versions.get(("envoy_extension_config_discovery_http_filter_auth_version_text", ""), ""),
         endpoints=endpoints,
+        left_out=_left_out(stats),
     )
 
 
-def left_out(stats: str) -> dict[str, int]:
-    """Copies that were not made, by mirror cluster, from the page at `TAKEN_PATH`.
+def _left_out(stats: str) -> dict[str, int]:
+    """Copies that were not made, by mirror cluster.
 
     Requests that were too large or of unnamed size (whatever the mirror's percentage), and those over its concurrency.
     """
