@@ -13,7 +13,7 @@ import pytest
 
 from cluster.harness.debian import ensure
 from cluster.harness.machine import Backend, backend
-from cluster.harness.places import CHECKOUT
+from cluster.harness.places import CHECKOUT, TAG
 from cluster.harness.say import Refusal, output, step
 from cluster.kube import Cluster, Namespace, namespace_name
 
@@ -22,7 +22,6 @@ ARTIFACTS = HERE / ".artifacts"
 CRDS = CHECKOUT / "crds"
 FAILED = pytest.StashKey[bool]()
 FIGURES = pytest.StashKey[list[str]]()
-TAG = "e2e"
 OPERATOR = "wye-system"
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.harness.places import TAG  # what one has built is fresh for the other
+
 ROOT = Path(__file__).parents[2]
-TAG = "e2e"  # as in tests/cluster: what one has built is fresh for the other
 STORAGE = {**os.environ, "STORAGE_DRIVER": os.environ.get("STORAGE_DRIVER", "overlay")}
 USER = 61_234
 DEADLINE = 60.0

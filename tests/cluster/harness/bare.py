@@ -14,7 +14,7 @@ from .build import COREDNS, HELM, KUBERNETES, PROBE, build, path_with
 from .components import ARGUMENTS, CONTROL_PLANE, NODE_PROGRAMS
 from .images import write_archive
 from .owner import Owner
-from .places import CACHE, DNS_IP, HERE, NODE, NODE_PODS, PODS, State
+from .places import BARE, DNS_IP, HERE, NODE, NODE_PODS, PODS, SLOT_NAME, State
 from .room import Process
 from .say import Refusal, output, say, step, until
 
@@ -163,7 +163,7 @@ def _opened() -> Owner:
     """A new room, recorded before anything happens in it."""
     room.check_routes()
     room.make_cgroups()
-    shutil.rmtree(CACHE / "bare", ignore_errors=True)
+    shutil.rmtree(BARE, ignore_errors=True)
     return owner.record(room.open_room(build(PROBE) / "probe", owner.FOLDER / "room.log"))
 
 
@@ -184,6 +184,7 @@ def _write_settings(state: State) -> None:
         "@PODS@": PODS,
         "@NODE_PODS@": NODE_PODS,
         "@PAUSE@": PAUSE_IMAGE,
+        "@CGROUP@": SLOT_NAME,
     }
     for folder in (state.logs, state.settings / "cni", state.root / "kubelet"):
         folder.mkdir(parents=True, exist_ok=True)

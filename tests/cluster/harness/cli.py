@@ -24,6 +24,7 @@ A Kubernetes cluster for the tests: kind where a Docker daemon answers, else pro
   cluster stop|start NAME  kill -9 a component (kubelet, kube-apiserver, ...) and start it again (bare only)
 
 The cache is ${XDG_CACHE_HOME:-~/.cache}/wye-cluster; WYE_CLUSTER_BACKEND=kind|bare chooses the back end.
+WYE_CLUSTER_SLOT=0..7 (default 0): which of several bare clusters beside each other is meant.
 """
 
 

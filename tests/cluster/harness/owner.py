@@ -1,4 +1,4 @@
-"""Whose `bare` cluster this machine runs. There is one at most: routes, the wire and the cgroups are the machine's.
+"""Whose `bare` cluster runs in a slot of this machine. One at most: routes, wire and cgroups are the machine's.
 
 The record is in /run, which a restart of the machine empties, as it ends the cluster.
 """
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .places import CACHE, CHECKOUT, State
+from .places import BARE, CHECKOUT, SLOT_NAME, State
 from .room import Process
 from .say import Refusal, say
 
-FOLDER = Path("/run/wye-cluster")
+FOLDER = Path("/run/wye-cluster" if SLOT_NAME == "wye" else f"/run/{SLOT_NAME}-cluster")
 RECORD = FOLDER / "owner.json"
 
 
@@ -43,7 +43,7 @@ def recorded() -> Owner | None:
 
 
 def record(room: Process) -> Owner:
-    owner = Owner(str(CHECKOUT), State(CACHE / "bare"), room)
+    owner = Owner(str(CHECKOUT), State(BARE), room)
     body = {"checkout": owner.checkout, "state": str(owner.state.root), "pid": room.pid, "started": room.started}
     fresh = RECORD.with_suffix(".new")
     fresh.write_text(json.dumps(body))
@@ -59,8 +59,8 @@ def refuse_foreign(owner: Owner | None) -> None:
     """Another checkout's cluster is not ours to use or to end, while that checkout is there."""
     if owner and not owner.is_here and owner.room.is_alive and Path(owner.checkout).exists():
         raise Refusal(
-            f"this machine's cluster belongs to {owner.checkout} (one runs at a time: it owns routes and cgroups); "
-            f"end it with `make -C {owner.checkout} cluster-down`"
+            f"this machine's cluster belongs to {owner.checkout} (one runs in each slot: it owns routes and cgroups); "
+            f"end it with `make -C {owner.checkout} cluster-down`, or take another slot with WYE_CLUSTER_SLOT=1"
         )
 
 

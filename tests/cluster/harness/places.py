@@ -11,13 +11,23 @@ CHECKOUT = HERE.parents[1]
 TOOLS = HERE / "tools"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wye-cluster"
 
+# Several `bare` clusters can run beside each other, each in a slot: its own range, wire, cgroup, folder and record.
+SLOTS = 8
+SLOT = os.environ.get("WYE_CLUSTER_SLOT") or "0"
+if SLOT not in map(str, range(SLOTS)):
+    raise SystemExit(f"WYE_CLUSTER_SLOT={SLOT}: it is a number from 0 to {SLOTS - 1}")
+SLOT_NAME = "wye" if SLOT == "0" else f"wye-{SLOT}"
+TAG = "e2e" if SLOT == "0" else f"e2e-{SLOT}"  # of the tests' images: the machine's store is one for all slots
+
 # One range for everything of `bare`: the link to the node, the Services, the pods (the rest is for nodes of kwok).
-RANGE = "10.199.0.0/16"
-HOST_IP, NODE_IP = "10.199.0.1", "10.199.0.2"
-SERVICES, SERVICE_IP, DNS_IP = "10.199.64.0/18", "10.199.64.1", "10.199.64.10"
-PODS, NODE_PODS = "10.199.128.0/17", "10.199.128.0/24"
+NETWORK = f"10.{199 + int(SLOT)}"
+RANGE = f"{NETWORK}.0.0/16"
+HOST_IP, NODE_IP = f"{NETWORK}.0.1", f"{NETWORK}.0.2"
+SERVICES, SERVICE_IP, DNS_IP = f"{NETWORK}.64.0/18", f"{NETWORK}.64.1", f"{NETWORK}.64.10"
+PODS, NODE_PODS = f"{NETWORK}.128.0/17", f"{NETWORK}.128.0/24"
 NODE = "wye"
-LINK = "wye-host"  # the host's end of the one wire into the cluster's network
+LINK = f"{SLOT_NAME}-host"  # the host's end of the one wire into the cluster's network
+BARE = CACHE / ("bare" if SLOT == "0" else f"bare-{SLOT}")  # the running cluster's state
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
                                   └ private mounts (/run, /var/log are its own), no route out ┘
 
 When its first process ends the kernel ends all others, and with them every mount, network namespace and wire: that is
-how `down` leaves nothing behind, after a crash too. Only cgroups outlive it; they are below `wye`, and removed by name.
+how `down` leaves nothing behind, after a crash too. Only cgroups outlive it: they have the slot's name, and go by it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .places import HOST_IP, LINK, NODE_IP, PODS, RANGE, SERVICES
+from .places import HOST_IP, LINK, NODE_IP, PODS, RANGE, SERVICES, SLOT_NAME
 from .say import Refusal, output, until
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -141,9 +141,9 @@ def check_routes() -> None:
 
 
 def make_cgroups() -> None:
-    """A cgroup `wye` in every hierarchy: kubelet puts all pods below it."""
+    """A cgroup of the slot's name in every hierarchy: kubelet puts all pods below it."""
     for hierarchy in _hierarchies():
-        own = hierarchy / "wye"
+        own = hierarchy / SLOT_NAME
         own.mkdir(exist_ok=True)
         for name in ("cpuset.cpus", "cpuset.mems"):  # cgroup v1: a new cpuset is empty, and nothing may enter it
             if (own / name).exists() and not (own / name).read_text().strip():
@@ -152,18 +152,18 @@ def make_cgroups() -> None:
 
 
 def _delegate(hierarchy: Path) -> None:
-    """cgroup v2: hand the controllers down to `wye`."""
+    """cgroup v2: hand the controllers down to it."""
     if not (hierarchy / "cgroup.controllers").exists() or hierarchy.name == "unified":
         return
     controllers = (hierarchy / "cgroup.controllers").read_text().split()
-    for folder in (hierarchy, hierarchy / "wye"):
+    for folder in (hierarchy, hierarchy / SLOT_NAME):
         (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
 
 
 def remove_cgroups() -> None:
     """Remove the pods' cgroups; what is still in one is ended first."""
     for hierarchy in _hierarchies():
-        own = hierarchy / "wye"
+        own = hierarchy / SLOT_NAME
         folders = [folder for folder, _, _ in os.walk(own, topdown=False)] if own.exists() else []
         for folder in folders:
             _remove_cgroup(Path(folder))
