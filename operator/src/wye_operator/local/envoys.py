@@ -13,9 +13,9 @@ from pathlib import Path
 from wye_operator.local import files
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import NOWHERE, Home
-from wye_operator.local.masking import masked
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
+from wye_operator.plan.masking import masked
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import Address, RouterSeen, Taken
 from wye_operator.render import envoy as render

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from wye_operator.local import files
 from wye_operator.local.inner import Inner
-from wye_operator.local.masking import masked
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
+from wye_operator.plan.masking import masked
 from wye_operator.plan.world import Address, Failure, InstanceSeen, Signature
 from wye_operator.render.process import runtime_argv
 

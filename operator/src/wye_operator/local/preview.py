@@ -17,9 +17,9 @@ from wye_operator.api.status import Condition
 from wye_operator.local.folder import content_of
 from wye_operator.local.lookup import deployments_of, endpoint_of, names_of, secret_of, spec_with
 from wye_operator.local.manifests import Manifests, Placed
-from wye_operator.local.masking import HIDDEN
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.state import label
+from wye_operator.plan.masking import HIDDEN
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import Record
 from wye_operator.plan.wanted import Plan, RouterPlan, Workload

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wye_operator import settings
 from wye_operator.local import launch
-from wye_operator.local.masking import masked
+from wye_operator.plan.masking import masked
 
 MOST_LOG_BYTES = 10 * 2**20
 BACK_OFF_FIRST, BACK_OFF_MOST, PROVEN_AFTER = 0.5, 30.0, 10.0

@@ -8,9 +8,9 @@ from typing import Any
 
 from wye_operator.api.objects import API_VERSION, Deployment, Endpoint
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
-from wye_operator.local.masking import HIDDEN
 from wye_operator.local.state import Known
 from wye_operator.local.target import EndpointTarget, Found
+from wye_operator.plan.masking import HIDDEN
 
 Item = dict[str, Any]
 
