@@ -287,6 +287,17 @@ async def test_failures_of_pods_are_told(place):
     assert place.status(DEPLOYMENTS, "fraud-blue")["lastFailure"]["reason"] == "ImagePullLoopBackOff"
 
 
+async def test_a_failure_is_told_without_the_values_of_the_environment(place):
+    last = {"exitCode": 1, "reason": "Error", "message": "no user hunter2", "finishedAt": "2026-11-01T00:00:00Z"}
+    container = {"restartCount": 1, "state": {"waiting": {}}, "lastState": {"terminated": last}}
+    place.machinery.broken["fraud-blue"] = {"containerStatuses": [container]}
+    place.api.user(endpoint())
+    place.api.user(deployment(environmentVariables={"DB": "hunter2"}))
+    await place.settle()
+    assert place.status(DEPLOYMENTS, "fraud-blue")["lastFailure"]["log"] == "no user …"
+    assert "hunter2" not in str(place.status(DEPLOYMENTS, "fraud-blue"))
+
+
 async def test_events_come_once_with_names_of_what_they_say(place):
     await serving(place)
     told = [(e["regarding"]["kind"], e["reason"]) for (k, _, _), e in place.api.objects.items() if k == EVENTS]

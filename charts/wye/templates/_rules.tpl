@@ -16,7 +16,7 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch, delete]
-# the last lines of a pod that failed, for status.lastFailure
+# why a router refuses a file: it stands in its log and nowhere else
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

@@ -37,6 +37,7 @@ from wye_operator.cluster.kinds import (
 from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
 from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
+from wye_operator.plan.masking import masked
 from wye_operator.plan.names import (
     COMPONENT,
     MODEL,
@@ -282,8 +283,10 @@ async def _workloads(
     memory.pods = living
     ready = _ready_pods(cluster, key)
     owners = sorted({*pods, *(d["metadata"]["name"] for d in deployments)} - {""})
+    hidden = {d["metadata"]["name"]: (d["spec"].get("environmentVariables") or {}).values() for d in deployments}
     seen = await asyncio.gather(*(_workload(cluster, key, owner, (pods[owner], ready)) for owner in owners))
-    return dict(zip(owners, seen, strict=True))
+    failures = (failure_of(pods[owner], hidden.get(owner, ())) for owner in owners)
+    return {owner: replace(s, failure=f) for owner, s, f in zip(owners, seen, failures, strict=True)}
 
 
 def _ready_pods(cluster: Cluster, key: Key) -> set[str]:
@@ -305,7 +308,7 @@ async def _workload(cluster: Cluster, key: Key, owner: str, found: tuple[list[Ob
     staying = [pod for pod in pods if not is_leaving(pod)]
     instances = await asyncio.gather(*(_instance(cluster, pod, ready) for pod in staying))
     service = cluster.store.get(SERVICES, key.namespace, model_name(owner))
-    return WorkloadSeen(tuple(instances), failure_of(pods), _fallback(service))
+    return WorkloadSeen(tuple(instances), fallback=_fallback(service))
 
 
 async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceSeen:
@@ -358,4 +361,4 @@ async def _rejection(cluster: Cluster, key: Key, pod: str) -> str:
     except ApiError:
         return ""
     reasons = [reason for line in log.splitlines() if (reason := refused(line))]
-    return reasons[-1] if reasons else ""
+    return masked(reasons[-1]) if reasons else ""

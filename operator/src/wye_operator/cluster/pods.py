@@ -1,15 +1,21 @@
-"""What a pod's status says: whether it is ready, and how its container failed. Pure; called by gather."""
+"""What a pod's status says: whether it is ready, and how its container failed. Pure; called by gather.
+
+A container that ends without last words has the end of its log there instead: kubelet puts it there, see
+docs/decisions/0006-last-lines-by-kubelet.md.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from wye_operator.cluster.kinds import Object
+from wye_operator.plan.masking import masked
 from wye_operator.plan.world import Failure
 
-LAST_WORDS = 3  # exit code of a runtime that leaves a JSON object as its termination message
+LAST_WORDS = (2, 3)  # exit codes of a runtime that leaves a JSON object as its termination message
 WAITING = {  # kubelet's word -> ours
     "ErrImagePull": "ImagePull",
     "ImagePullBackOff": "ImagePullLoopBackOff",
@@ -20,6 +26,8 @@ WAITING = {  # kubelet's word -> ours
 }
 UNSCHEDULABLE = ("PodScheduled", "False", "Unschedulable")
 IN_DETAIL = 1024  # characters of a message
+LINES, BYTES = 5, 1024  # of a log
+CUT = 2048  # bytes of a log that kubelet keeps: its beginning may be the rest of a word
 
 
 def is_leaving(pod: Object) -> bool:
@@ -43,10 +51,17 @@ def identity_of(pod: Object) -> str:
     return f"{pod['metadata'].get('uid')}/{sum(_restarts(c) for c in _containers(pod))}"
 
 
-def failure_of(pods: Iterable[Object]) -> Failure | None:
-    """How the pods of one Deployment fail now; the one that ended last speaks for all."""
+def failure_of(pods: Iterable[Object], hidden: Iterable[str] = ()) -> Failure | None:
+    """How the pods of one Deployment fail now; the one that ended last speaks for all, without credentials.
+
+    `hidden` are the values of its environment variables, as far as its manifest has them.
+    """
     found = [failure for pod in pods if not is_leaving(pod) for failure in _failures(pod)]
-    return max(found, key=lambda f: (f[0], f[1].instance))[1] if found else None
+    if not found:
+        return None
+    _, last = max(found, key=lambda f: (f[0], f[1].instance))
+    message = masked(last.message, hidden)
+    return replace(last, message=message[:IN_DETAIL] if last.reason else _last_lines(message))
 
 
 def _failures(pod: Object) -> Iterator[tuple[str, Failure]]:
@@ -56,7 +71,7 @@ def _failures(pod: Object) -> Iterator[tuple[str, Failure]]:
         return
     for condition in _status(pod).get("conditions") or ():
         if (condition["type"], condition["status"], condition.get("reason")) == UNSCHEDULABLE:
-            told = f"{name} cannot be scheduled: {condition.get('message', '')}"[:IN_DETAIL]
+            told = f"{name} cannot be scheduled: {condition.get('message', '')}"
             yield condition.get("lastTransitionTime", ""), Failure(name, 0, "PodUnschedulable", told, 0)
     for container in _containers(pod):
         yield from _waiting(name, container)
@@ -67,7 +82,7 @@ def _waiting(pod: str, container: dict[str, Any]) -> Iterator[tuple[str, Failure
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = WAITING.get(waiting.get("reason", ""))
     if reason:
-        told = f"{pod}: {waiting.get('message') or waiting['reason']}"[:IN_DETAIL]
+        told = f"{pod}: {waiting.get('message') or waiting['reason']}"
         yield "", Failure(pod, 0, reason, told, _restarts(container))
 
 
@@ -85,13 +100,25 @@ def _words(code: int, ended: dict[str, Any]) -> tuple[str, str]:
     message = str(ended.get("message") or "")
     if ended.get("reason") == "OOMKilled":
         return "PodOutOfMemory", "it used more memory than its limit: raise resources.limits.memory"
-    if code == LAST_WORDS:
+    if code in LAST_WORDS:
         try:
             words = json.loads(message)
-            return str(words["reason"]), str(words["message"])[:IN_DETAIL]
+            return str(words["reason"]), str(words["message"])
         except (ValueError, KeyError, TypeError):
-            return "", message[:IN_DETAIL]
-    return "", message[:IN_DETAIL]
+            return "", _whole_words(message)
+    return "", _whole_words(message)
+
+
+def _whole_words(log: str) -> str:
+    """Without what kubelet cut: the rest of a credential would not be known for one."""
+    if len(log.encode()) < CUT:
+        return log
+    return log.partition("\n")[2] or log.partition(" ")[2]
+
+
+def _last_lines(log: str) -> str:
+    """What of a log is told."""
+    return "\n".join(log.splitlines()[-LINES:]).encode()[-BYTES:].decode(errors="ignore")
 
 
 def _containers(pod: Object) -> list[dict[str, Any]]:

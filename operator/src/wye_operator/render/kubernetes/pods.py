@@ -75,6 +75,7 @@ def container(name: str, pods: PodSettings, images: Images, more: Json) -> Json:
         "name": name,
         "imagePullPolicy": images.pull_policy,
         "securityContext": {**CONTAINER_SECURITY, **given.get("containerSecurityContext", {})},
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the end of its log, where it leaves no last words
         **more,
         "volumeMounts": [TEMPORARY_MOUNT, *more["volumeMounts"], *given.get("volumeMounts", [])],
     }
