@@ -102,7 +102,7 @@ def images(cluster: Cluster, request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster, images: str) -> Iterator[str]:
     """The namespace of the operator, installed by the chart for all namespaces; uninstalled at the end."""
-    words = ["--namespace", OPERATOR, "--create-namespace", "--wait", "--timeout=120s"]
+    words = ["--namespace", OPERATOR, "--create-namespace", "--take-ownership", "--wait", "--timeout=120s"]
     values = [f"images.tag={images}", f"images.router=localhost/wye-router:{images}"]
     _helm(cluster, "upgrade", "--install", "wye", str(CHECKOUT / "charts" / "wye"), *words, f"--set={','.join(values)}")
     yield OPERATOR
