@@ -85,7 +85,7 @@ class Text:
 
     def checked(self, value: str) -> str:
         """The value itself, when it has the form."""
-        if not value or len(value) > self.most or not re.fullmatch(self.pattern, value):
+        if len(value) > self.most or not re.fullmatch(self.pattern, value):
             raise PydanticCustomError("text", "text", {"hint": self.hint(value)})
         return value
 

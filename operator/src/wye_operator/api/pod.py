@@ -58,6 +58,18 @@ RESOURCE = Text(
     most=253,
     sentence="the name of a resource, such as cpu, memory or nvidia.com/gpu",
 )
+LABEL_VALUE = Text(
+    pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+    most=63,
+    sentence="empty, or letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
+    "at most 63 characters",
+)
+KEY = Text(
+    pattern=r"^([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+    most=317,
+    sentence="a key of Kubernetes: letters, digits, '-', '_' and '.', at most 63 characters, and before that "
+    "a domain and a '/' if you like",
+)
 NUMBER_OR_PERCENT = TextOrNumber(
     Text(pattern=r"^(100|[1-9]?[0-9])%$", most=4, sentence="a whole number from 0, or a percentage such as 25%"),
     least=0,
@@ -67,8 +79,9 @@ ObjectName = Annotated[str, OBJECT_NAME]
 Quantity = Annotated[str | int, QUANTITY]
 Quantities = Annotated[dict[Annotated[str, RESOURCE], Quantity], Field(max_length=8)]
 NumberOrPercent = Annotated[str | int, NUMBER_OR_PERCENT]
-Annotations = Annotated[dict[str, Annotated[str, Field(max_length=65_536)]], Field(max_length=64)]
-Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)]
+KeyName = Annotated[str, KEY]
+Annotations = Annotated[dict[KeyName, Annotated[str, Field(max_length=65_536)]], Field(max_length=64)]
+Labels = Annotated[dict[KeyName, Annotated[str, LABEL_VALUE]], Field(max_length=64)]
 Named = ("name",)
 
 
