@@ -20,7 +20,7 @@ ENDPOINTS, DEPLOYMENTS = (yaml.safe_load(text) for text in crds.files().values()
 BOTH = pytest.mark.parametrize("made", [ENDPOINTS, DEPLOYMENTS], ids=["Endpoint", "Deployment"])
 OF_KUBERNETES = {
     *("x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
-    *("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"),
+    *("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-map-type"),
 }
 
 
@@ -93,6 +93,19 @@ def test_defaults_stand_in_the_definition_and_not_in_maps() -> None:
     assert (spec["instanceCount"]["default"], spec["engine"]["properties"]["provider"]["default"]) == (1, "Auto")
     assert "default" not in spec["engine"]
     assert schema(ENDPOINTS)["properties"]["spec"]["default"] == {}
+
+
+def test_weights_belong_to_one_owner_as_a_whole() -> None:
+    """Server-side apply of one person's weights into another's would make a third split."""
+    whole = schema(ENDPOINTS)["properties"]
+    for part, name in ((p, n) for p in ("spec", "status") for n in ("traffic", "mirrorTraffic")):
+        assert whole[part]["properties"][name]["x-kubernetes-map-type"] == "atomic"
+
+
+@BOTH
+def test_an_object_that_nobody_looked_at_yet_says_so(made: dict[str, Any]) -> None:
+    """kstatus calls an object without a status "Current": Flux would go on before there is anything."""
+    assert schema(made)["properties"]["status"]["default"] == {"observedGeneration": -1}
 
 
 def test_what_cannot_change() -> None:

@@ -272,6 +272,7 @@ def test_what_waits_is_stalled_after_the_deadline_and_its_clock_starts_again_wit
     assert make.condition(plan(almost), "Stalled", of="blue") == ("False", "PodsStarting")
     over = dataclasses.replace(almost, now=almost.now + 1)
     assert make.condition(plan(over), "Stalled", of="blue") == ("True", "PodsStarting")
+    assert make.condition(plan(over), "Reconciling", of="blue") == ("False", "PodsStarting"), "kstatus takes the first"
     progressed = with_ready(over, blue=2)
     assert make.condition(plan(progressed), "Stalled", of="blue") == ("False", "PodsStarting")
 

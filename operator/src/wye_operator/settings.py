@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,17 @@ def inherited() -> dict[str, str]:
 
 def own_namespace() -> str:
     """The namespace of the pod this process is in, "" outside a cluster."""
+    return _of_service_account("namespace")
+
+
+def own_token() -> str:
+    """The token of the pod's service account as it is now on disk, "" outside a cluster."""
+    return _of_service_account("token")
+
+
+def _of_service_account(file: str) -> str:
     try:
-        return SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+        return (SERVICE_ACCOUNT / file).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 TWICE = "names {} a second time; each may stand once"
 NOT_BUILT = "is not built in this version of Wye; remove it"
+ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}  # of a map that is one thing: two owners never mix it
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 

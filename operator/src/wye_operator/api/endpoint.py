@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from wye_operator.api.base import (
+    ATOMIC,
     NOT_BUILT,
     OBJECT_NAME,
     ByteQuantity,
@@ -121,11 +122,13 @@ class EndpointSpec(Model):
     keys: Keys | None = Field(default=None, description="Where the keys are kept.")
     traffic: Annotated[dict[Name, Percent], Field(max_length=20)] | None = Field(
         default=None,
+        json_schema_extra=ATOMIC,
         description="Percent of live traffic for each Deployment's name; adds up to 100, or to 0 for "
         "no live traffic. Absent: the first Deployment that is ready alone gets 100.",
     )
     mirror_traffic: Annotated[dict[Name, Percent], Field(max_length=5)] | None = Field(
         default=None,
+        json_schema_extra=ATOMIC,
         description="Percent of requests that are copied to each named Deployment; its answers are never returned.",
     )
     failover: Literal["Redistribute", "Fail"] = Field(

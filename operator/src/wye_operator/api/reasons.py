@@ -22,8 +22,8 @@ class Group(StrEnum):
 CONDITIONS: Mapping[Group, str] = {
     Group.AS_ASKED: "Ready True, Reconciling False, Stalled False.",
     Group.NEEDS_EDIT: "Ready False, Reconciling False, Stalled True: nothing changes until somebody edits something.",
-    Group.PARTLY: "Ready False, Reconciling True; Stalled True after the deadline (600 s).",
-    Group.WAITS: "Ready False, Reconciling True; Stalled True after the deadline (600 s).",
+    Group.PARTLY: "Ready False, Reconciling True; after the deadline (600 s) Stalled instead.",
+    Group.WAITS: "Ready False, Reconciling True; after the deadline (600 s) Stalled instead.",
     Group.SERVING: "Serving is True while a plain request (one that names no Deployment) gets an answer.",
 }
 

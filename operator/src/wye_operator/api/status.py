@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from wye_operator.api.base import ATOMIC
+
 
 class Reason(StrEnum):
     """Every reason a condition can carry; the order inside each group decides which one is shown."""
@@ -103,9 +105,13 @@ class EndpointStatus(StatusModel):
     scoring_uri: str | None = Field(default=None, description="Where to send requests.")
     openapi_uri: str | None = Field(default=None, description="Its OpenAPI document.")
     traffic: dict[str, float] | None = Field(
-        default=None, description="Live traffic as it is in effect, fail-over included."
+        default=None,
+        json_schema_extra=ATOMIC,
+        description="Live traffic as it is in effect, fail-over included.",
     )
-    mirror_traffic: dict[str, float] | None = Field(default=None, description="Mirrors as they are in effect.")
+    mirror_traffic: dict[str, float] | None = Field(
+        default=None, json_schema_extra=ATOMIC, description="Mirrors as they are in effect."
+    )
     traffic_text: str = Field(default="", description="`blue=90 green=10`, for the column.")
     mirror_text: str = Field(default="", description="`violet=50`, for the column.")
     deployments: list[DeploymentShare] = Field(default_factory=list, description="The Deployments behind it.")

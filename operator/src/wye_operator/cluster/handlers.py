@@ -21,9 +21,11 @@ from wye_operator.cluster.client import Connection
 from wye_operator.cluster.follow import selector_of
 from wye_operator.cluster.kinds import WATCHED, Kind, Object
 from wye_operator.errors import WyeError
+from wye_operator.settings import own_token
 
 Seen = Callable[[Kind, str | None, Object], None]
 IN_FLIGHT = 64  # connections to the API server
+TOKEN_AGE = 60.0  # seconds after which the token is read from disk again
 
 
 class Patience:
@@ -31,6 +33,30 @@ class Patience:
 
     def __iter__(self) -> Iterator[float]:
         return chain((1.0, 1.0, 2.0, 3.0, 5.0), repeat(8.0))
+
+
+class Token:
+    """Puts the token that is on disk now on every request: kubelet renews it there, and the old one runs out."""
+
+    def __init__(self, read: Callable[[], str], clock: Callable[[], float]) -> None:
+        self._read, self._clock = read, clock
+        self._token, self._read_at = read(), clock()
+
+    async def __call__(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        now = self._clock()
+        if now - self._read_at >= TOKEN_AGE:
+            self._token, self._read_at = self._read() or self._token, now
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return await send(request)
+
+
+def session_of(found: kopf.ConnectionInfo, token: Token | None) -> aiohttp.ClientSession:
+    """A session with the API server; what a kubeconfig says stays as it is for as long as the session lasts."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=found.as_ssl_context(), limit=IN_FLIGHT),
+        headers={**found.as_http_headers(), "User-Agent": "wye-operator"},
+        middlewares=(token,) if token else (),
+    )
 
 
 async def watch(
@@ -86,13 +112,11 @@ def _on_events(registry: kopf.OperatorRegistry, seen: Seen) -> None:
 def _on_login(registry: kopf.OperatorRegistry, connection: Connection) -> None:
     async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSession | None:
         """A new session each time: kopf closes the old one when the API server says 401."""
-        found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+        own = kopf.login_with_service_account(settings=settings)
+        found = own or kopf.login_with_kubeconfig(settings=settings)
         if found is None:
             return None
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=found.as_ssl_context(), limit=IN_FLIGHT),
-            headers={**found.as_http_headers(), "User-Agent": "wye-operator"},
-        )
+        session = session_of(found, Token(own_token, asyncio.get_running_loop().time) if own else None)
         connection.use(session, found.server)
         return kopf.AiohttpSession(aiohttp_session=session, server=found.server)
 

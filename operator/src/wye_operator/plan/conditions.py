@@ -2,10 +2,11 @@
 
       problems ──> needs an edit? ──yes──> Ready=False Stalled=True
                        │no
-                  Degraded? waits? ──yes──> Ready=False Reconciling=True, Stalled=True after the deadline
+                  Degraded? waits? ──yes──> Ready=False Reconciling=True; after the deadline as above
                        │no
                      Ready=True
 
+Never both Reconciling and Stalled: kstatus takes the first of the two that is True, and would never say that it failed.
 The deadline's clock is `status.waiting`: it starts again when the generation or the reason changes, or when
 an instance becomes ready.
 """
@@ -127,7 +128,7 @@ def verdict(before: Before, now: Now, problems: Sequence[Problem], waiting: Wait
     stalled = edit or (left is not None and left <= 0)
     states: tuple[State, State, State] = (
         "False",
-        "False" if edit else "True",
+        "False" if stalled else "True",
         "True" if stalled else "False",
     )
     triple = _triple(before, now, (first.reason, message), states)

@@ -22,6 +22,7 @@ KEPT = (
     *("description", "type", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
     *("minProperties", "maxProperties", "required", "x-kubernetes-int-or-string"),
     *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
+    "x-kubernetes-map-type",
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # The form of a name, letter by letter: an API server does not know how long a map's keys may be, and so takes no
@@ -30,6 +31,8 @@ NAMES = (
     "self.all(k, size(k) > 0 && size(k) <= {most} && {places}.all(i, i >= size(k) || k.charAt(i) in {inside}) "
     "&& k.charAt(0) in {first} && k.charAt(size(k) - 1) != '-')"
 ).format(most=NAME.most, places=list(range(NAME.most)), inside=list(f"{LETTERS}0123456789-"), first=list(LETTERS))
+# What kstatus (Flux, `kubectl wait`) needs to see that nobody has looked at a new object: without it, it is "Current".
+NOT_SEEN_YET: Json = {"observedGeneration": -1}
 READY = '.status.conditions[?(@.type=="{}")].{}'
 
 
@@ -146,7 +149,7 @@ def _object(kind: Kind) -> Json:
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
         "metadata": {"type": "object", "properties": {"name": named}},
-        "status": _status(kind.status),
+        "status": _status(kind.status) | {"default": NOT_SEEN_YET},
     }
     return whole
 
