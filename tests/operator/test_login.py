@@ -56,15 +56,15 @@ async def test_a_token_that_kubelet_renewed_is_used_before_the_old_one_runs_out(
 
 async def test_a_token_that_cannot_be_read_for_a_moment_is_the_last_one():
     disk = Disk()
-    async with server() as (url, shown):
-        async with session_of(kopf.ConnectionInfo(server=url), Token(disk.read, lambda: disk.time)) as session:
-            disk.token, disk.time = "", TOKEN_AGE
-            await session.get(url)
+    token = Token(disk.read, lambda: disk.time)
+    async with server() as (url, shown), session_of(kopf.ConnectionInfo(server=url), token) as session:
+        disk.token, disk.time = "", TOKEN_AGE
+        await session.get(url)
     assert shown == ["Bearer one"]
 
 
 async def test_what_a_kubeconfig_says_stays_as_it_is():
-    async with server() as (url, shown):
-        async with session_of(kopf.ConnectionInfo(server=url, token="mine"), None) as session:
-            await session.get(url)
+    found = kopf.ConnectionInfo(server="", token="mine")
+    async with server() as (url, shown), session_of(found, None) as session:
+        await session.get(url)
     assert shown == ["Bearer mine"]

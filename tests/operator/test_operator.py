@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from wye_operator.cluster.errors import Forbidden, NotFound
-from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, PODS
+from wye_operator.cluster.follow import EVERY
+from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, PODS, SERVICES, WATCHED
 from wye_operator.cluster.operator import OVERDUE, SILENCE, Operator, Options, cannot_serve
 from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
@@ -52,7 +53,7 @@ async def operator():
     operator.clock = lambda: operator.time
     operator._work = Stuck()
     operator.feed.whole.set()
-    operator.feed.listed_at = 1000.0
+    operator.feed.tried_at = 1000.0
     operator.feed.heard = dict.fromkeys(FOLLOWED, 1000.0)
     yield operator
     operator._work = None
@@ -80,6 +81,32 @@ async def test_lists_that_stand_still_are_unhealthy(operator):
     operator.feed.heard = dict.fromkeys(FOLLOWED, 1000.0 + 1300)
     operator.time += 1300
     assert operator.health() == "the lists stand still"
+
+
+async def test_what_is_refused_is_said_by_readiness_and_no_start_would_mend_it(operator):
+    operator.api = operator.feed.api = FakeApi()
+    refusal = Forbidden('services is forbidden: User "wye" cannot list', status=403)
+    operator.api.fail = lambda verb, kind, name: refusal if kind == SERVICES else None
+    operator.feed.whole.clear()
+    operator.time += EVERY + 1
+    with pytest.raises(Forbidden):
+        await operator.feed.list(SERVICES)
+    assert operator.health() == ""
+    assert operator.readiness().startswith("services cannot be followed: services is forbidden: User")
+    operator.api.fail = lambda verb, kind, name: None
+    for kind in (*WATCHED, *FOLLOWED):
+        await operator.feed.list(kind)
+        operator.feed.heard[kind] = operator.time
+    assert operator.readiness() == ""
+
+
+async def test_it_is_not_ready_before_it_has_seen_everything(operator):
+    operator.feed.whole.clear()
+    assert operator.health() == ""
+    assert operator.readiness() == "the cluster is not listed yet"
+    operator.time += EVERY + 1
+    operator._began = 1000.0
+    assert operator.health() == "the first lists stand still"
 
 
 @pytest.mark.parametrize(

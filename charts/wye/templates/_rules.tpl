@@ -36,10 +36,6 @@
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
-# followed, not made yet (`expose` comes later)
-- apiGroups: [networking.k8s.io]
-  resources: [ingresses]
-  verbs: [list, watch]
 # one pod at a time, where there are several
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]

@@ -24,7 +24,6 @@ from wye_operator.cluster.kinds import (
     ACCOUNTS,
     BUDGETS,
     CONFIGMAPS,
-    INGRESSES,
     POLICIES,
     SECRETS,
     SERVICES,
@@ -42,7 +41,7 @@ from wye_operator.plan.world import Obstacle
 from wye_operator.render.kubernetes import keys_object, objects_for
 
 log = logging.getLogger(__name__)
-REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, INGRESSES, BUDGETS)
+REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, BUDGETS)
 MOST_MADE, WITHIN = 4, 60.0  # times that one child may be missing and made anew, and the seconds for it
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from wye_operator.cluster.client import Api
@@ -40,11 +41,12 @@ class Feed:
     namespace: str | None
     wake: Callable[[Key], None]
     metrics: Metrics
-    heard: dict[Kind, float] = field(default_factory=dict)  # when a watch last said anything
+    heard: dict[Kind, float] = field(default_factory=dict)  # when a watch last said anything, be it that it cannot be
+    failing: dict[Kind, str] = field(default_factory=dict)  # what cannot be listed or watched now, and why
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
     _stale: asyncio.Event = field(default_factory=asyncio.Event)
     whole: asyncio.Event = field(default_factory=asyncio.Event)  # every kind was listed once
-    listed_at: float = 0.0  # when the kinds that kopf watches were last listed
+    tried_at: float = 0.0  # when the kinds that kopf watches were last listed, or could not be
 
     def seen(self, kind: Kind, event: str | None, body: Object) -> None:
         """One event of a kopf watch. Without a type it comes from a LIST of kopf's: deletions may be lost."""
@@ -73,9 +75,9 @@ class Feed:
                 for kind in WATCHED:
                     await self.list(kind)
                 self.metrics.count("wye_relists_total", why=why)
-                self.listed_at, failures = self.clock(), 0
+                self.tried_at, failures = self.clock(), 0
             except ApiError as error:
-                failures = self._later(error, failures)
+                self.tried_at, failures = self.clock(), self._later(error, failures)
                 await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1])
                 continue
             why = await self._until_stale()
@@ -92,7 +94,9 @@ class Feed:
     async def list(self, kind: Kind) -> str:
         """List one kind into the store; returns the version it was taken at."""
         self.store.begin_list(kind)
-        listing = await self.api.list(kind, self.namespace, selector_of(kind))
+        with self._told(kind):
+            listing = await self.api.list(kind, self.namespace, selector_of(kind))
+        self.failing.pop(kind, None)
         self._wake(self.store.replace(kind, listing.items, listing.version))
         if {*WATCHED, *FOLLOWED} <= self.store.listed and not self.whole.is_set():
             self.whole.set()
@@ -112,12 +116,30 @@ class Feed:
 
     async def _watch(self, kind: Kind, version: str) -> None:
         """Until the stream ends, which it does every ten minutes: then it is time for a LIST anyway."""
-        async for event in self.api.watch(kind, self.namespace, selector_of(kind), version):
-            self.heard[kind] = self.clock()
-            if event["type"] == "DELETED":
-                self._wake(self.store.drop(kind, event["object"]))
-            elif event["type"] != "BOOKMARK":
-                self._wake(self.store.put(kind, event["object"]))
+        with self._told(kind):
+            async for event in self.api.watch(kind, self.namespace, selector_of(kind), version):
+                self.heard[kind] = self.clock()
+                if event["type"] == "DELETED":
+                    self._wake(self.store.drop(kind, event["object"]))
+                elif event["type"] != "BOOKMARK":
+                    self._wake(self.store.put(kind, event["object"]))
+
+    @contextmanager
+    def _told(self, kind: Kind) -> Iterator[None]:
+        """What fails in here is known by its kind."""
+        try:
+            yield
+        except Gone:
+            raise
+        except ApiError as error:
+            self.heard[kind], self.failing[kind] = self.clock(), str(error)
+            raise
+
+    def trouble(self) -> str:
+        """Which kinds are not seen now, and why; "" where everything is."""
+        if self.failing:
+            return "; ".join(f"{kind.plural} cannot be followed: {why}" for kind, why in self.failing.items())
+        return "" if self.whole.is_set() else "the cluster is not listed yet"
 
     def _later(self, error: ApiError, failures: int) -> int:
         log.warning("a list or watch failed", extra={"why": str(error), "failures": failures + 1})

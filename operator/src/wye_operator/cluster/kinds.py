@@ -46,17 +46,15 @@ SECRETS = Kind("v1", "Secret", "secrets")
 ACCOUNTS = Kind("v1", "ServiceAccount", "serviceaccounts")
 SLICES = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
-INGRESSES = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
-ROUTES = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 
 OURS = (ENDPOINTS, DEPLOYMENTS)  # what users write
 WATCHED = (ENDPOINTS, DEPLOYMENTS, WORKLOADS, PODS)  # through kopf
-FOLLOWED = (SERVICES, CONFIGMAPS, ACCOUNTS, SLICES, POLICIES, INGRESSES, BUDGETS)  # more cheaply, by `follow`
+FOLLOWED = (SERVICES, CONFIGMAPS, ACCOUNTS, SLICES, POLICIES, BUDGETS)  # more cheaply, by `follow`
 READ = (SECRETS,)  # by GET only, so that no list of all Secrets is needed
-EVERY = (*WATCHED, *FOLLOWED, *READ, EVENTS, LEASES, ROUTES)
+EVERY = (*WATCHED, *FOLLOWED, *READ, EVENTS, LEASES)
 BY_TYPE: Mapping[tuple[str, str], Kind] = {(kind.api_version, kind.name): kind for kind in EVERY}
 
 

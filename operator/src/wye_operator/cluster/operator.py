@@ -2,7 +2,7 @@
 
 kopf (watches, signals) ──> Feed ──> Store ──> Workers ──> passes        every replica
 Lease ──> Workers run only in the replica that leads                     one of them writes
-web: /metrics, /healthz
+web: /metrics, /healthz (start me anew), /readyz (I see everything)
 """
 
 from __future__ import annotations
@@ -170,21 +170,25 @@ class Operator:
         await self.lease.run(self.workers.run)
 
     def health(self) -> str:
-        """Why this process should be started anew, "" while it is well."""
+        """Why this process should be started anew, "" while it is well. What is refused to it, no start can mend."""
         now = self.clock()
         if self._work is None or self._work.done():
             return "the operator has ended"
         if not self.feed.whole.is_set():
-            return "" if now - self._began < EVERY else "the cluster could not be listed"
+            return "" if self.feed.failing or now - self._began < EVERY else "the first lists stand still"
         silent = [k.plural for k in FOLLOWED if now - self.feed.heard.get(k, now) > SILENCE]
         if silent:
             return f"the watches of {', '.join(silent)} stand still"
-        if now - self.feed.listed_at > 2 * EVERY:
+        if now - self.feed.tried_at > 2 * EVERY:
             return "the lists stand still"
         overdue = self.workers.schedule.overdue(now)
         if self.lease.leading and overdue > OVERDUE:
             return f"the queue stands still: an Endpoint has waited for {overdue:.0f} s"
         return ""
+
+    def readiness(self) -> str:
+        """Why it cannot do its work as it should, "" when it can."""
+        return self.health() or self.feed.trouble()
 
 
 def cannot_serve(kind: Kind, namespace: str | None, error: ApiError) -> str:
@@ -208,15 +212,20 @@ async def _web(operator: Operator) -> web.AppRunner:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(text=operator.metrics.text(), content_type="text/plain")
 
-    async def health(_: web.Request) -> web.Response:
-        trouble = operator.health()
+    def told(trouble: str) -> web.Response:
         return web.Response(text=trouble or "ok", status=503 if trouble else 200)
+
+    async def health(_: web.Request) -> web.Response:
+        return told(operator.health())
+
+    async def readiness(_: web.Request) -> web.Response:
+        return told(operator.readiness())
 
     application = web.Application()
     routes: tuple[tuple[str, Callable[[web.Request], Awaitable[web.Response]]], ...] = (
         ("/metrics", metrics),
         ("/healthz", health),
-        ("/readyz", health),
+        ("/readyz", readiness),
     )
     for path, answer in routes:
         application.router.add_get(path, answer)
