@@ -16,6 +16,7 @@ from cluster.harness.machine import Backend, backend
 from cluster.harness.places import CHECKOUT, TAG
 from cluster.harness.say import Refusal, output, step
 from cluster.kube import Cluster, Namespace, namespace_name
+from cluster.serving import Served
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE / ".artifacts"
@@ -109,6 +110,12 @@ def operator(cluster: Cluster, images: str) -> Iterator[str]:
     cluster.remove_namespaces()  # while the operator still can say what it does with them
     _helm(cluster, "uninstall", "wye", "--namespace", OPERATOR, "--wait")
     cluster.kubectl("delete", "namespace", OPERATOR, "--timeout=60s")
+
+
+@pytest.fixture
+def served(operator: str, namespace: Namespace, tmp_path: Path) -> Served:
+    """A namespace with models, in a cluster with an operator."""
+    return Served.prepare(namespace, tmp_path)
 
 
 def _helm(cluster: Cluster, *words: str) -> str:

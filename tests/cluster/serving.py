@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,3 +95,19 @@ def _is_ready(item: dict) -> bool:
     status = item.get("status", {})
     conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
     return status.get("observedGeneration") == item["metadata"]["generation"] and conditions.get("Ready") == "True"
+
+
+def waited(holds: Callable[[], bool], seconds: float) -> float:
+    """How long it took until it holds."""
+    begun = time.monotonic()
+    while not holds():
+        assert time.monotonic() < begun + seconds, f"not within {seconds} s"
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+def versions(namespace: Namespace) -> dict[str, str]:
+    """What changes with every write, of our objects and of all that was made for them."""
+    kinds = "mle,mld,deployments.apps,services,configmaps,secrets,serviceaccounts,networkpolicies"
+    items = namespace.json("get", kinds)["items"]
+    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 import yaml
 
-from cluster.kube import Namespace
-from cluster.serving import Served, deployment, endpoint
+from cluster.serving import Served, deployment, endpoint, versions, waited
 
 Figure = Callable[[str], None]
 EDITS = 20
-
-
-@pytest.fixture
-def served(operator: str, namespace: Namespace, tmp_path: Path) -> Served:
-    """A namespace with models, in a cluster with an operator."""
-    return Served.prepare(namespace, tmp_path)
-
-
-def waited(holds: Callable[[], bool], seconds: float) -> float:
-    """How long it took until it holds."""
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() < begun + seconds, f"not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - begun
 
 
 def test_from_apply_to_the_first_answer(served: Served, figure: Figure):
@@ -108,13 +90,6 @@ def test_a_restart_of_the_operator_writes_nothing(served: Served, operator: str)
     cluster.kubectl("-n", operator, "rollout", "status", "deployment/wye", "--timeout=60s")
     time.sleep(10)
     assert versions(served.namespace) == before
-
-
-def versions(namespace: Namespace) -> dict[str, str]:
-    """What changes with every write, of our objects and of all that was made for them."""
-    kinds = "mle,mld,deployments.apps,services,configmaps,secrets,serviceaccounts,networkpolicies"
-    items = namespace.json("get", kinds)["items"]
-    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
 
 
 def test_git_sees_no_trace_of_the_operator(served: Served):
