@@ -1,7 +1,7 @@
 """Constant load on one URL by 16 keep-alive connections, as a program of its own inside the cluster's network.
 
 `Load` starts it and reads what it counted; `python load.py` is the program: a request as JSON on stdin, counts as JSON
-on stdout when SIGTERM ends it.
+on stdout when SIGTERM ends it. Of what is no 200 it keeps what was answered, when, and on which connection.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from urllib.parse import urlsplit
 
 CONNECTIONS = 16
 PAUSE = 0.02  # between two requests of one connection: constant load, not a measurement of speed
+KEPT = 5  # losses of each connection whose circumstances are kept
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,32 @@ class Request:
     headers: dict[str, str]
 
 
+@dataclass
+class Seen:
+    """What one connection saw: answers by status, 200s by who served, and its first losses."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    served: Counter[str] = field(default_factory=Counter)
+    losses: list[str] = field(default_factory=list)
+
+    def lose(self, what: str, words: str) -> None:
+        self.answers[what] += 1
+        if len(self.losses) < KEPT:
+            self.losses.append(words)
+
+
 class Load:
-    """Load for as long as the block lasts; `answers` counts them afterwards, by status and by who served."""
+    """Load for as long as the block lasts; `answers` counts them afterwards, by status and by who served.
+
+    `losses` are the first ones in order of time, a line each.
+    """
 
     def __init__(self, argv_of, request: Request) -> None:
         self._argv = argv_of([sys.executable, __file__])
         self._request = request
         self.answers: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
+        self.losses: list[str] = []
 
     def __enter__(self) -> Load:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -52,6 +71,7 @@ class Load:
         told, _ = self._program.communicate(timeout=30)
         counts = json.loads(told)
         self.answers, self.served = Counter(counts["answers"]), Counter(counts["served"])
+        self.losses = counts["losses"]
 
     @property
     def lost(self) -> int:
@@ -59,20 +79,26 @@ class Load:
         return self.answers.total() - self.answers["200"]
 
 
-def connection(request: Request, counts: tuple[Counter[str], Counter[str]], end: threading.Event) -> None:
+def connection(request: Request, number: int, seen: Seen, end: threading.Event) -> None:
     """One keep-alive connection; it is opened again when the server closes it."""
-    answers, served = counts
-    where = urlsplit(request.url)
+    where, begun, asked = urlsplit(request.url), time.monotonic(), 0
     line = http.client.HTTPConnection(where.hostname or "", where.port or 80, timeout=10)
     while not end.is_set():
+        asked, sent = asked + 1, time.monotonic()
+        at = f"at {sent - begun:7.3f} s, connection {number:2}, its request {asked}"
         try:
             line.request("POST", where.path, request.body, request.headers)
             answer = line.getresponse()
-            answer.read()
-            answers[str(answer.status)] += 1
-            served[answer.headers.get("azureml-model-deployment", "")] += answer.status == 200
+            body = answer.read()
+            took = f"after {time.monotonic() - sent:.3f} s"
+            if answer.status == 200:
+                seen.answers["200"] += 1
+                seen.served[answer.headers.get("azureml-model-deployment", "")] += 1
+            else:
+                seen.lose(str(answer.status), f"{at}: {answer.status} {took}: {body[:300].decode(errors='replace')}")
         except (OSError, http.client.HTTPException) as error:
-            answers[type(error).__name__] += 1
+            took = f"after {time.monotonic() - sent:.3f} s"
+            seen.lose(type(error).__name__, f"{at}: {type(error).__name__} {took}: {error}")
             line.close()
         time.sleep(PAUSE)
 
@@ -81,16 +107,20 @@ def main() -> None:
     request = Request(**json.loads(sys.stdin.readline()))
     end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
-    # a counter each, so that no two threads write to one
-    counts = [(Counter(), Counter()) for _ in range(CONNECTIONS)]
-    threads = [threading.Thread(target=connection, args=(request, count, end)) for count in counts]
+    # one for each, so that no two threads write to one
+    seen = [Seen() for _ in range(CONNECTIONS)]
+    threads = [threading.Thread(target=connection, args=(request, n, each, end)) for n, each in enumerate(seen)]
     for thread in threads:
         thread.start()
     for thread in threads:
         while thread.is_alive():  # a signal reaches the main thread between two waits
             thread.join(0.2)
-    answers, served = (sum(parts, Counter()) for parts in zip(*counts, strict=True))
-    print(json.dumps({"answers": answers, "served": served}))
+    told = {
+        "answers": sum((each.answers for each in seen), Counter()),
+        "served": sum((each.served for each in seen), Counter()),
+        "losses": sorted(loss for each in seen for loss in each.losses),
+    }
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
