@@ -10,7 +10,8 @@ import make
 from make import deployment, edited, settle, shares, with_ready, without, world
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import Record, from_json, to_json
-from wye_operator.plan.world import RouterSeen
+from wye_operator.plan.wanted import Hosts
+from wye_operator.plan.world import Address, RouterSeen
 
 BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
 
@@ -107,6 +108,19 @@ def test_a_share_waits_until_the_routers_have_its_addresses() -> None:
     assert shares(first) == {"blue": 100}
     assert make.message(first).startswith("the routers are still taking the addresses of green")
     assert shares(plan(make.acknowledged(make.after(seen, first), first))) == {"green": 100}
+
+
+def test_only_the_deployment_s_own_empty_list_makes_a_share_wait() -> None:
+    seen = serving(BLUE, traffic={"blue": 100})
+    seen, made = settle(dataclasses.replace(seen, deployments=(BLUE, GREEN)))
+    seen = edited(with_ready(seen, green=1, violet=0), traffic={"green": 100})
+    other = dataclasses.replace(seen.workloads["fraud-violet"], fallback=Address("10.96.0.8", 8080))
+    seen = dataclasses.replace(seen, workloads={**seen.workloads, "fraud-violet": other})
+    of_violet = Hosts("green", (), other.fallback).version
+    taken = make.taken_of(made.router)
+    taken = dataclasses.replace(taken, endpoints={**taken.endpoints, "green": of_violet})
+    seen = dataclasses.replace(seen, routers=(RouterSeen("router-0", ready=True, taken=taken),))
+    assert shares(plan(seen)) == {"green": 100}
 
 
 def test_routers_whose_stats_cannot_be_read_take_nothing_away() -> None:

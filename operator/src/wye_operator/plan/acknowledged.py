@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import Cluster, Published
 from wye_operator.plan.wanted import Hosts
-from wye_operator.plan.world import RouterSeen, World
+from wye_operator.plan.world import RouterSeen, WorkloadSeen, World
 
 PASSED = "passed"  # all versions that no router says it has, and some router may have had meanwhile, as one
 
@@ -49,7 +49,7 @@ def known_to(world: World) -> Known:
         everywhere &= {c.name for c in _by_version(world.record.clusters, router.taken.clusters)}
     named = world.record.routes[-1].clusters if world.record.routes else ()
     everywhere |= {cluster.name for cluster in named}
-    starved = {name for name in everywhere if any(_starves(world, r, name) for r in waited)}
+    starved = {c.name for c in {*written, *named} if c.name in everywhere and _is_starved(world, waited, c)}
     return Known(frozenset(everywhere), frozenset(starved))
 
 
@@ -65,14 +65,14 @@ def is_late(world: World, router: RouterSeen) -> bool:
     )
 
 
-def _starves(world: World, router: RouterSeen, name: str) -> bool:
+def _is_starved(world: World, routers: Iterable[RouterSeen], cluster: Cluster) -> bool:
     """Evidence is needed: a router that says nothing of a cluster does not starve it."""
-    fed_since = world.record.hosts.get(name, world.now)
+    fed_since = world.record.hosts.get(cluster.name, world.now)
     if world.now - fed_since >= world.deadlines.acknowledge:
         return False
-    return router.taken.endpoints.get(name) in {
-        Hosts(name, (), workload.fallback).version for workload in world.workloads.values()
-    } | {Hosts(name, (), None).version}
+    workload = world.workloads.get(cluster.deployment.partition("/")[2], WorkloadSeen())
+    empty = {Hosts(cluster.name, (), fallback).version for fallback in (workload.fallback, None)}
+    return any(router.taken.endpoints.get(cluster.name) in empty for router in routers)
 
 
 def _by_version(history: tuple[Published, ...], version: str) -> tuple[Cluster, ...]:
