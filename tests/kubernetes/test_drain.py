@@ -44,7 +44,7 @@ def router(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
 
 
 def ending(router: Running, least: int, most: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["bash", "-c", drain(router.place.admin.port, least, most)])
+    return subprocess.Popen(["bash", "-c", drain(router.place.admin.port, most, least)])
 
 
 def test_it_waits_for_a_request_in_flight_and_new_ones_are_served(router: Running, upstream: Upstream) -> None:

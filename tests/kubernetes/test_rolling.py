@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
 
 from make import FRESH, PLACE, deployment, endpoint_spec, settle, world
-from wye_operator.plan.names import APPLIED, CONFIG, REVISION
+from wye_operator.plan.names import APPLIED, CONFIG, ORIGIN, REVISION
 from wye_operator.plan.wanted import Plan
 from wye_operator.plan.world import CLUSTER_SOURCES, World
 from wye_operator.render.kubernetes import ClusterPlace, Images, keys_object, objects_for, status_body
@@ -70,7 +71,8 @@ DEPLOYMENT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("model.version", {"model": {**MODEL, "version": 2}}, MODELS),
     ("model.secretName", {"model": {**MODEL, "secretName": "token"}}, MODELS),
     ("engine", {"engine": {"threads": 2}}, MODELS),
-    ("requestSettings", {"requestSettings": {"requestTimeoutMs": 6000}}, MODELS),
+    ("requestSettings", {"requestSettings": {"requestTimeoutMs": 10_000}}, MODELS),
+    ("requestSettings, beyond the routers' patience", {"requestSettings": {"requestTimeoutMs": 10_001}}, BOTH),
     ("contract", {"contract": {"inputs": [{"name": "a"}], "outputs": [{"name": "p"}]}}, MODELS),
     ("warmup", {"warmup": {"requests": 1}}, MODELS),
     ("environmentVariables", {"environmentVariables": {"A": "b"}}, MODELS),
@@ -93,6 +95,32 @@ def test_what_an_edit_of_the_deployment_restarts(field: str, spec: dict[str, Any
     assert restarted(by_name(made()), by_name(made(blue=spec))) == expected
 
 
+def graces(timeout_ms: int) -> tuple[int, int]:
+    """(the grace of the router's pods, how long its preStop takes at most)."""
+    router = by_name(made(blue={"requestSettings": {"requestTimeoutMs": timeout_ms}}))["Deployment/fraud-router"]
+    spec = router["spec"]["template"]["spec"]
+    script = spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][2]
+    return spec["terminationGracePeriodSeconds"], int(re.search(r"SECONDS < (\d+)", script)[1])
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "grace", "most"),
+    [(5_000, 30, 20), (10_000, 30, 20), (10_001, 320, 310), (300_000, 320, 310)],
+)
+def test_a_router_ends_in_half_a_minute_unless_somebody_allows_longer_requests(
+    timeout_ms: int, grace: int, most: int
+) -> None:
+    assert graces(timeout_ms) == (grace, most)
+
+
+def test_the_longest_time_out_of_any_deployment_counts() -> None:
+    slow = deployment("green", model=MODEL, requestSettings={"requestTimeoutMs": 60_000})
+    both = dataclasses.replace(seen({}, {}), deployments=(*seen({}, {}).deployments, slow))
+    patient, ordinary = (by_name(plan)["Deployment/fraud-router"] for plan in (settle(both)[1], made()))
+    assert patient["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 320
+    assert patient["metadata"]["annotations"][ORIGIN] != ordinary["metadata"]["annotations"][ORIGIN], "an edit"
+
+
 def test_a_replica_of_the_router_more_changes_how_they_are_spread() -> None:
     two, three = ({"router": {"replicas": count}} for count in (2, 3))
     assert restarted(by_name(made(two)), by_name(made(three))) == NOTHING
@@ -102,7 +130,7 @@ def test_every_field_is_in_the_table() -> None:
     from wye_operator.api.deployment import DeploymentSpec
     from wye_operator.api.endpoint import EndpointSpec, Limits, Router
 
-    edited = {name.partition(".")[0] for name, *_ in DEPLOYMENT_EDITS}
+    edited = {re.split(r"[., ]", name)[0] for name, *_ in DEPLOYMENT_EDITS}
     fields = {field.alias for field in DeploymentSpec.model_fields.values()}
     assert fields - edited == {"endpointName", "name"}  # cannot change
     edited = {name for name, *_ in ENDPOINT_EDITS}

@@ -29,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing on the test's output."""
 
     def do_GET(self) -> None:
+        self.server.flowing.wait(20)
         if self.path == "/v2/health/ready":
             known = self.headers.get("x-wye-deployment") == self.server.deployment
             return self.answer(200 if known else 503, b"")
@@ -101,6 +102,8 @@ class Upstream(ThreadingHTTPServer):
         self.deployment = f"default/fraud-{name}"
         self.seen: list[Request] = []
         self.release = threading.Event()
+        self.flowing = threading.Event()  # cleared: it accepts connections and answers nobody, as on a starved machine
+        self.flowing.set()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self.thread.start()
 
@@ -113,6 +116,7 @@ class Upstream(ThreadingHTTPServer):
 
     def stop(self) -> None:
         self.release.set()
+        self.flowing.set()
         self.shutdown()
         self.thread.join()
         self.server_close()

@@ -135,7 +135,8 @@ class RequestSettings(Model):
         default=5000,
         ge=1,
         le=300_000,
-        description="A request that is silent for that long is answered 504 (milliseconds).",
+        description="A request that is silent for that long is answered 504 (milliseconds). Above 10000 the Endpoint's "
+        "routers get a grace of 320 s instead of 30 s, in which requests and streams may end.",
     )
     max_concurrent_requests_per_instance: int | None = Field(
         default=None,

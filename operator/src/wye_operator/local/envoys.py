@@ -25,7 +25,7 @@ from wye_operator.render.process import router_argv
 DRAIN = "/drain_listeners?graceful&skip_exit"  # every answer closes its connection; new ones are still served
 STOP = "/drain_listeners"  # listens no more; connections stay
 ACTIVE = "/stats?filter=^http.router.downstream_(rq|cx)_active$"
-LONGEST_DRAIN = 310.0  # the longest request, as a router's pod has it
+LONGEST_DRAIN = 310.0  # the longest request: here nobody waits for the end of a namespace
 MOVING = 5.0  # seconds for callers to move over; a connection that comes at the moment of STOP would be lost
 HOST = re.compile(r"^([^:]+)::([0-9.]+):(\d+)::health_flags::(\S+)$", re.MULTILINE)
 

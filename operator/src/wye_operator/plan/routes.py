@@ -18,6 +18,8 @@ from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, PodSettings, Ro
 from wye_operator.plan.world import Keys, WorkloadSeen, World
 
 DEFAULT_TIMEOUT_MS = 5000
+# How long a router that ends waits for requests (docs/decisions/0007): the first that no Deployment's time-out exceeds.
+PATIENCE = (10, 300)
 
 
 def router_for(world: World, spec: EndpointSpec, members: Members, routing: Routing, known: Known) -> RouterPlan:
@@ -34,17 +36,25 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
         routes=routes,
         auth=auth,
         version=digest([version, routes.version, auth.version]),
-        settings=_settings(world, spec),
+        settings=_settings(world, spec, _patience(members)),
     )
 
 
-def _settings(world: World, spec: EndpointSpec) -> RouterSettings:
+def _patience(members: Members) -> int:
+    timeouts = [member.seen.spec.request_settings.request_timeout_ms for member in members.by_name.values()]
+    return next((seconds for seconds in PATIENCE if max(timeouts, default=0) <= seconds * 1000), PATIENCE[-1])
+
+
+def _settings(world: World, spec: EndpointSpec, patience: int) -> RouterSettings:
     router = spec.router
+    generation = str(world.endpoint.generation) if world.endpoint else ""
     return RouterSettings(
         replicas=router.replicas,
+        patience=patience,
         service=plain(router.service) or {},
         pods=PodSettings(resources=plain(router.resources), pod=plain(router.pod) or {}),
-        origin=str(world.endpoint.generation) if world.endpoint else "",
+        # a Deployment's time-out is an edit, too
+        origin=generation if patience == PATIENCE[0] else f"{generation}.{patience}",
     )
 
 

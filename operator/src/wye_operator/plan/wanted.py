@@ -125,6 +125,7 @@ class RouterSettings:
     """How many routers run, and what only a cluster has a use for."""
 
     replicas: int = 1
+    patience: int = 10  # seconds for which a router that ends waits for requests; one of two, so that it hardly changes
     service: Mapping[str, Any] = field(default_factory=dict)
     pods: PodSettings = PodSettings()
     origin: str = ""  # changes with every edit of the Endpoint

@@ -131,12 +131,15 @@ def _http_options(*, mirror: bool) -> Json:
 
 def _health_check(deployment: str) -> Json:
     return {
-        "timeout": "0.5s",
+        # Four silent checks put an instance aside, after 5 to 6 s, when requests time out: on a starved machine all are
+        # silent together, and with nobody left callers get a 503 at once where waiting would have brought a 200.
+        # An answer other than 200 does it at once, and so do three refused or broken connections (outliers).
+        "timeout": "1s",
         "interval": "1s",
         "interval_jitter": "0.2s",
         "unhealthy_interval": "0.25s",  # how soon a late instance or the fallback is found alive
         "no_traffic_interval": "0.25s",  # instead of the others until the first request ever
-        "unhealthy_threshold": 2,
+        "unhealthy_threshold": 4,
         "healthy_threshold": 1,
         # a kept connection would stick to one instance behind the fallback address
         "reuse_connection": False,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from wye_operator.render.process import DRAIN_SECONDS
 
-MOST_SECONDS = 310
 LEAST_SECONDS = DRAIN_SECONDS + 3  # until every node forgot the pod's address
+MARGIN = 2  # of the script itself
 SCRIPT = """\
 ask() {
   exec 3<>/dev/tcp/127.0.0.1/@ADMIN || exit 0
@@ -29,6 +29,11 @@ done
 """
 
 
-def drain(admin: int, least: int = LEAST_SECONDS, most: int = MOST_SECONDS) -> str:
+def most_seconds(patience: int) -> int:
+    """How long the script takes at most, when requests may last for `patience` seconds after the last one came."""
+    return LEAST_SECONDS + patience + MARGIN
+
+
+def drain(admin: int, most: int, least: int = LEAST_SECONDS) -> str:
     """The script: at least and at most so many seconds, until no request is active."""
     return SCRIPT.replace("@ADMIN", str(admin)).replace("@LEAST", str(least)).replace("@MOST", str(most))

@@ -10,7 +10,7 @@ from wye_operator.plan.record import Record, to_json
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.render.envoy import auth_files, bootstrap, route_files
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
-from wye_operator.render.kubernetes.drain import MOST_SECONDS, drain
+from wye_operator.render.kubernetes.drain import drain, most_seconds
 from wye_operator.render.kubernetes.metadata import Owner, annotated, endpoint_owner, object_of
 from wye_operator.render.kubernetes.place import ADMIN, ROUTER_PLACE, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
@@ -25,7 +25,7 @@ READINESS = {"period": 1, "timeout": 2, "failureThreshold": 3}
 STARTUP = {"period": 1, "timeout": 2, "failureThreshold": 60}
 # over nodes where there are several; one that is full does not keep a router from running
 SPREAD = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
-GRACE = MOST_SECONDS + 10
+ENDING_SECONDS = 10  # from the end of preStop to the end of the grace
 
 
 def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> Iterator[Json]:
@@ -83,9 +83,9 @@ def _deployment(owner: Owner, router: RouterPlan, template: Json) -> Json:
 
 
 def _template(owner: Owner, router: RouterPlan, place: ClusterPlace, config: str) -> Json:
-    pods = router.settings.pods
+    pods, longest = router.settings.pods, most_seconds(router.settings.patience)
     more: Json = {
-        "terminationGracePeriodSeconds": GRACE,
+        "terminationGracePeriodSeconds": longest + ENDING_SECONDS,
         **({"topologySpreadConstraints": [SPREAD]} if router.settings.replicas > 1 else {}),
         "containers": [_envoy(router, place)],
         "volumes": [
@@ -101,6 +101,7 @@ def _template(owner: Owner, router: RouterPlan, place: ClusterPlace, config: str
 
 def _envoy(router: RouterPlan, place: ClusterPlace) -> Json:
     given = router.settings.pods.resources
+    ending = ["bash", "-c", drain(ADMIN, most_seconds(router.settings.patience))]
     more: Json = {
         "image": place.images.router,
         "command": list(router_argv("envoy", f"{ROUTER_PLACE.routes}/{BOOTSTRAP}")),
@@ -109,7 +110,7 @@ def _envoy(router: RouterPlan, place: ClusterPlace) -> Json:
         "livenessProbe": probe("/ready", {}, LIVENESS),
         "readinessProbe": probe("/ready", {}, READINESS),
         "startupProbe": probe("/ready", {}, STARTUP),
-        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", drain(ADMIN)]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ending}}},
         "volumeMounts": [
             {"name": "wye-routes", "mountPath": ROUTER_PLACE.routes, "readOnly": True},
             {"name": "wye-auth", "mountPath": ROUTER_PLACE.auth, "readOnly": True},

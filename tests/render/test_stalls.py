@@ -1,0 +1,69 @@
+"""An instance that is silent for a while, as all are on a starved machine: who asks waits, and nobody is refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from render import plans
+from render.router import Running, start, wait_for
+from render.upstream import Upstream
+from wye_operator.plan.wanted import Auth, Routes, Share
+
+STALL = 4.2  # seconds; shorter than the requests' time-out
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    running = Upstream("blue")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def router(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
+    """One instance, and an address that leads to the same one, as a Service does."""
+    plan = replace(
+        plans.EMPTY,
+        clusters=(plans.BLUE,),
+        hosts=(plans.at("blue", upstream.port, fallback=upstream.port),),
+        routes=Routes("Split", (Share("blue", 10_000),), (), (), 5000, 1000),
+        auth=Auth(open=True, keys=None, version="open"),
+    )
+    running = start(plan, tmp_path)
+    running.wait_healthy("blue")
+    yield running
+    running.stop()
+
+
+def test_requests_wait_for_a_stalled_instance(router: Running, upstream: Upstream) -> None:
+    statuses: list[int] = []
+
+    def ask() -> None:
+        statuses.append(httpx.post(f"{router.url}/score", content=b"{}", timeout=10).status_code)
+
+    ask()  # from the first request on, checks are a second apart
+    upstream.flowing.clear()
+    time.sleep(STALL)
+    late = threading.Thread(target=ask)
+    late.start()
+    active = "envoy_cluster_upstream_rq_active"
+    wait_for(lambda: router.figure(active, "blue") == 1 or not late.is_alive(), "it is sent, or refused")
+    upstream.flowing.set()
+    late.join()
+    assert statuses == [200, 200]
+
+
+def test_an_instance_that_stays_silent_is_put_aside(router: Running, upstream: Upstream) -> None:
+    upstream.flowing.clear()
+    wait_for(lambda: router.figure("envoy_cluster_membership_healthy", "blue") == 0, "nobody is healthy")
+    assert httpx.post(f"{router.url}/score", content=b"{}", timeout=10).json()["error"]["code"] == "NoReadyPod"
+    upstream.flowing.set()
+    router.wait_healthy("blue")
+    assert httpx.post(f"{router.url}/score", content=b"{}", timeout=10).status_code == 200
