@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import json
 from collections import defaultdict
@@ -37,14 +36,13 @@ from wye_operator.cluster.kinds import (
 from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
 from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
+from wye_operator.plan.keys import keys_in
 from wye_operator.plan.masking import masked
 from wye_operator.plan.names import (
     COMPONENT,
     MODEL,
-    PRIMARY_KEY,
     REVISION,
     ROUTER,
-    SECONDARY_KEY,
     keys_secret,
     model_name,
     router_name,
@@ -227,7 +225,8 @@ async def _keys(cluster: Cluster, key: Key, endpoint: EndpointSeen, uid: str) ->
             raise NotYet(f"Secret {name} of an earlier Endpoint {key.name} is still being removed by the cluster")
     if secret is None:
         return endpoint, None, f"there is no Secret {name} in namespace {key.namespace}" if named else ""
-    keys, problem = keys_in(secret)
+    entries = {entry: base64.b64decode(text) for entry, text in (secret.get("data") or {}).items()}
+    keys, problem = keys_in(name, entries)
     if not named and (problem or not _owners(secret, key)):
         spec = endpoint.spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": name})})
         endpoint = replace(endpoint, spec=spec)
@@ -243,20 +242,6 @@ def _owners(secret: Object, key: Key) -> list[str]:
 def _is_of_earlier_life(secret: Object | None, key: Key, uid: str) -> bool:
     owners = _owners(secret, key) if secret else []
     return bool(owners) and uid not in owners
-
-
-def keys_in(secret: Object) -> tuple[Keys | None, str]:
-    """The two keys of a Secret, or why it has none."""
-    name, data = secret["metadata"]["name"], secret.get("data") or {}
-    try:
-        primary, secondary = (base64.b64decode(data[entry]).decode() for entry in (PRIMARY_KEY, SECONDARY_KEY))
-    except KeyError as missing:
-        return None, f"Secret {name} has no {missing.args[0]}"
-    except (UnicodeDecodeError, binascii.Error):
-        return None, f"a key in Secret {name} is not text"
-    if not primary or not secondary:
-        return None, f"a key in Secret {name} is empty"
-    return Keys(primary, secondary), ""
 
 
 def _record(cluster: Cluster, key: Key) -> Record:

@@ -12,7 +12,8 @@ from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.local.manifests import DataObject, Manifests, Placed
-from wye_operator.plan.names import PRIMARY_KEY, SECONDARY_KEY, keys_secret
+from wye_operator.plan.keys import keys_in
+from wye_operator.plan.names import keys_secret
 from wye_operator.plan.world import Keys
 
 FILE, CONFIGMAP = "file://", "configmap://"
@@ -59,7 +60,7 @@ def secret_for(manifests: Manifests, namespace: str, endpoint: str, named: str |
     name = named or keys_secret(endpoint)
     entries = _entries(manifests.secrets, namespace, name)
     if entries is not None:
-        return _secret(name, entries)
+        return Secret(name, *keys_in(name, entries))
     return Secret(name, None, f"there is no Secret {name} in the folder") if named else None
 
 
@@ -68,18 +69,6 @@ def spec_with(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
     if secret is None:
         return spec
     return spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": secret.name})})
-
-
-def _secret(name: str, entries: dict[str, bytes]) -> Secret:
-    try:
-        primary, secondary = (entries[key].decode() for key in (PRIMARY_KEY, SECONDARY_KEY))
-    except KeyError as missing:
-        return Secret(name, None, f"Secret {name} has no {missing.args[0]}")
-    except UnicodeDecodeError:
-        return Secret(name, None, f"a key in Secret {name} is not text")
-    if not primary or not secondary:
-        return Secret(name, None, f"a key in Secret {name} is empty")
-    return Secret(name, Keys(primary, secondary))
 
 
 def source_of(placed: Placed[Deployment]) -> Path | None:
