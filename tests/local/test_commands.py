@@ -74,6 +74,22 @@ async def test_status_as_data_is_a_list_of_the_objects(running, manifests, capsy
     assert key not in json.dumps(listed)
 
 
+async def test_status_names_the_mistakes_that_were_not_taken(running, manifests, capsys):
+    (manifests.folder / "more.yaml").write_text("kind: Endpoint\n")
+    await running.until(lambda _: running.words.warned != [])
+    await running.until(lambda s: s.settled)
+    assert await wye("local", "status", manifests.folder) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("NAME")
+    assert "not taken, what runs goes on as it was" in said.err
+    assert f"{manifests.folder}/more.yaml:1: apiVersion: is required" in said.err
+    manifests.remove("more.yaml")
+    path = manifests.folder / ".wye" / "status.json"
+    await running.until(lambda _: json.loads(path.read_text()).get("mistakes") == [])
+    assert await wye("local", "status", manifests.folder) == 0
+    assert capsys.readouterr().err == ""
+
+
 async def test_status_without_a_twin_says_how_to_start_one(manifests, capsys):
     assert await wye("local", "status", manifests.folder) == 1
     assert capsys.readouterr().err == (

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+
 import pytest
 
 from wye_operator.cli.main import main
+from wye_operator.errors import WyeError
 from wye_operator.local import twin
 from wye_operator.local.state import State
 
@@ -53,3 +57,34 @@ def test_status_of_another_shape_is_said_in_a_sentence(tmp_path, capsys, output)
         state.release()
     path = tmp_path / ".wye" / "status.json"
     assert capsys.readouterr().err == f"wye: {path} is not what a twin writes: the twin's next change writes it anew\n"
+
+
+@pytest.mark.parametrize("how", ["the state folder is deleted", "the folder is moved", "the state is another twin's"])
+async def test_a_twin_whose_folder_is_gone_ends_with_one_sentence(manifests, up, how, caplog):
+    manifests.endpoint()
+    manifests.deployment("blue")
+    state = manifests.folder / ".wye"
+    ran = []
+
+    async def lose_it() -> None:
+        async with up() as run:
+            await run.until(lambda s: s.ready and s.settled)
+            ran.append(run)
+            ran.extend([*run.processes("fraud-blue"), run.target().router.envoys[0].process])
+            if how == "the folder is moved":
+                manifests.folder.rename(manifests.folder.with_name("moved"))
+            else:
+                shutil.rmtree(state)
+            if how == "the state is another twin's":
+                state.mkdir()
+                (state / "lock").write_text("1")
+            await asyncio.wait_for(run.twin.run(), 20)
+
+    with pytest.raises(WyeError) as error:
+        await lose_it()
+    assert str(error.value) == f"{state} is not there any more: what ran has ended, start it again with wye local up"
+    run, *processes = ran
+    assert len(processes) == 2
+    assert [process.pid for process in processes if process.exit_code is None] == []
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert [words for words in run.words.warned if "pass failed" in words] == []

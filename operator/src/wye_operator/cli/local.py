@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,10 +100,13 @@ def run_status(args: argparse.Namespace) -> int:
         raise WyeError(f"no twin is running for {args.directory}: wye local up {args.directory} starts one")
     path = folder / "status.json"
     try:
-        shown = _shown((files.read_json(path) or {"items": []})["items"], args.output)
+        written = files.read_json(path) or {"items": []}
+        shown, mistakes = _shown(written["items"], args.output), "\n".join(written.get("mistakes", ()))
     except files.MISSHAPEN:
         raise WyeError(f"{path} is not what a twin writes: the twin's next change writes it anew") from None
     print(shown)
+    if mistakes:
+        print(f"{mistakes}\nthis edit was not taken, what runs goes on as it was", file=sys.stderr)
     return 0
 
 

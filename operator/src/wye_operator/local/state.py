@@ -74,6 +74,16 @@ class State:
             self.folder.chmod(0o700)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @property
+    def held(self) -> bool:
+        """Whether the folder is still there, and still ours: somebody may have moved or deleted it."""
+        try:
+            return self._lock is not None and os.path.samestat(
+                os.fstat(self._lock.fileno()), (self.folder / "lock").stat()
+            )
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Give the folder back."""
         if self._lock is not None:

@@ -42,7 +42,7 @@ from wye_operator.local.report import Reporter, Silent, Voice, is_ready, waiting
 from wye_operator.local.runtime import find_runtime
 from wye_operator.local.shutdown import stop_all
 from wye_operator.local.state import FOLDER, KeyFiles, State, label
-from wye_operator.local.status import Item, items_of, statuses
+from wye_operator.local.status import items_of, statuses
 from wye_operator.local.target import EndpointTarget, Machine
 from wye_operator.plan.world import Deadlines, Keys
 from wye_operator.reconcile import reconcile
@@ -93,7 +93,8 @@ class Twin:
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
-        self._written: list[Item] | None = None
+        self._mistakes: list[str] = []
+        self._written: dict[str, Any] | None = None
 
     async def __aenter__(self) -> Self:
         read_folder(self._directory)  # a mistake is said before anything is written
@@ -112,9 +113,12 @@ class Twin:
     async def __aexit__(self, *_: object) -> None:
         if self._loop is not None:
             self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
-        await self._close()
+        try:
+            if self._loop is not None:
+                with suppress(asyncio.CancelledError):
+                    await self._loop
+        finally:
+            await self._close()
 
     def _open(self) -> None:
         folder = self._state.folder
@@ -225,25 +229,33 @@ class Twin:
         raise WyeError(f"there is no Endpoint {endpoint} in {self._directory}")
 
     async def _keep(self) -> None:
-        """Pass after pass. What goes wrong in one is told, and the next one tries again."""
+        """Pass after pass. What goes wrong in one is told, and the next one tries again.
+
+        Raises WyeError when the state folder is gone: without it nothing that was edited could be taken.
+        """
         delay = BRISK
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), delay)
             self._woken.clear()
+            if not self._state.held:
+                place = self._state.folder
+                raise WyeError(f"{place} is not there any more: what ran has ended, start it again with wye local up")
             try:
                 delay = await self._pass()
                 self._reporter.trouble("", "")
             except Exception as error:  # what serves must go on serving; this is the outermost loop
-                log.exception("a pass failed")
-                self._reporter.trouble("", f"a pass failed and is tried again: {error!r}")
                 delay = CALM
+                if self._state.held:
+                    log.exception("a pass failed")
+                    self._reporter.trouble("", f"a pass failed and is tried again: {error!r}")
 
     async def _pass(self) -> float:
         """Look at the folder, then at every Endpoint; returns seconds until the next look."""
         mistakes = self._folder.look(settings.now())
         if mistakes is not None:
-            self._reporter.mistakes(str(mistake) for mistake in mistakes)
+            self._mistakes = [str(mistake) for mistake in mistakes]
+            self._reporter.mistakes(self._mistakes)
         self._reporter.notes(notes_of(self._folder.manifests))
         await self._folder.fetch()
         for namespace, name in sorted(set(self._folder.names()) - set(self._targets)):
@@ -294,9 +306,10 @@ class Twin:
             for item in items_of(target, self._folder.found(target.namespace, target.name))
         ]
         items.sort(key=lambda i: (i["kind"] != "Endpoint", i["metadata"]["namespace"], i["metadata"]["name"]))
-        if items != self._written:
-            files.write_json(self._state.folder / "status.json", {"items": items}, 0o600)
-            self._written = items
+        written = {"items": items, "mistakes": self._mistakes}
+        if written != self._written:
+            files.write_json(self._state.folder / "status.json", written, 0o600)
+            self._written = written
 
 
 def earlier(path: Path) -> dict[tuple[str, str, str], Mapping[str, Any]]:
