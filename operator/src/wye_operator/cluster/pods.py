@@ -1,7 +1,7 @@
 """What a pod's status says: whether it is ready, and how its container failed. Pure; called by gather.
 
 A container that ends without last words has the end of its log there instead: kubelet puts it there, see
-docs/decisions/0006-last-lines-by-kubelet.md.
+docs/decisions/0008-last-lines-by-kubelet.md.
 """
 
 from __future__ import annotations
