@@ -93,7 +93,8 @@ def _status_type(field: Field) -> str:
 
 def _reasons_page() -> str:
     parts = [
-        "One reason at a time is shown: the first that holds, in the order of this page. The message names others."
+        "One reason at a time is shown: the first that holds, in the order of this page. The message names others. "
+        "What to look at first for each of them: [troubleshooting](../guides/troubleshooting.md)."
     ]
     for group in Group:
         rows = [(f"`{reason}`", e.meaning, e.to_do) for reason, e in EXPLANATIONS.items() if e.group is group]
