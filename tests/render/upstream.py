@@ -33,6 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/v2/health/ready":
             known = self.headers.get("x-wye-deployment") == self.server.deployment
             return self.answer(200 if known else 503, b"")
+        self.server.begun.set()
         headers = {key.lower(): value for key, value in self.headers.items()}
         request = Request(self.command, self.path, headers, self.body_size())
         self.server.seen.append(request)
@@ -51,38 +52,69 @@ class Handler(BaseHTTPRequestHandler):
         return size
 
     def misbehave(self, request: Request) -> None:
-        match request.path.partition("?")[0]:
-            case "/silent":
-                self.server.release.wait(20)
-                self.close_connection = True
-            case "/reset-once" if sum(r.path == "/reset-once" for r in self.server.seen) == 1:
-                self.reset()
-            case "/reset":
-                self.reset()
-            case "/stream":
-                self.stream()
-            case "/error":
-                self.answer(500, b'{"error": {"code": "ModelError"}}')
-            case _:
-                self.answer(200, json.dumps({"name": self.server.name}).encode())
+        ways = {
+            "/silent": self.silence,
+            "/reset-once": self.reset_once,
+            "/reset": self.reset,
+            "/stream": self.stream,
+            "/held": self.held,
+            "/broken": self.broken,
+            "/garbage": self.garbage,
+            "/error": lambda: self.answer(500, b'{"error": {"code": "ModelError"}}'),
+        }
+        ways.get(request.path.partition("?")[0], self.name_itself)()
+
+    def name_itself(self) -> None:
+        self.answer(200, json.dumps({"name": self.server.name}).encode())
+
+    def silence(self) -> None:
+        self.server.release.wait(20)
+        self.close_connection = True
+
+    def reset_once(self) -> None:
+        first = sum(r.path == "/reset-once" for r in self.server.seen) == 1
+        (self.reset if first else self.name_itself)()
+
+    def held(self) -> None:
+        self.begin()
+        self.server.release.wait(20)
+        self.chunks(b"data: last\n\n", b"")
+
+    def broken(self) -> None:
+        self.begin()
+        self.reset()
+
+    def garbage(self) -> None:
+        self.wfile.write(b"this is no HTTP\r\n\r\n")
+        self.close_connection = True
 
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.send_header("x-envoy-told-by", "model")
+        if self.path == "/pretends":
+            self.send_header("ms-azureml-model-error-statuscode", "500")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def stream(self) -> None:
+    def begin(self) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        self.chunks(b"data: first\n\n")
+
+    def chunks(self, *parts: bytes) -> None:
+        for part in parts:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+    def stream(self) -> None:
+        self.begin()
         for tick in range(8):
-            self.wfile.write(b"8\r\ndata: %d\n\r\n" % tick)
+            self.chunks(b"data: %d\n\n" % tick)
             self.server.release.wait(0.1)  # never set here: the pace of the stream
-        self.wfile.write(b"0\r\n\r\n")
+        self.chunks(b"")
 
     def reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -101,6 +133,7 @@ class Upstream(ThreadingHTTPServer):
         self.name = name
         self.deployment = f"default/fraud-{name}"
         self.seen: list[Request] = []
+        self.begun = threading.Event()  # the head of a request has arrived
         self.release = threading.Event()
         self.flowing = threading.Event()  # cleared: it accepts connections and answers nobody, as on a starved machine
         self.flowing.set()

@@ -5,26 +5,13 @@ from __future__ import annotations
 from wye_operator.plan.wanted import Listener
 from wye_operator.plan.world import Address
 from wye_operator.render.auth import CLIENT, auth_filter
-from wye_operator.render.clusters import ADMIN, LABEL
+from wye_operator.render.clusters import ADMIN
 from wye_operator.render.errors import local_replies
-from wye_operator.render.resources import (
-    BUFFER_BYTES,
-    Json,
-    extension,
-    header,
-    socket,
-    typed,
-    watched,
-)
+from wye_operator.render.headers import CALLERS_ID, ERROR_REASON, ERROR_STATUS, answer_headers, clean_request
+from wye_operator.render.resources import BUFFER_BYTES, Json, extension, socket, typed, watched
 from wye_operator.render.routes import NAME as ROUTES_NAME
-from wye_operator.render.routes import PIN as DEPLOYMENT
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
-EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
-
-# What only the router may say; the underscore, because many servers read it as the dash.
-RESERVED = "x[-_](client[-_]id|(wye|envoy)[-_].*)"
 INNER = ("/ready", "/stats/prometheus")
 
 # Azure's traffic log, as far as the router knows it. Never a body, a query string, or a header but those named here.
@@ -39,13 +26,17 @@ TRAFFIC_LOG = {
     "deployment": "%UPSTREAM_CLUSTER_RAW%",
     "upstream": "%UPSTREAM_HOST%",
     "route": "%ROUTE_NAME%",
+    "model_status": f"%RESP({ERROR_STATUS})%",  # where it is not 200
+    "model_reason": f"%RESP({ERROR_REASON})%",
     "bytes_in": "%BYTES_RECEIVED%",
     "bytes_out": "%BYTES_SENT%",
     "ms": "%DURATION%",
+    "request_ms": "%REQUEST_DURATION%",  # until its last byte came,
     "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
+    "response_ms": "%RESPONSE_TX_DURATION%",  # and from the answer's first byte to its last
     "request_id": "%REQ(X-REQUEST-ID)%",
-    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
-    "client": f"%REQ({CLIENT.upper()})%",
+    "client_request_id": f"%REQ({CALLERS_ID})%",
+    "client": f"%REQ({CLIENT})%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
 }
 
@@ -58,7 +49,7 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
         "rds": {"route_config_name": ROUTES_NAME, "config_source": watched(routes, "rds.json")},
         "http_filters": _filters(of, auth),
         "local_reply_config": local_replies(),
-        "early_header_mutation_extensions": [_without_reserved()],
+        "early_header_mutation_extensions": [clean_request()],
         "access_log": [_access_log()] if of.access_log else [],
         **_identity(),
         **_paths(),
@@ -96,7 +87,7 @@ def _listener(name: str, listen: Address, manager: Json) -> Json:
 def _filters(of: Listener, auth: str) -> list[Json]:
     limit = {"max_request_bytes": of.most_request_bytes}
     return [
-        _answer_headers(),  # first in the list is last on the way back: it sees every answer
+        answer_headers(),  # first in the list is last on the way back: it sees every answer
         auth_filter(auth),
         extension(
             "envoy.filters.http.body_size_limit",  # refuses as bytes arrive; `buffer` would hold them
@@ -110,26 +101,6 @@ def _filters(of: Listener, auth: str) -> list[Json]:
 def _router() -> Json:
     message = "envoy.extensions.filters.http.router.v3.Router"
     return extension("envoy.filters.http.router", message)
-
-
-def _answer_headers() -> Json:
-    mutations = [
-        {"append": header(DEPLOYMENT, f"%UPSTREAM_METADATA({LABEL}:deployment)%")},
-        {"append": header("ms-azureml-model-time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%")},
-        {"append": header("x-ms-client-request-id", "%REQ(X-MS-CLIENT-REQUEST-ID):40%")},
-        {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
-    ]
-    fields = {"mutations": {"response_mutations": mutations}}
-    return extension("answer-headers", MUTATION, fields)
-
-
-def _without_reserved() -> Json:
-    matcher = {"safe_regex": {"regex": RESERVED}}
-    # of several values the first one decides (matching would take any of them), and the model sees only that one
-    once = {**header(DEPLOYMENT, f"%REQ({DEPLOYMENT})%"), "keep_empty_value": True}
-    once["append_action"] = "OVERWRITE_IF_EXISTS"
-    fields = {"mutations": [{"remove_on_match": {"key_matcher": matcher}}, {"append": once}]}
-    return extension("without-reserved", EARLY_MUTATION, fields)
 
 
 def _identity() -> Json:

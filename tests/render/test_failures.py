@@ -1,0 +1,163 @@
+"""Each way a request can fail, with Envoy's own word for it: what the caller is told, and what the log says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from render import plans
+from render.router import Running, free_ports, wait_for
+from render.upstream import Upstream
+from wye_operator.plan.record import Cluster
+from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
+from wye_operator.plan.world import Keys
+from wye_operator.render.errors import ANSWERS
+
+PIN = "azureml-model-deployment"
+KEY = {"api-key": "key-one"}
+
+
+@pytest.fixture(scope="module")
+def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
+    """`green` may be silent for 0.1 s; nobody listens at `dead`."""
+    names = ("blue", "green", "red")
+    return replace(
+        plans.EMPTY,
+        clusters=(*(Cluster(n, f"default/fraud-{n}") for n in names), Cluster("dead", "default/fraud-dead")),
+        hosts=(*(plans.at(n, upstreams[n].port) for n in names), plans.at("dead", free_ports(1)[0])),
+        routes=Routes(
+            "Split",
+            (Share("blue", 10_000),),
+            (),
+            (Pin("blue", 5000), Pin("dead", 5000), Pin("green", 100), Pin("red", 5000)),
+            5000,
+            1000,
+        ),
+        auth=Auth(open=False, keys=Keys("key-one", "key-two"), version="a"),
+    )
+
+
+@pytest.fixture
+def caller(router: Running) -> Iterator[httpx.Client]:
+    router.wait_healthy("blue", "green", "red")
+    with httpx.Client(base_url=router.url, headers=KEY, timeout=15) as client:
+        yield client
+
+
+# what is asked: (status, code, retry-after), (Envoy's flags, the model's status) in the log
+FAILURES = {
+    "nobody listens": ("/score", "dead", (503, "NoReadyPod", "2"), ("UH", None)),
+    "the connection breaks before the answer": ("/reset", "red", (503, "UpstreamFailure", "1"), ("URX,UC", None)),
+    "what comes is no HTTP": ("/garbage", "blue", (503, "UpstreamFailure", "1"), ("URX,UPE", None)),
+    "the model is silent": ("/silent", "green", (504, "RequestTimeout", None), ("SI", None)),
+    "nobody has the name": ("/score", "nobody", (404, "DeploymentNotFound", None), ("-", None)),
+    "the model's own error": ("/error", "blue", (500, "ModelError", None), ("-", "500")),
+}
+
+
+@pytest.mark.parametrize(("path", "pin", "told", "logged"), FAILURES.values(), ids=FAILURES)
+def test_what_fails_is_told_and_logged(
+    router: Running,
+    caller: httpx.Client,
+    path: str,
+    pin: str,
+    told: tuple[int, str, str | None],
+    logged: tuple[str, str | None],
+) -> None:
+    answer = caller.post(path, headers={PIN: pin})
+    assert (answer.status_code, answer.json()["error"]["code"], answer.headers.get("retry-after")) == told
+    assert answer.headers.get("ms-azureml-model-error-statuscode") == logged[1]
+    assert answer.headers.get("ms-azureml-model-error-reason") == ("model_error" if logged[1] else None)
+    record = router.record(answer.headers["x-request-id"])
+    assert (record["flags"], record["model_status"], record["status"]) == (*logged, told[0])
+
+
+def test_a_model_cannot_pretend_an_error_of_its_own(caller: httpx.Client) -> None:
+    answer = caller.post("/pretends", headers={PIN: "blue"})
+    assert answer.status_code == 200
+    assert not [name for name in answer.headers if name.startswith("ms-azureml-model-error")]
+
+
+def test_an_answer_flows_while_the_model_still_writes_it(caller: httpx.Client, upstreams: dict[str, Upstream]) -> None:
+    with caller.stream("POST", "/held", headers={PIN: "blue"}) as answer:
+        parts = answer.iter_bytes()
+        assert next(parts) == b"data: first\n\n"  # while the test holds the model
+        upstreams["blue"].release.set()
+        assert b"".join(parts) == b"data: last\n\n"
+    upstreams["blue"].release.clear()
+
+
+def test_a_request_flows_while_the_caller_still_writes_it(caller: httpx.Client, upstreams: dict[str, Upstream]) -> None:
+    begun, go_on = upstreams["blue"].begun, threading.Event()
+
+    def parts() -> Iterator[bytes]:
+        yield b"first"
+        assert begun.wait(15), "the model sees the first part"
+        go_on.set()
+        yield b"last"
+
+    begun.clear()
+    assert caller.post("/score", content=parts(), headers={PIN: "blue"}).status_code == 200
+    assert go_on.is_set()
+
+
+def test_an_answer_that_falls_silent_is_cut_off(router: Running, caller: httpx.Client) -> None:
+    with caller.stream("POST", "/held", headers={PIN: "green"}) as answer:
+        parts = answer.iter_bytes()
+        assert next(parts) == b"data: first\n\n"
+        with pytest.raises(httpx.RemoteProtocolError):
+            next(parts)
+    record = router.record(answer.headers["x-request-id"])
+    assert (record["status"], record["flags"]) == (200, "SI")
+
+
+def test_an_answer_that_breaks_off_is_no_whole_answer(router: Running, caller: httpx.Client) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        caller.post("/broken", headers={PIN: "red", "x-request-id": "breaks-off"})
+    assert router.record("breaks-off")["flags"] == "UPE"
+
+
+def test_a_caller_that_goes_away_is_logged(router: Running, upstreams: dict[str, Upstream]) -> None:
+    upstreams["red"].seen.clear()
+    head = b"POST /silent HTTP/1.1\r\nhost: a\r\napi-key: key-one\r\nx-request-id: went\r\n"
+    with socket.create_connection((router.place.listen.host, router.place.listen.port)) as connection:
+        connection.sendall(head + PIN.encode() + b": red\r\ncontent-length: 0\r\n\r\n")
+        wait_for(lambda: bool(upstreams["red"].seen), "the model has it")
+    record = router.record("went")
+    assert (record["status"], record["flags"]) == (0, "DC")
+
+
+# Every flag that a mapper may name.
+ENVOYS_FLAGS = (
+    *("LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI"),
+    *("IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO"),
+)
+# Flags that nothing in our configuration can raise. What Envoy would answer then is RouterError.
+IMPOSSIBLE = {
+    "DI": "no fault filter",
+    "FI": "no fault filter",
+    "RL": "no rate limit service",
+    "RLSE": "no rate limit service",
+    "UAEX": "no external authorization",
+    "IH": "no strictly checked headers: callers' x-envoy-* are removed",
+    "RFCF": "no rate limit service",
+}
+# Flags of requests that nobody waits for any more, and of messages that are answered by their status.
+BY_STATUS = {
+    "DC": "the caller went away",
+    "DR": "the caller took the request back",
+    "DPE": "not HTTP: 400",
+    "NFCF": "auth.json is there before the listener is",
+    "UDO": "no address asks for fewer requests",
+}
+
+
+def test_every_flag_that_envoy_knows_has_its_place() -> None:
+    mapped = [flag for answer in ANSWERS for flag in answer.flags]
+    listed = [*mapped, *IMPOSSIBLE, *BY_STATUS]
+    assert sorted(listed) == sorted(ENVOYS_FLAGS)
