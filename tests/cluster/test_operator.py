@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import yaml
-
 from cluster.serving import Served, deployment, endpoint, versions, waited
 
 Figure = Callable[[str], None]
@@ -90,15 +88,6 @@ def test_a_restart_of_the_operator_writes_nothing(served: Served, operator: str)
     cluster.kubectl("-n", operator, "rollout", "status", "deployment/wye", "--timeout=60s")
     time.sleep(10)
     assert versions(served.namespace) == before
-
-
-def test_git_sees_no_trace_of_the_operator(served: Served):
-    objects = (endpoint(traffic={"blue": 100}), deployment("blue"))
-    served.apply(*objects)
-    for item in served.namespace.json("get", "wye")["items"]:
-        assert not {"annotations", "labels", "finalizers", "ownerReferences"} & set(item["metadata"])
-    files = "\n---\n".join(yaml.safe_dump(item) for item in objects)
-    assert served.namespace.kubectl("diff", "--server-side", "-f", "-", stdin=files) == ""
 
 
 def test_a_deleted_namespace_goes_with_all_that_was_made(served: Served, figure: Figure):

@@ -1,0 +1,30 @@
+"""kill -9 of what runs in a pod, from outside: kubelet sees a process that died, and nobody could prepare for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.kube import Cluster
+
+
+def kill(cluster: Cluster, namespace: str, pod: str) -> None:
+    """End all processes of a pod's containers; its sandbox stays. On `bare`, whose processes this machine sees."""
+    uid = cluster.json("-n", namespace, "get", "pod", pod)["metadata"]["uid"]
+    found = list(_processes(uid))
+    assert found, f"no process of pod {pod} is seen from here"
+    for process in found:
+        os.kill(process, signal.SIGKILL)
+
+
+def _processes(uid: str) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            in_pod = uid in (folder / "cgroup").read_text()
+            is_pause = b"pause" in (folder / "cmdline").read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if in_pod and not is_pause:
+            yield int(folder.name)
