@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def _asked(event: Mapping[str, Any]) -> Iterator[Asked]:
         code=event.get("responseStatus", {}).get("code", 0),
         allowed=event.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid",
     )
+
+
+def now() -> str:
+    """The time, as the audit log writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def granted(roles: Iterable[Mapping[str, Any]]) -> set[Permission]:

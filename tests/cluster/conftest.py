@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.audit import now
+from cluster.chart import install, uninstall
 from cluster.harness.debian import ensure
 from cluster.harness.machine import Backend, backend
 from cluster.harness.places import CHECKOUT, TAG
@@ -24,6 +26,7 @@ CRDS = CHECKOUT / "crds"
 FAILED = pytest.StashKey[bool]()
 FIGURES = pytest.StashKey[list[str]]()
 OPERATOR = "wye-system"
+BEGUN = now()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -103,12 +106,10 @@ def images(cluster: Cluster, request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster, images: str) -> Iterator[str]:
     """The namespace of the operator, installed by the chart for all namespaces; uninstalled at the end."""
-    words = ["--namespace", OPERATOR, "--create-namespace", "--take-ownership", "--wait", "--timeout=120s"]
-    values = [f"images.tag={images}", f"images.router=localhost/wye-router:{images}"]
-    _helm(cluster, "upgrade", "--install", "wye", str(CHECKOUT / "charts" / "wye"), *words, f"--set={','.join(values)}")
+    install(cluster, images, OPERATOR)
     yield OPERATOR
     cluster.remove_namespaces()  # while the operator still can say what it does with them
-    _helm(cluster, "uninstall", "wye", "--namespace", OPERATOR, "--wait")
+    uninstall(cluster, OPERATOR)
     cluster.kubectl("delete", "namespace", OPERATOR, "--timeout=60s")
 
 
@@ -118,8 +119,35 @@ def served(operator: str, namespace: Namespace, tmp_path: Path) -> Served:
     return Served.prepare(namespace, tmp_path)
 
 
-def _helm(cluster: Cluster, *words: str) -> str:
-    return output(["helm", *words], env=cluster.env)
+@pytest.fixture(scope="session")
+def begun() -> str:
+    """When this run's tests began."""
+    return BEGUN
+
+
+@pytest.fixture(scope="session")
+def planted() -> list[tuple[str, str, str]]:
+    """Refusals that a test brought about: since, until, resource."""
+    return []
+
+
+@pytest.fixture
+def every_scenario(request: pytest.FixtureRequest) -> None:
+    """Skips where not all scenarios ran, or one of them failed: nothing can be said of all of them then."""
+    chosen = {item.path for item in request.session.items}
+    config = request.config
+    if not set(HERE.glob("test_*.py")) <= chosen or any("::" in arg for arg in config.args):
+        pytest.skip("not all scenarios were chosen")
+    if config.getoption("keyword") or config.getoption("markexpr") or config.option.lf:
+        pytest.skip("not all scenarios were chosen")
+    if request.session.testsfailed:
+        pytest.skip("a scenario failed, and others may not have asked for all they need")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `last` looks back on all the others."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import pytest
 
-from cluster.audit import asked
+from cluster.audit import asked, now
 from cluster.harness.machine import backend  # noqa: F401  (named by the mark BARE)
 from cluster.killing import kill
 from cluster.kube import Cluster
@@ -49,10 +48,6 @@ def writes(cluster: Cluster, since: str) -> list[str]:
     """What the operator wrote since then."""
     seen = asked(cluster.backend.audit(), "wye-system:wye", since)
     return [f"{a.permission} {a.namespace}/{a.name}: {a.code}" for a in seen if a.is_write]
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def serve(served: Served) -> None:

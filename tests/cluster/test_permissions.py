@@ -1,0 +1,305 @@
+"""What the operator may do: all of it is needed and no more; what is taken away touches no workload."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cluster.audit import Asked, asked, granted, now
+from cluster.chart import install, uninstall
+from cluster.harness import owner, room
+from cluster.harness.say import output
+from cluster.kube import Cluster, Namespace
+from cluster.serving import Served, deployment, endpoint, waited
+
+Figure = Callable[[str], None]
+BARE = pytest.mark.skipif("backend().name != 'bare'", reason="the audit log is read on `bare` only")
+OPERATOR = "wye-system"
+ACCOUNT = f"system:serviceaccount:{OPERATOR}:wye"
+KINDS = ("mlendpoints.wye.dev", "mldeployments.wye.dev")
+WORKLOADS = "deployments.apps,pods"
+READY = """
+import sys, urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
+except urllib.error.HTTPError as error:
+    print(error.read().decode())
+except OSError as error:
+    print(error)
+"""
+
+
+@contextmanager
+def without(cluster: Cluster, resource: str) -> Iterator[None]:
+    """The operator's role without the rule for a resource; put back as it was."""
+    role = cluster.json("get", "clusterrole", "wye")
+    role["metadata"] = {k: v for k, v in role["metadata"].items() if k in ("name", "labels", "annotations")}
+    less = copy.deepcopy(role)
+    less["rules"] = [rule for rule in role["rules"] if resource not in rule["resources"]]
+    assert less["rules"] != role["rules"]
+    try:
+        _replace(cluster, less, resource, "no")
+        yield
+    finally:
+        _replace(cluster, role, resource, "yes")
+
+
+def _replace(cluster: Cluster, role: dict, resource: str, may: str) -> None:
+    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(role))
+    group = next((r["apiGroups"][0] for r in role["rules"] if resource in r["resources"]), "apps")
+    words = ("auth", "can-i", "patch", f"{resource}.{group}".rstrip("."), "--as", ACCOUNT, "-n", "default")
+    waited(lambda: cluster.attempt(*words).stdout.strip() == may, 30)
+
+
+def pod(cluster: Cluster) -> dict:
+    """The one pod of the operator that stays."""
+    items = cluster.json("-n", OPERATOR, "get", "pods", "-l", "app.kubernetes.io/name=wye")["items"]
+    (found,) = [item for item in items if not item["metadata"].get("deletionTimestamp")]
+    return found
+
+
+def anew(cluster: Cluster) -> None:
+    """Another process of the operator; it need not become ready."""
+    old = pod(cluster)["metadata"]["name"]
+    cluster.kubectl("-n", OPERATOR, "delete", "pod", old)
+    waited(lambda: any(c.get("started") for c in pod(cluster)["status"].get("containerStatuses", ())), 60)
+
+
+def log(cluster: Cluster) -> str:
+    return cluster.kubectl("-n", OPERATOR, "logs", pod(cluster)["metadata"]["name"])
+
+
+def readiness(cluster: Cluster) -> str:
+    """What the operator says of itself."""
+    url = f"http://{pod(cluster)['status'].get('podIP')}:8080/readyz"
+    return cluster.run(sys.executable, "-c", READY, url).strip()
+
+
+def is_well(cluster: Cluster) -> None:
+    """It became ready by itself, and never ended."""
+    cluster.kubectl("-n", OPERATOR, "rollout", "status", "deployment/wye", "--timeout=60s")
+    assert [c["restartCount"] for c in pod(cluster)["status"]["containerStatuses"]] == [0]
+
+
+def running(namespace: Namespace) -> dict[str, str]:
+    """The workloads and their pods, by what changes when somebody edits or replaces them."""
+    items = namespace.json("get", WORKLOADS)["items"]
+    return {f"{i['kind']}/{i['metadata']['name']}": str(i["metadata"].get("generation", "")) for i in items}
+
+
+@BARE
+def test_without_a_permission_no_workload_is_touched_and_it_is_said(
+    served: Served, operator: str, planted: list, figure: Figure
+):
+    cluster = served.namespace.cluster
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue"))
+    before, since = running(served.namespace), now()
+    with served.load() as load:
+        with without(cluster, "deployments"):
+            served.namespace.apply(deployment("blue", instanceCount=2))
+            waited(lambda: "deployments.apps" in log(cluster) and "forbidden" in log(cluster), 30)
+            anew(cluster)
+            waited(lambda: "deployments cannot be followed: deployments.apps is forbidden" in readiness(cluster), 60)
+            time.sleep(3)
+            assert running(served.namespace) == before
+        planted.append((since, now(), "deployments"))
+        served.ready()
+    figure(f"permission for workloads taken away and given back: lost {load.lost} of {load.answers.total()}")
+    assert load.lost == 0
+    is_well(cluster)
+    assert served.namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["replicas"] == 2
+
+
+def test_while_a_kind_is_missing_no_workload_is_touched_and_it_is_said(served: Served, operator: str, figure: Figure):
+    """The API server answers 404 to everything of the kind, as while a CRD is installed anew; the objects are there."""
+    cluster = served.namespace.cluster
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue"), deployment("green"))
+    before, children = running(served.namespace), made(served.namespace)
+    with served.load() as load:
+        with not_served(cluster):
+            time.sleep(5)
+            anew(cluster)
+            waited(lambda: "mlendpoints cannot be followed" in readiness(cluster), 60)
+            time.sleep(3)
+            assert (running(served.namespace), made(served.namespace)) == (before, children)
+        served.ready()
+        served.namespace.apply(endpoint(traffic={"blue": 20, "green": 80}))
+        took = waited(lambda: served.traffic() == {"blue": 20, "green": 80}, 60)
+        served.ready()
+    figure(f"both kinds missing for a while: lost {load.lost} of {load.answers.total()}, then an edit {took:.1f} s")
+    assert load.lost == 0
+    is_well(cluster)
+
+
+def made(namespace: Namespace) -> dict[str, str]:
+    """Versions of what is made for users' objects; their own kind may be missing."""
+    items = namespace.json("get", "services,configmaps,secrets,serviceaccounts,networkpolicies")["items"]
+    return {f"{i['kind']}/{i['metadata']['name']}": i["metadata"]["resourceVersion"] for i in items}
+
+
+@contextmanager
+def not_served(cluster: Cluster) -> Iterator[None]:
+    """Our kinds are there and not served."""
+    for served in (False, True):
+        change = json.dumps([{"op": "replace", "path": "/spec/versions/0/served", "value": served}])
+        for kind in KINDS:
+            cluster.kubectl("patch", "crd", kind, "--type=json", "-p", change)
+        waited(lambda served=served: (cluster.attempt("get", "mle,mld", "-A").returncode == 0) == served, 30)
+        if not served:
+            yield
+
+
+def test_definitions_that_are_removed_take_their_objects_along_and_come_back(
+    served: Served, operator: str, figure: Figure
+):
+    """Kubernetes deletes the objects of a kind with its definition, and what they own; the operator looks on."""
+    cluster = served.namespace.cluster
+    objects = (endpoint(traffic={"blue": 100}), deployment("blue"))
+    served.apply(*objects)
+    kept = [cluster.json("get", "crd", kind) for kind in KINDS]
+    started = pod(cluster)["metadata"]["name"]
+    cluster.kubectl("delete", "crd", *KINDS, "--timeout=120s")
+    waited(lambda: not served.namespace.json("get", "services,deployments.apps")["items"], 60)
+    time.sleep(3)
+    assert not served.namespace.json("get", "services,deployments.apps")["items"], "nothing is made without its owner"
+    for definition in kept:
+        metadata = {k: v for k, v in definition["metadata"].items() if k in ("name", "labels", "annotations")}
+        body = {**definition, "metadata": metadata}
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps({k: v for k, v in body.items() if k != "status"}))
+    cluster.kubectl("wait", "--for=condition=Established", *(f"crd/{kind}" for kind in KINDS), "--timeout=30s")
+    begun = time.monotonic()
+    waited(lambda: served.namespace.attempt("get", "wye").returncode == 0, 30)
+    served.apply(*objects, seconds=120)
+    figure(f"definitions removed and installed again: Ready {time.monotonic() - begun:.1f} s after that")
+    is_well(cluster)
+    assert pod(cluster)["metadata"]["name"] == started
+
+
+def test_what_another_version_made_is_removed(served: Served):
+    """Ours by label and owner, and in no plan: an earlier version's, or one of a name that is not used any more."""
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue", instanceCount=2))
+    old = leftovers(served)
+    served.namespace.apply(*old)
+    kinds = "deployments.apps,services,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets"
+    waited(lambda: "fraud-blue-old" not in names(served.namespace, kinds), 60)
+    assert {"fraud-blue-model", "models"} <= names(served.namespace, kinds)
+    served.apply(deployment("blue"))
+    waited(lambda: names(served.namespace, "poddisruptionbudgets") == set(), 30)
+
+
+def names(namespace: Namespace, kinds: str) -> set[str]:
+    return {item["metadata"]["name"] for item in namespace.json("get", kinds)["items"]}
+
+
+def leftovers(served: Served) -> list[dict]:
+    """One object of each kind that Wye makes, as an earlier version of it might have made it."""
+    live = served.namespace.json("get", "deployment.apps", "fraud-blue-model")
+    kept = {name: live["metadata"][name] for name in ("labels", "ownerReferences")}
+    metadata = {"name": "fraud-blue-old", **kept}
+    selector = {"matchLabels": {"none": "none"}}
+    container = {"name": "x", "image": "none"}
+    pods = {"metadata": {"labels": {"none": "none"}}, "spec": {"containers": [container]}}
+    return [
+        {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+        for version, kind, rest in (
+            ("v1", "ConfigMap", {"data": {"a": "b"}}),
+            ("v1", "ServiceAccount", {}),
+            ("v1", "Service", {"spec": {"ports": [{"port": 80}], "selector": {"none": "none"}}}),
+            ("networking.k8s.io/v1", "NetworkPolicy", {"spec": {"podSelector": selector, "policyTypes": ["Ingress"]}}),
+            ("policy/v1", "PodDisruptionBudget", {"spec": {"selector": selector, "maxUnavailable": 1}}),
+            ("apps/v1", "Deployment", {"spec": {"replicas": 0, "selector": selector, "template": pods}}),
+        )
+    ]
+
+
+def test_who_has_gone_is_asked_for_by_name(served: Served):
+    """An Endpoint and a Deployment that are deleted while the other is there: a GET says so before anything ends."""
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue"), deployment("green"))
+    served.namespace.kubectl("delete", "mld/fraud-green", "--cascade=orphan")
+    served.namespace.kubectl("delete", "mle/fraud")
+    waited(lambda: reason(served, "mld/fraud-blue") == "EndpointNotFound", 30)
+    served.apply(endpoint(traffic={"blue": 100}))
+
+
+def reason(served: Served, what: str) -> str:
+    conditions = served.namespace.json("get", what)["status"]["conditions"]
+    return next(c["reason"] for c in conditions if c["type"] == "Ready")
+
+
+@BARE
+def test_a_router_that_takes_nothing_is_named_and_replaced(served: Served, figure: Figure):
+    """Its node cannot bring it files any more: here, kubelet writes them where the container does not look."""
+    namespace = served.namespace
+    served.apply(endpoint(traffic={"blue": 100}, router={"replicas": 2}), deployment("blue"), deployment("green"))
+    stuck = namespace.json("get", "pods", "-l", "wye.dev/component=router")["items"][0]["metadata"]
+    hide_files(stuck["uid"], "wye-routes")
+    weights = {"blue": 50, "green": 50}
+    with served.load() as load:
+        namespace.apply(endpoint(traffic=weights, router={"replicas": 2}))
+        waited(lambda: reason(served, "mle/fraud") == "RouterBehind", 60)
+        assert stuck["name"] in namespace.kubectl("get", "mle/fraud", "-o", "jsonpath={.status.conditions[0].message}")
+        took = waited(lambda: stuck["name"] not in names(namespace, "pods"), 180)
+        served.ready()
+    figure(f"a router that takes nothing: replaced after {took:.1f} s (goal 60 s), lost {load.lost}")
+    assert load.lost == 0
+    assert served.traffic() == weights
+
+
+def hide_files(pod: str, volume: str) -> None:
+    held = owner.recorded()
+    folder = held.state.root / "kubelet" / "pods" / pod / "volumes" / "kubernetes.io~configmap" / volume
+    output(room.inside(held.room, ["mount", "-t", "tmpfs", "tmpfs", str(folder)]))
+
+
+@BARE
+def test_an_operator_of_one_namespace_needs_no_clusterrole(served: Served, images: str, figure: Figure):
+    """Roles alone; the one for all namespaces does not run meanwhile."""
+    namespace, cluster = served.namespace, served.namespace.cluster
+    since = now()
+    cluster.kubectl("-n", OPERATOR, "scale", "deployment/wye", "--replicas=0")
+    cluster.kubectl("-n", OPERATOR, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=wye", "--timeout=60s")
+    try:
+        install(
+            cluster, images, namespace.name, f"namespace={namespace.name}", "crds.install=false", "nameOverride=one"
+        )
+        served.apply(endpoint(traffic={"blue": 100}), deployment("blue", instanceCount=2))
+        served.apply(deployment("blue"), deployment("green"))
+        served.apply(endpoint(traffic={"blue": 30, "green": 70}))
+        assert served.ask(served.key)[0] == 200
+        namespace.kubectl("delete", "mld/fraud-green")
+        served.apply(endpoint(traffic={"blue": 100}))
+        refused = [a for a in asked(cluster.backend.audit(), f"{namespace.name}:one", since) if not a.allowed]
+        assert refused == []
+        bound = cluster.json("get", "clusterrolebindings")["items"]
+        assert not [b for b in bound for s in b.get("subjects", ()) if s.get("namespace") == namespace.name]
+        uninstall(cluster, namespace.name)
+    finally:
+        cluster.kubectl("-n", OPERATOR, "scale", "deployment/wye", "--replicas=1")
+        cluster.kubectl("-n", OPERATOR, "rollout", "status", "deployment/wye", "--timeout=60s")
+
+
+@BARE
+@pytest.mark.last
+def test_every_permission_is_used_and_nothing_else_was_asked_for(
+    every_scenario: None, cluster: Cluster, operator: str, begun: str, planted: list, figure: Figure
+):
+    """Over the whole run: so it is the last one, and only where all the others ran."""
+    roles = [cluster.json("get", "clusterrole", "wye"), cluster.json("-n", operator, "get", "role", "wye-leader")]
+    seen = list(asked(cluster.backend.audit(), f"{operator}:wye", begun))
+    used = {need for one in seen if one.allowed for need in one.needs}
+    refused = [one for one in seen if not one.allowed and not is_planted(one, planted)]
+    unused = granted(roles) - used
+    figure(f"permissions: {len(granted(roles))} granted, {len(unused)} unused: {', '.join(map(str, sorted(unused)))}")
+    assert sorted(map(str, unused)) == []
+    assert [f"{one.at} {one.permission}" for one in refused] == []
+
+
+def is_planted(one: Asked, planted: list[tuple[str, str, str]]) -> bool:
+    """Whether a test had taken that permission away."""
+    return any(since <= one.at <= until and one.permission.resource == what for since, until, what in planted)
