@@ -22,11 +22,16 @@ TERMS = "goal 29 s: the lease's 15, two retries of 2, 10"
 @contextmanager
 def replicas(cluster: Cluster, namespace: str, count: int) -> Iterator[None]:
     """So many operators, all of them ready."""
-    for now in (count, 1):
-        cluster.kubectl("-n", namespace, "scale", "deployment/wye", f"--replicas={now}")
-        cluster.kubectl("-n", namespace, "rollout", "status", "deployment/wye", "--timeout=60s")
-        if now == count:
-            yield
+    try:
+        scale(cluster, namespace, count)
+        yield
+    finally:
+        scale(cluster, namespace, 1)
+
+
+def scale(cluster: Cluster, namespace: str, count: int) -> None:
+    cluster.kubectl("-n", namespace, "scale", "deployment/wye", f"--replicas={count}")
+    cluster.kubectl("-n", namespace, "rollout", "status", "deployment/wye", "--timeout=60s")
 
 
 def pods(cluster: Cluster, namespace: str) -> dict[str, int]:

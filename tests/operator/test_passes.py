@@ -233,6 +233,36 @@ async def test_a_permission_that_was_taken_away_touches_no_workload(place):
     assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
 
 
+async def test_a_deployment_that_is_not_understood_stays_as_it_is_and_holds_up_nobody(place):
+    """A newer version's object, after the operator was rolled back."""
+    await serving(place)
+    place.api.user(deployment("fraud-green"))
+    await place.settle()
+    before = place.api.find(WORKLOADS, "fraud-green-model")
+    place.api.user(deployment("fraud-green", model={"uri": "zz://new"}, instanceCount=3))
+    place.api.user(deployment(instanceCount=2))
+    await place.settle()
+    assert place.api.find(WORKLOADS, "fraud-green-model") == before
+    assert place.api.find(WORKLOADS, "fraud-blue-model")["spec"]["replicas"] == 2
+    assert place.ready(DEPLOYMENTS, "fraud-green") == ("False", "InvalidDeploymentSpec")
+    assert "spec.model.uri is" in place.status(DEPLOYMENTS, "fraud-green")["conditions"][0]["message"]
+    assert place.status(DEPLOYMENTS, "fraud-green")["observedGeneration"] == 2
+    assert place.failures == []
+
+
+async def test_an_endpoint_that_is_not_understood_is_not_made_into_another(place):
+    """What is left out of its spec would be the default: other keys, one router, other limits."""
+    await serving(place, router={"replicas": 2})
+    place.api.user(endpoint(router={"replicas": 2, "pod": {"labels": {"a/b/c": "x"}}}))
+    await place.settle()
+    assert [call for call in place.api.writes if call[0] not in ("status", "create")] == []
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "InvalidDeploymentSpec")
+    place.api.user(endpoint(router={"replicas": 1}))
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.api.find(WORKLOADS, "fraud-router")["spec"]["replicas"] == 1
+
+
 async def test_keys_are_made_once_and_a_rotation_stays(place):
     await serving(place)
     secret = place.api.find(SECRETS, "fraud-keys")

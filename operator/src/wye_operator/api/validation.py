@@ -50,10 +50,12 @@ def parse(manifest: Mapping[str, object]) -> Endpoint | Deployment:
         raise Invalid(tuple(sorted(found, key=_order))) from None
 
 
-def understood(model: type[M], spec: Mapping[str, object]) -> tuple[M, str]:
-    """A spec that an API server accepted, without the fields that only Wye can refuse; and what is wrong with these.
+def understood(
+    model: type[M], spec: Mapping[str, object], stand_ins: Mapping[str, object] | None = None
+) -> tuple[M, str]:
+    """A spec that an API server accepted, without the fields that Wye refuses; and what is wrong with these.
 
-    Raises ValidationError where nothing is left to work with: another version's spec.
+    `stand_ins` are there instead of needed fields. Raises ValidationError where nothing is left to work with.
     """
     try:
         return model.model_validate_json(json.dumps(_as_json(spec))), ""
@@ -61,7 +63,7 @@ def understood(model: type[M], spec: Mapping[str, object]) -> tuple[M, str]:
         schema, found = schema_of(model), error.errors()
         problems = sorted({p for detail in found for p in _problems(detail, schema, "spec")}, key=_order)
     wrong = {problem.path[0] for problem in problems if problem.path}
-    rest = {name: value for name, value in spec.items() if name not in wrong}
+    rest = {**(stand_ins or {}), **{name: value for name, value in spec.items() if name not in wrong}}
     said = "; ".join(f"spec.{problem.field} {problem.message}" for problem in problems)
     return model.model_validate_json(json.dumps(_as_json(rest))), said
 

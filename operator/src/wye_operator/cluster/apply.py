@@ -48,6 +48,8 @@ MOST_MADE, WITHIN = 4, 60.0  # times that one child may be missing and made anew
 async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> None:
     """Write, remove, and ask the routers to read."""
     memory.changed = False
+    if wanted.status_only:
+        return
     obstacles: dict[tuple[str, str], list[Obstacle]] = {}
     objects = await _objects(cluster, key, wanted, memory)
     for manifest in objects:

@@ -63,6 +63,8 @@ from wye_operator.plan.world import (
 from wye_operator.render.envoy import refused
 
 IN_EFFECT = "in-effect.json"
+# what a spec needs, where it is of a version that is not understood; nothing is made of it
+STAND_INS: dict[Kind, Object] = {ENDPOINTS: {}, DEPLOYMENTS: {"model": {"uri": "pvc://not/understood"}}}
 SERVING_PORT = 8080
 M = TypeVar("M", bound=BaseModel)
 
@@ -137,7 +139,7 @@ def _parsed(model: type[M], kind: Kind, body: Object) -> tuple[M, str]:
     """The spec, and what of it only Wye can refuse: that is left out, and what runs stays as it is."""
     metadata = body["metadata"]
     try:
-        return understood(model, body.get("spec") or {})
+        return understood(model, body.get("spec") or {}, STAND_INS[kind])
     except ValidationError as error:  # the API server checked it, by the rules of another version
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"]))

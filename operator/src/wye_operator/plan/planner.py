@@ -61,6 +61,7 @@ def _plan_for(world: World, endpoint: EndpointSeen, members: Members) -> Plan:
         deployment_statuses=statuses,
         events=tuple(endpoint_events(facts, endpoint)),
         look_again=_soonest(_asking(world, router, record), deadline, *deadlines),
+        status_only=bool(endpoint.misfit),
     )
 
 

@@ -169,3 +169,4 @@ class Plan:
     deployment_statuses: Mapping[str, DeploymentStatus]
     events: tuple[Event, ...]
     look_again: float | None  # seconds from now; None: only when something changes
+    status_only: bool = False  # the Endpoint's spec is not understood: nothing is written or removed by a guess at it
