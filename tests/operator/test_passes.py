@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from wye_operator.cluster.errors import Forbidden, NotFound, Refused, TooMany
@@ -16,8 +18,10 @@ from wye_operator.cluster.kinds import (
     SERVICES,
     WORKLOADS,
 )
+from wye_operator.cluster.passes import Passes
+from wye_operator.errors import WyeError
 
-from .place import Place, deployment, endpoint
+from .place import NOWHERE, Place, deployment, endpoint
 
 
 @pytest.fixture
@@ -104,6 +108,24 @@ async def test_who_removes_a_child_again_and_again_is_not_fought(place):
     made = [c for c in place.api.calls if c == ("apply", "services", "fraud-blue-model")]
     assert len(made) <= 5
     assert any("somebody removes it" in str(f) for f in place.failures)
+
+
+async def test_two_operators_of_one_namespace_do_not_fight_for_ever_and_say_what_is_wrong(place):
+    """One for all namespaces and one for this one: each wants its own namespace in the NetworkPolicies."""
+    await serving(place)
+    (key,) = place.passes.targets
+    other = Passes(replace(place.passes.cluster, place=replace(NOWHERE, operator_namespace="team-a")))
+    said = []
+    for _ in range(10):
+        for passes in (other, place.passes):
+            try:
+                await passes.run(key)
+            except WyeError as error:
+                said.append(str(error))
+    policies = [call for call in place.api.calls if call[:2] == ("apply", "networkpolicies")]
+    assert len(policies) <= 16, "two operators, two policies, each at most four times: not at every pass"
+    assert "another Wye operator writes NetworkPolicy fraud-router too" in said[0]
+    assert "--namespace" in said[0]
 
 
 async def test_a_budget_goes_with_the_second_instance(place):
@@ -247,6 +269,7 @@ async def test_a_deployment_that_is_not_understood_stays_as_it_is_and_holds_up_n
     assert place.ready(DEPLOYMENTS, "fraud-green") == ("False", "InvalidDeploymentSpec")
     assert "spec.model.uri is" in place.status(DEPLOYMENTS, "fraud-green")["conditions"][0]["message"]
     assert place.status(DEPLOYMENTS, "fraud-green")["observedGeneration"] == 2
+    assert place.status(DEPLOYMENTS, "fraud-green")["model"]["uri"] == "https://models.test/model.onnx"
     assert place.failures == []
 
 

@@ -42,7 +42,8 @@ from wye_operator.render.kubernetes import keys_object, objects_for
 
 log = logging.getLogger(__name__)
 REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, BUDGETS)
-MOST_MADE, WITHIN = 4, 60.0  # times that one child may be missing and made anew, and the seconds for it
+# times that one child may be missing and made anew, or be written by another operator, and the seconds for it
+MOST_MADE, MOST_FOUGHT, WITHIN = 4, 3, 60.0
 
 
 async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> None:
@@ -87,13 +88,14 @@ async def _write(cluster: Cluster, key: Key, manifest: Object, memory: Memory) -
         obstacle = obstacle_of(live, manifest)
         if obstacle is not None or is_current(live, manifest):
             return obstacle
+        _count_fought(cluster, live, manifest, memory)
     else:
         _count_made(cluster, manifest, memory)
     try:
         written = await cluster.api.apply(manifest)
     except Refused as error:
         return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, f"the cluster refuses {_named(manifest)}: {error}")
-    memory.changed = True
+    memory.changed, memory.wrote[_named(manifest)] = True, annotations_of(manifest)[APPLIED]
     cluster.metrics.count("wye_writes_total", verb="apply", resource=kind.plural)
     log.info("applied", extra={"key": str(key), "object": _named(manifest), "new": live is None})
     if kind == SECRETS:
@@ -121,11 +123,29 @@ async def _live(cluster: Cluster, key: Key, kind: Kind, manifest: Object) -> Obj
 
 def _count_made(cluster: Cluster, manifest: Object, memory: Memory) -> None:
     """Somebody may remove what we make: then a fight would be all that the two of us do."""
-    now, name = cluster.clock(), _named(manifest)
-    times = [at for at in memory.made.get(name, []) if now - at < WITHIN]
-    memory.made[name] = [*times, now]
-    if len(times) >= MOST_MADE:
-        raise WyeError(f"{name} was made {len(times)} times within a minute and is gone again: somebody removes it")
+    name = _named(manifest)
+    times = _counted(memory.made, name, cluster.clock())
+    if times >= MOST_MADE:
+        raise WyeError(f"{name} was made {times} times within a minute and is gone again: somebody removes it")
+
+
+def _count_fought(cluster: Cluster, live: Object, manifest: Object, memory: Memory) -> None:
+    """Another operator wants it otherwise. Once, that is one that ends; again and again, both would only write."""
+    name = _named(manifest)
+    if annotations_of(live).get(APPLIED) == memory.wrote.get(name, annotations_of(live).get(APPLIED)):
+        return
+    if _counted(memory.fought, name, cluster.clock()) >= MOST_FOUGHT:
+        raise WyeError(
+            f"another Wye operator writes {name} too: a namespace has one, either that for all namespaces or one with "
+            "--namespace; uninstall the other"
+        )
+
+
+def _counted(of: dict[str, list[float]], name: str, now: float) -> int:
+    """How often that happened within a minute, before this time."""
+    times = [at for at in of.get(name, []) if now - at < WITHIN]
+    of[name] = [*times, now]
+    return len(times)
 
 
 def obstacle_of(live: Object, manifest: Object) -> Obstacle | None:

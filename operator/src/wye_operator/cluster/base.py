@@ -55,6 +55,8 @@ class Memory:
     uids: dict[Owner, str] = field(default_factory=dict)  # of whoever stands behind the name, as the pass saw them
     pods: frozenset[str] = frozenset()  # identities of those whose signatures are kept
     made: dict[str, list[float]] = field(default_factory=dict)  # when a child was missing and made
+    wrote: dict[str, str] = field(default_factory=dict)  # the hash that each child was last written with
+    fought: dict[str, list[float]] = field(default_factory=dict)  # when another operator had written a child
     told: dict[tuple[str, str, str], str] = field(default_factory=dict)  # kind, name, reason of events -> message
     changed: bool = False  # whether the last apply wrote anything
 

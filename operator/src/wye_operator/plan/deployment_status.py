@@ -142,6 +142,8 @@ def _model(seen: DeploymentSeen, member: Member | None) -> ModelStatus | None:
     signature = member.promise.signature if member else None
     if signature is None:
         return None
+    if seen.misfit:  # what runs is of an earlier spec
+        return seen.status.model if seen.status else None
     return ModelStatus(
         uri=seen.spec.model.uri,
         sha256=signature.sha256,
