@@ -138,7 +138,8 @@ def test_a_component_that_was_away_is_not_missed(
     with served.load() as load:
         cluster.backend.stop(component)
         time.sleep(seconds)
-        cluster.backend.up()
+        cluster.backend.start(component)
+        cluster.backend.up()  # and until it answers
         back = now()
         found = waited(lambda: leader(cluster, operator) != "" and renewed(cluster, operator) > back, 60)
         time.sleep(3)  # what it finds to do, it does now

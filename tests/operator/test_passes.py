@@ -124,7 +124,7 @@ async def test_two_operators_of_one_namespace_do_not_fight_for_ever_and_say_what
                 said.append(str(error))
     policies = [call for call in place.api.calls if call[:2] == ("apply", "networkpolicies")]
     assert len(policies) <= 16, "two operators, two policies, each at most four times: not at every pass"
-    assert "another Wye operator writes NetworkPolicy fraud-router too" in said[0]
+    assert "another Wye operator writes NetworkPolicy fraud-blue-model too" in said[0]
     assert "--namespace" in said[0]
 
 
