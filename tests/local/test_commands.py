@@ -15,7 +15,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from wye_operator.cli import invoke
+from wye_operator.cli import calling
 from wye_operator.cli.main import main, parser
 from wye_operator.cli.terminal import Coloured, Plain, voice
 from wye_operator.local.ports import free_port
@@ -201,8 +201,8 @@ async def test_invoke_with_keys_that_name_no_secret_sends_the_folders_key(manife
 async def test_invoke_says_that_nobody_answered(tmp_path, monkeypatch, capsys):
     request = tmp_path / "request.json"
     request.write_text("{}")
-    assert (invoke.PATIENCE.total, invoke.PATIENCE.sock_read) == (None, 330)
-    monkeypatch.setattr(invoke, "PATIENCE", aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=0.1))
+    assert (calling.PATIENCE.total, calling.PATIENCE.sock_read) == (None, 330)
+    monkeypatch.setattr(calling, "PATIENCE", aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=0.1))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/score"
         assert await wye("invoke", url, "-f", request) == 1

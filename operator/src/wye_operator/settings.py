@@ -20,6 +20,7 @@ class Settings:
     envoy: str | None  # WYE_ENVOY: the Envoy binary
     key: str | None  # WYE_KEY: the key that `wye invoke` sends
     colour: bool  # NO_COLOR is not set
+    kubeconfig: str | None = None  # KUBECONFIG: files, as kubectl reads them
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
@@ -29,6 +30,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         envoy=variables.get("WYE_ENVOY") or None,
         key=variables.get("WYE_KEY") or None,
         colour=not variables.get("NO_COLOR"),
+        kubeconfig=variables.get("KUBECONFIG") or None,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from wye_operator.cli.arguments import Commands, command
 from wye_operator.render.crds import definitions
 
 EXAMPLES = """\
@@ -18,15 +19,11 @@ examples:
 HEAD = "# written by `make gen` from operator/src/wye_operator/api: edit the models, not this file\n"
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
-    parser = commands.add_parser(
-        "crds",
-        help="print or write the CustomResourceDefinitions",
-        description="The CustomResourceDefinitions of this version of Wye, as YAML.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "The CustomResourceDefinitions of this version of Wye, as YAML."
+    summary = "print or write the CustomResourceDefinitions"
+    parser = command(commands, "crds", summary=summary, text=about, examples=EXAMPLES)
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="write one file each (default: print)")
     parser.set_defaults(func=run)
 

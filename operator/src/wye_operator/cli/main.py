@@ -14,10 +14,11 @@ EXAMPLES = """\
 examples:
   wye local up examples/fraud          serve a folder of manifests on this machine
   wye local status examples/fraud      what runs, with the columns of kubectl
-  wye invoke examples/fraud -f request.json
   wye validate examples/fraud          every mistake with file, line and field
-  wye plan examples/fraud              what would run
-  wye crds | kubectl apply --server-side -f -
+  wye status fraud                     of a cluster: Endpoint, Deployments, pods, and why
+  wye invoke fraud -f request.json     an Endpoint of a cluster, or the twin of a folder
+  wye logs fraud --follow
+  wye keys show fraud --key primary
 """
 
 
@@ -25,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands. They are loaded here, as loading takes so long that Ctrl-C may come meanwhile."""
     from importlib.metadata import version
 
-    from wye_operator.cli import crds, invoke, local, operator, plan, validate
+    from wye_operator.cli import crds, invoke, keys, local, logs, operator, plan, status, validate
 
     top = argparse.ArgumentParser(
         prog="wye",
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"wye {version('wye-operator')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (local, plan, validate, invoke, crds, operator):
+    for command in (local, plan, validate, status, invoke, logs, keys, crds, operator):
         command.add_parser(commands)
     return top
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 
 from wye_operator import settings
+from wye_operator.cli.arguments import Commands, command
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace, Images
 from wye_operator.telemetry import log_as_json
@@ -23,36 +24,31 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to the command line."""
-    command = commands.add_parser(
-        "operator",
-        help="serve the Endpoints of a cluster",
-        description=TEXT,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("--namespace", help="serve this namespace only, without any ClusterRole")
-    command.add_argument("--port", type=int, default=8080, help="of /metrics and /healthz (default 8080)")
-    command.add_argument("--workers", type=int, default=8, help="passes at once (default 8)")
-    command.add_argument("--runtime-image", required=True, help="image of the model server")
-    command.add_argument("--runtime-gpu-image", help="image of the model server with CUDA (default: the other one)")
-    command.add_argument("--router-image", required=True, help="image of Envoy")
-    command.add_argument("--router-user", type=int, help="uid for a router image that would start as root")
-    command.add_argument("--image-pull-policy", default="IfNotPresent", help="of all pods (default IfNotPresent)")
-    command.add_argument("--image-pull-secret", action="append", default=[], help="of all pods; may be repeated")
-    command.add_argument("--operator-namespace", help="where the Lease is (default: the pod's own namespace)")
-    command.add_argument("--no-network-policies", action="store_true", help="make no NetworkPolicy")
-    command.add_argument("--metrics-from", default="[]", help="peers that may read metrics of pods, as JSON")
-    _add_deadlines(command)
-    command.set_defaults(func=run)
+    summary = "serve the Endpoints of a cluster"
+    parser = command(commands, "operator", summary=summary, text=TEXT, examples=EXAMPLES)
+    parser.add_argument("--namespace", help="serve this namespace only, without any ClusterRole")
+    parser.add_argument("--port", type=int, default=8080, help="of /metrics and /healthz (default 8080)")
+    parser.add_argument("--workers", type=int, default=8, help="passes at once (default 8)")
+    parser.add_argument("--runtime-image", required=True, help="image of the model server")
+    parser.add_argument("--runtime-gpu-image", help="image of the model server with CUDA (default: the other one)")
+    parser.add_argument("--router-image", required=True, help="image of Envoy")
+    parser.add_argument("--router-user", type=int, help="uid for a router image that would start as root")
+    parser.add_argument("--image-pull-policy", default="IfNotPresent", help="of all pods (default IfNotPresent)")
+    parser.add_argument("--image-pull-secret", action="append", default=[], help="of all pods; may be repeated")
+    parser.add_argument("--operator-namespace", help="where the Lease is (default: the pod's own namespace)")
+    parser.add_argument("--no-network-policies", action="store_true", help="make no NetworkPolicy")
+    parser.add_argument("--metrics-from", default="[]", help="peers that may read metrics of pods, as JSON")
+    _add_deadlines(parser)
+    parser.set_defaults(func=run)
 
 
-def _add_deadlines(command: argparse.ArgumentParser) -> None:
+def _add_deadlines(parser: argparse.ArgumentParser) -> None:
     defaults = Deadlines()
-    command.add_argument("--progress-deadline", type=float, default=defaults.progress, metavar="SECONDS")
-    command.add_argument("--endpoint-grace", type=float, default=defaults.endpoint_grace, metavar="SECONDS")
-    command.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument("--progress-deadline", type=float, default=defaults.progress, metavar="SECONDS")
+    parser.add_argument("--endpoint-grace", type=float, default=defaults.endpoint_grace, metavar="SECONDS")
+    parser.add_argument("--verbose", action="store_true", help="log more")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import yaml
 
-from wye_operator.cli.arguments import port
+from wye_operator.cli.arguments import Commands, command, port
 from wye_operator.local.folder import read_folder
 from wye_operator.local.preview import preview
 
+TEXT = """\
+Work out what would run for a folder of manifests once all its instances are ready, as YAML. Nothing is started; the
+same folder gives the same output.
+"""
 EXAMPLES = """\
 examples:
   wye plan examples/fraud
@@ -18,16 +22,10 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
-    parser = commands.add_parser(
-        "plan",
-        help="what would run for a folder: routing, processes, conditions",
-        description="Work out what would run for a folder of manifests once all its instances are ready, as YAML. "
-        "Nothing is started; the same folder gives the same output.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    summary = "what would run for a folder: routing, processes, conditions"
+    parser = command(commands, "plan", summary=summary, text=TEXT, examples=EXAMPLES)
     parser.add_argument("directory", type=Path, metavar="DIR", help="the folder of manifests")
     parser.add_argument("--port", type=port, default=8080, help="port of the first Endpoint (default: 8080)")
     parser.set_defaults(func=run)

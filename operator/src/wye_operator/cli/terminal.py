@@ -61,10 +61,16 @@ class Coloured:
 
 def voice(out: TextIO | None = None) -> Plain | Coloured:
     """The right one for where the output goes. NO_COLOR and a missing `rich` mean plain."""
+    found = console(out)
+    return Coloured(found) if found else Plain()
+
+
+def console(out: TextIO | None = None) -> Any:
+    """A console of `rich` where the output is a terminal that wants colours and `rich` is there, else None."""
     if not (out or sys.stdout).isatty() or not settings.from_environment().colour:
-        return Plain()
+        return None
     try:
         from rich.console import Console
     except ImportError:
-        return Plain()
-    return Coloured(Console())
+        return None
+    return Console(highlight=False)

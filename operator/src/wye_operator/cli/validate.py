@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from wye_operator.api.endpoint import EndpointSpec
+from wye_operator.cli.arguments import Commands, command
 from wye_operator.local.manifests import Manifests, Mistake, read_manifests
 
 EXAMPLES = """\
@@ -20,15 +21,11 @@ examples:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
-    parser = commands.add_parser(
-        "validate",
-        help="check manifests: file, line, field, what is wrong and what would be right",
-        description="Check manifests of Endpoints and Deployments. Exit status 2 when there is a mistake, else 0.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Check manifests of Endpoints and Deployments. Exit status 2 when there is a mistake, else 0."
+    summary = "check manifests: file, line, field, what is wrong and what would be right"
+    parser = command(commands, "validate", summary=summary, text=about, examples=EXAMPLES)
     parser.add_argument("paths", nargs="+", type=Path, metavar="DIR|FILE", help="a folder (its top level) or a file")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="how to print (default: text)")
     parser.set_defaults(func=run)

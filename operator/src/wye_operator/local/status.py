@@ -91,7 +91,7 @@ def _endpoint_row(item: Item, now: float) -> list[str]:
         status.get("trafficText", ""),
         status.get("mirrorText", ""),
         status.get("scoringUri", ""),
-        _age(item, now),
+        age(item, now),
     ]
 
 
@@ -104,7 +104,7 @@ def _deployment_row(item: Item, now: float) -> list[str]:
         str(status.get("replicas", 0)),
         status.get("trafficText", ""),
         spec["model"]["uri"],
-        _age(item, now),
+        age(item, now),
     ]
 
 
@@ -117,7 +117,7 @@ def _condition(item: Item, kind: str, what: str) -> str:
     return str(found[0][what]) if found else ""
 
 
-def _age(item: Item, now: float) -> str:
+def age(item: Mapping[str, Any], now: float) -> str:
     """As kubectl writes it: 45s, 12m, 3h, 8d."""
     created = datetime.fromisoformat(item["metadata"]["creationTimestamp"]).timestamp()
     seconds = max(0, int(now - created))

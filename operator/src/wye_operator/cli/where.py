@@ -1,0 +1,77 @@
+"""Where a command goes: a URL, the twin of a folder, or an Endpoint of a cluster. One rule for all commands.
+
+`://` is a URL. `-n`, `--context` and `--kubeconfig` speak of a cluster, so what they come with is an Endpoint. A folder
+that is there, and whatever cannot be an Endpoint's name (a slash, a dot), is a folder. The rest is an Endpoint. What
+goes wrong is said with the other reading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from wye_operator.cli.arguments import folder
+from wye_operator.cli.kubeconfig import Access
+from wye_operator.errors import WyeError
+
+NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """The address of an Endpoint."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that a twin may serve."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """An Endpoint's name in a cluster."""
+
+    name: str
+    access: Access
+
+
+def url_folder_or_name(text: str) -> str:
+    """As an argument's type: a path to a file is refused at once."""
+    return text if "://" in text or is_name(text) else str(folder(text))
+
+
+def folder_or_name(text: str) -> str:
+    """The same, for commands that have no use for a URL."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is a URL; must be an Endpoint of a cluster, or the folder of a twin")
+    return url_folder_or_name(text)
+
+
+def where(text: str, access: Access) -> Url | Folder | InCluster:
+    """Which of the three."""
+    if "://" in text:
+        return Url(text)
+    if access.given:
+        return InCluster(endpoint_name(text), access)
+    if Path(text).is_dir() or not is_name(text):
+        return Folder(Path(text))
+    return InCluster(text, access)
+
+
+def is_name(text: str) -> bool:
+    """Whether an Endpoint can have the name."""
+    return NAME.fullmatch(text) is not None
+
+
+def endpoint_name(text: str) -> str:
+    """An Endpoint's name, with or without the resource before it, as kubectl writes it."""
+    name = text.removeprefix("mle/")
+    if not is_name(name):
+        raise WyeError(f"{text} is no Endpoint's name; for the twin of a folder: wye local status DIR, wye invoke DIR")
+    return name
