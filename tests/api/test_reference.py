@@ -11,6 +11,7 @@ from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.api.reasons import EXPLANATIONS, Group
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.cli import reference
+from wye_operator.cli.main import parser
 from wye_operator.plan import conditions
 
 CHECKED_IN = Path(__file__).parents[2] / "docs" / "reference"
@@ -43,6 +44,19 @@ def test_every_field_stands_on_its_page() -> None:
     for status in (EndpointStatus, DeploymentStatus):
         fields = [f.text for f in fields_of(schema_of(status))]
         assert [f for f in fields if f"| `status.{f}` |" not in pages["status.md"]] == []
+
+
+def test_every_command_and_option_stands_on_its_page() -> None:
+    page = reference.pages()["commands.md"]
+    groups, leaves = [parser()], []
+    while groups:
+        group = groups.pop()
+        inside = [c for a in group._actions if isinstance(a.choices, dict) for c in a.choices.values()]
+        groups += inside
+        leaves += [] if inside else [group]
+    assert [leaf.prog for leaf in leaves if f"## {leaf.prog}\n" not in page] == []
+    assert [o for leaf in leaves for a in leaf._actions for o in a.option_strings if o not in page + "--help"] == []
+    assert "| None |" not in page
 
 
 def test_no_field_is_without_a_description() -> None:

@@ -198,6 +198,51 @@ async def test_invoke_with_keys_that_name_no_secret_sends_the_folders_key(manife
         assert json.loads(capsys.readouterr().out)["answer"] == "blue"
 
 
+async def test_keys_show_prints_those_of_the_folder(running, manifests, capsys):
+    keys = running.twin.keys("fraud")
+    assert await wye("keys", "show", manifests.folder) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (f"primary    {keys.primary}\nsecondary  {keys.secondary}\n", "")
+    assert await wye("keys", "show", manifests.folder, "--key", "secondary") == 0
+    assert capsys.readouterr().out == f"{keys.secondary}\n"
+
+
+async def test_keys_show_of_an_open_endpoint_says_so(manifests, up, capsys):
+    manifests.endpoint(authMode="None")
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.traffic("blue=100")
+        assert await wye("keys", "show", manifests.folder) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"wye: {manifests.folder} asks for no key: its authMode is None\n")
+
+
+async def test_keys_show_reads_the_secret_of_that_endpoint(manifests, up, capsys):
+    keyed(manifests, "default", "ours", "of-default")
+    keyed(manifests, "team", "fraud-keys", "of-team")
+    async with up() as run:
+        await run.until(lambda s: len(s.endpoints) == 2 and s.ready and s.settled)
+        for endpoint, key in (("fraud", "of-default"), ("team.fraud", "of-team")):
+            assert await wye("keys", "show", manifests.folder, "--endpoint", endpoint, "--key", "primary") == 0
+            assert capsys.readouterr().out == f"{key}\n"
+        assert await wye("keys", "show", manifests.folder) == 1
+        assert "there are several Endpoints, name one with --endpoint: fraud, team.fraud" in capsys.readouterr().err
+
+
+async def test_a_folder_called_like_an_endpoint_is_the_twin_until_a_cluster_is_named(
+    running, manifests, tmp_path, monkeypatch, capsys
+):
+    request = tmp_path / "request.json"
+    request.write_text('{"x": 1}')
+    monkeypatch.chdir(manifests.folder.parent)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    name = manifests.folder.name
+    assert await wye("invoke", name, "-f", request) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] in ("blue", "green")
+    assert await wye("invoke", name, "-f", request, "-n", "team") == 1
+    assert capsys.readouterr().err.startswith(f"wye: there is no kubeconfig at {tmp_path}/none")
+
+
 async def test_invoke_says_that_nobody_answered(tmp_path, monkeypatch, capsys):
     request = tmp_path / "request.json"
     request.write_text("{}")
@@ -267,6 +312,9 @@ def test_a_folder_that_is_not_there_has_exit_code_2_and_stays_away(tmp_path, cap
         ["local", "status", "--help"],
         ["plan", "--help"],
         ["invoke", "--help"],
+        ["status", "--help"],
+        ["logs", "--help"],
+        ["keys", "show", "--help"],
     ],
     ids=" ".join,
 )
@@ -359,7 +407,7 @@ sys.exit(main(["local", "up"]))
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["serve"], ["local"], ["plan"], ["local", "up", "--prot", "1"]], ids=" ".join
+    "arguments", [[], ["serve"], ["local"], ["keys"], ["plan"], ["local", "up", "--prot", "1"]], ids=" ".join
 )
 def test_what_is_not_a_command_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
@@ -415,7 +463,9 @@ def test_a_terminal_shows_a_long_line_whole_and_takes_its_moving_line_away():
     assert not speaker._console._live_stack
 
 
-@pytest.mark.parametrize("command", [["local", "up"], ["local", "status"], ["invoke", "-f", "request.json"]])
+@pytest.mark.parametrize(
+    "command", [["local", "up"], ["local", "status"], ["invoke", "-f", "request.json"], ["keys", "show"]]
+)
 def test_a_file_where_a_folder_is_wanted_is_named(manifests, capsys, command):
     file = manifests.folder / "endpoint.yaml"
     file.touch()

@@ -14,9 +14,8 @@ import pytest
 
 from local.conftest import STUB
 from local.load import Caller, Load
-from wye_operator.errors import WyeError
+from wye_operator.errors import Mistakes, WyeError
 from wye_operator.local import shutdown
-from wye_operator.local.folder import Mistakes
 from wye_operator.local.ports import free_port
 
 CALLERS = 8

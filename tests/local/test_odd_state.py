@@ -46,13 +46,22 @@ def test_statuses_of_another_shape_are_as_good_as_none(tmp_path, text):
     assert twin.earlier(tmp_path / "status.json") == {}
 
 
-@pytest.mark.parametrize("output", [(), ("-o", "json")], ids=["table", "json"])
-def test_status_of_another_shape_is_said_in_a_sentence(tmp_path, capsys, output):
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["local", "status", "{dir}"], id="status"),
+        pytest.param(["local", "status", "{dir}", "-o", "json"], id="status as data"),
+        pytest.param(["invoke", "{dir}", "-f", "{dir}/request.json"], id="invoke"),
+        pytest.param(["keys", "show", "{dir}"], id="keys"),
+    ],
+)
+def test_status_of_another_shape_is_said_in_a_sentence(tmp_path, capsys, command):
     state = State(tmp_path / ".wye")
     state.hold()
     (tmp_path / ".wye" / "status.json").write_text('{"items": 7}')
+    (tmp_path / "request.json").write_text("{}")
     try:
-        assert main(["local", "status", str(tmp_path), *output]) == 1
+        assert main([word.format(dir=tmp_path) for word in command]) == 1
     finally:
         state.release()
     path = tmp_path / ".wye" / "status.json"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 class WyeError(Exception):
     """Something a person can mend; its text is a whole sentence."""
+
+
+class Mistakes(WyeError):
+    """What is wrong with what was given: one line for each mistake."""
+
+    def __init__(self, mistakes: Iterable[object]) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
 @dataclass(frozen=True, slots=True)

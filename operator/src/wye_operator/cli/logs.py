@@ -11,10 +11,9 @@ from typing import NoReturn
 from wye_operator.cli.arguments import Commands, add_access, command, count, past
 from wye_operator.cli.ask import access_of, deployments_of, look_up, pods_of
 from wye_operator.cli.kubeconfig import Api, connect
-from wye_operator.cli.seen import short_name
+from wye_operator.cli.seen import label_of, short_name
 from wye_operator.cli.streams import Following, Line, Range, read, sources_of
 from wye_operator.cli.terminal import console
-from wye_operator.cluster.base import label_of
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
 from wye_operator.errors import WyeError
 from wye_operator.plan.names import COMPONENT, MODEL, OWNER, ROUTER

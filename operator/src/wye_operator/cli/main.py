@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+COMMANDS = ("local", "plan", "validate", "status", "invoke", "logs", "keys", "crds", "operator")  # each a module here
 EXAMPLES = """\
 examples:
   wye local up examples/fraud          serve a folder of manifests on this machine
@@ -22,11 +23,10 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands. They are loaded here, as loading takes so long that Ctrl-C may come meanwhile."""
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """All commands, or the one that is asked for, as loading them all takes a second: Ctrl-C may come meanwhile."""
+    from importlib import import_module
     from importlib.metadata import version
-
-    from wye_operator.cli import crds, invoke, keys, local, logs, operator, plan, status, validate
 
     top = argparse.ArgumentParser(
         prog="wye",
@@ -36,8 +36,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"wye {version('wye-operator')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (local, plan, validate, status, invoke, logs, keys, crds, operator):
-        command.add_parser(commands)
+    for name in COMMANDS:
+        if only in ("", name):
+            import_module(f"wye_operator.cli.{name}").add_parser(commands)
     return top
 
 
@@ -50,10 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from wye_operator.errors import WyeError
-    from wye_operator.local.folder import Mistakes
+    from wye_operator.errors import Mistakes, WyeError
 
-    given = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    first = words[0] if words else ""
+    given = parser(first if first in COMMANDS else "").parse_args(words)
     run: Callable[[argparse.Namespace], int] = given.func
     try:
         code = run(given)

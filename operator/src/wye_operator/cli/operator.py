@@ -45,9 +45,11 @@ def add_parser(commands: Commands) -> None:
 
 
 def _add_deadlines(parser: argparse.ArgumentParser) -> None:
-    defaults = Deadlines()
-    parser.add_argument("--progress-deadline", type=float, default=defaults.progress, metavar="SECONDS")
-    parser.add_argument("--endpoint-grace", type=float, default=defaults.endpoint_grace, metavar="SECONDS")
+    late, grace = Deadlines().progress, Deadlines().endpoint_grace
+    about = f"after which what does not become ready is Stalled (default {late:g})"
+    parser.add_argument("--progress-deadline", type=float, default=late, metavar="SECONDS", help=about)
+    about = f"that the Deployments of an Endpoint that is gone still run (default {grace:g})"
+    parser.add_argument("--endpoint-grace", type=float, default=grace, metavar="SECONDS", help=about)
     parser.add_argument("--verbose", action="store_true", help="log more")
 
 

@@ -17,8 +17,16 @@ from wye_operator.api.fields import Field, Schema, fields_of, no_name, schema_of
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.api.reasons import CONDITIONS, EXPLANATIONS, Group
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.cli.main import parser
+from wye_operator.cli.manual import sections
 
-GENERATED = "<!-- written by `make gen` from operator/src/wye_operator/api: edit the models, not this page -->"
+SOURCE = "operator/src/wye_operator"
+GENERATED = f"<!-- written by `make gen` from {SOURCE}/api: edit the models, not this page -->"
+GENERATED_COMMANDS = f"<!-- written by `make gen` from {SOURCE}/cli: edit the commands, not this page -->"
+COMMANDS = (
+    "What `wye` can do, as `wye COMMAND --help` says it. A tour of those that speak to a cluster is in "
+    "[the guide](../guides/cli.md)."
+)
 USAGE = "usage: python -m wye_operator.cli.reference FOLDER"
 ANYWHERE = {  # what holds for every object, said once above the table
     "Endpoint": "Resource `mlendpoints`, short `mle`.",
@@ -37,6 +45,7 @@ def pages() -> dict[str, str]:
         "deployment.md": _kind_page(Deployment),
         "status.md": _status_page(),
         "reasons.md": _reasons_page(),
+        "commands.md": _page("Commands", COMMANDS, *sections(parser())).replace(GENERATED, GENERATED_COMMANDS),
     }
 
 

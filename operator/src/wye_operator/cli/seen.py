@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wye_operator.cluster.base import is_going, label_of
 from wye_operator.cluster.kinds import Object
 from wye_operator.cluster.pods import failure_of, is_ready
-from wye_operator.local.status import age
+from wye_operator.local.age import age
 from wye_operator.plan.names import COMPONENT, ENDPOINT, MODEL, OWNER, ROUTER
 
 NOT_LOOKED_AT = "NotLookedAt"
@@ -120,6 +119,16 @@ def seen(
         body = there.get((namespace, name))
         found.append(_endpoint((namespace, name), body, own, _pods(its, now)))
     return tuple(found)
+
+
+def label_of(body: Object, label: str) -> str:
+    """One label, "" where there is none (that of `cluster.base` would load the operator's own client)."""
+    return str((body["metadata"].get("labels") or {}).get(label, ""))
+
+
+def is_going(body: Object) -> bool:
+    """Whether it is being deleted."""
+    return bool(body["metadata"].get("deletionTimestamp"))
 
 
 Pods = Mapping[tuple[str, str], tuple[Pod, ...]]  # by component and owner
@@ -231,7 +240,7 @@ def _pod(body: Object, now: float) -> Pod:
         state=_state(body, containers),
         ready=ready,
         restarts=sum(int(c.get("restartCount") or 0) for c in containers),
-        age=age(body, now),
+        age=age(body["metadata"]["creationTimestamp"], now),
         node=str(body["spec"].get("nodeName") or ""),
         why="" if ready else _why(body, containers),
     )

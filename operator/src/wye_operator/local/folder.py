@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wye_operator.api.objects import Deployment, Endpoint
-from wye_operator.errors import WyeError
+from wye_operator.errors import Mistakes
 from wye_operator.local.lookup import (
     FILE,
     configmap_entry,
@@ -33,13 +33,6 @@ from wye_operator.local.target import Found
 Stamp = tuple[tuple[str, int, int, int], ...]
 Place = tuple[str, str, str]  # namespace and name of a Deployment, and the URI that its bytes come from
 PATIENCE = 1.0  # seconds that the pass which begins to read a model waits for it: a small one is never "being read"
-
-
-class Mistakes(WyeError):
-    """What is wrong with a folder: one line for each mistake."""
-
-    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
-        super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
 def read_folder(directory: Path) -> Manifests:

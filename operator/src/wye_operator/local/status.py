@@ -8,6 +8,7 @@ from typing import Any
 
 from wye_operator.api.objects import API_VERSION, Deployment, Endpoint
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.local.age import age
 from wye_operator.local.state import Known
 from wye_operator.local.target import EndpointTarget, Found
 from wye_operator.plan.masking import HIDDEN
@@ -91,7 +92,7 @@ def _endpoint_row(item: Item, now: float) -> list[str]:
         status.get("trafficText", ""),
         status.get("mirrorText", ""),
         status.get("scoringUri", ""),
-        age(item, now),
+        age(item["metadata"]["creationTimestamp"], now),
     ]
 
 
@@ -104,7 +105,7 @@ def _deployment_row(item: Item, now: float) -> list[str]:
         str(status.get("replicas", 0)),
         status.get("trafficText", ""),
         spec["model"]["uri"],
-        age(item, now),
+        age(item["metadata"]["creationTimestamp"], now),
     ]
 
 
@@ -115,16 +116,6 @@ def _ready(item: Item, what: str) -> str:
 def _condition(item: Item, kind: str, what: str) -> str:
     found = [c for c in item["status"].get("conditions", ()) if c["type"] == kind]
     return str(found[0][what]) if found else ""
-
-
-def age(item: Mapping[str, Any], now: float) -> str:
-    """As kubectl writes it: 45s, 12m, 3h, 8d."""
-    created = datetime.fromisoformat(item["metadata"]["creationTimestamp"]).timestamp()
-    seconds = max(0, int(now - created))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
