@@ -51,11 +51,16 @@ def test_the_secret_that_the_endpoint_names_is_read(config, wye, server):
             id="no Secret",
         ),
         pytest.param({}, {}, "Secret fraud-keys has no primaryKey", id="no key in it"),
-        pytest.param({}, {"primaryKey": ""}, "primaryKey in Secret fraud-keys is empty", id="an empty key"),
+        pytest.param(
+            {},
+            {"primaryKey": "", "secondaryKey": "Yg=="},
+            "a key in Secret fraud-keys is empty",
+            id="an empty key",
+        ),
         pytest.param(
             {},
             {"primaryKey": base64.b64encode(b"\xff").decode()},
-            "primaryKey in Secret fraud-keys is not text",
+            "a key in Secret fraud-keys is not text",
             id="a key that is no text",
         ),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from wye_operator.cluster.errors import NotFound
 from wye_operator.cluster.kinds import SECRETS
 from wye_operator.errors import WyeError
 from wye_operator.local.state import FOLDER
+from wye_operator.plan.keys import keys_in
 from wye_operator.plan.names import PRIMARY_KEY, SECONDARY_KEY, keys_secret
 from wye_operator.plan.world import Keys
 
@@ -106,16 +106,7 @@ def keys_of(api: Api, endpoint: Mapping[str, Any]) -> Keys | None:
         raise WyeError(
             f"there is no Secret {secret} in namespace {api.namespace} yet: wye status {name} says what is waited for"
         ) from None
-    return Keys(*(_decoded(secret, data, key) for key in (PRIMARY_KEY, SECONDARY_KEY)))
-
-
-def _decoded(secret: str, data: Mapping[str, str], key: str) -> str:
-    try:
-        text = base64.b64decode(data[key], validate=True).decode()
-    except KeyError:
-        raise WyeError(f"Secret {secret} has no {key}") from None
-    except (binascii.Error, UnicodeDecodeError):
-        raise WyeError(f"{key} in Secret {secret} is not text") from None
-    if not text:
-        raise WyeError(f"{key} in Secret {secret} is empty")
-    return text
+    keys, problem = keys_in(secret, {name: base64.b64decode(text) for name, text in data.items()})
+    if keys is None:
+        raise WyeError(problem)
+    return keys

@@ -20,11 +20,11 @@ def sections(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield CODES
     for command in _leaves(parser):
         yield f"## {command.prog}"
-        yield f"```\n{_usage(command)}\n```"
+        yield f"```text\n{_usage(command)}\n```"
         yield from (" ".join(paragraph.split()) for paragraph in (command.description or "").split("\n\n"))
         yield from _options(command)
         examples = (command.epilog or "").removeprefix("examples:\n").rstrip()
-        yield "```\n" + "\n".join(line.removeprefix("  ") for line in examples.splitlines()) + "\n```"
+        yield "```text\n" + "\n".join(line.removeprefix("  ") for line in examples.splitlines()) + "\n```"
 
 
 def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

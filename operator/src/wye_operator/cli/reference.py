@@ -24,7 +24,7 @@ SOURCE = "operator/src/wye_operator"
 GENERATED = f"<!-- written by `make gen` from {SOURCE}/api: edit the models, not this page -->"
 GENERATED_COMMANDS = f"<!-- written by `make gen` from {SOURCE}/cli: edit the commands, not this page -->"
 COMMANDS = (
-    "What `wye` can do, as `wye COMMAND --help` says it. A tour of those that speak to a cluster is in "
+    "What `wye` can do, as its `--help` says it. A tour of those that speak to a cluster is in "
     "[the guide](../guides/cli.md)."
 )
 USAGE = "usage: python -m wye_operator.cli.reference FOLDER"

@@ -73,14 +73,19 @@ def _percent(share: Share) -> str:
 
 
 def _failure(deployment: Deployment) -> Iterator[Cell]:
-    """The last failure: in full while it is in the way, in one line while its pod is still there, else past."""
+    """The last end of a pod: in full while it is in the way, in one line while that pod is still there, else past."""
     failure, verdict = deployment.failure, deployment.verdict
-    if failure is None or (verdict.ready and failure.pod not in [pod.name for pod in deployment.pods]):
+    if (
+        failure is None
+        or not failure.exit_code
+        or (verdict.ready and failure.pod not in [pod.name for pod in deployment.pods])
+    ):
         return
     reason = f" ({failure.reason})" if failure.reason else ""
     restarts = f", {_restarts(failure.restarts)}" if failure.restarts else ""
-    ended = f"exit code {failure.exit_code}" if failure.exit_code else "not started"
-    yield Cell(f"last failure: {failure.pod}: {ended}{reason}{restarts}", FAINT if verdict.ready else "")
+    yield Cell(
+        f"last failure: {failure.pod}: exit code {failure.exit_code}{reason}{restarts}", FAINT if verdict.ready else ""
+    )
     if not verdict.ready and failure.log and failure.log not in verdict.message:
         yield from (Cell(f"  {line}", FAINT) for line in failure.log.splitlines())
 
