@@ -18,6 +18,7 @@ from wye_operator.cluster.passes import Passes
 from wye_operator.cluster.queue import Schedule
 from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
+from wye_operator.cluster.upgrades import Terms, Upgrades
 from wye_operator.errors import WyeError
 from wye_operator.plan.names import BUMPED, COMPONENT, ENDPOINT, MANAGED_BY, ROUTER, digest
 from wye_operator.plan.world import Deadlines, Signature, Taken, TensorSeen
@@ -103,6 +104,8 @@ class Machinery:
         self.addresses = itertools.count(1)
         self.broken: dict[str, dict[str, Any]] = {}  # by owner: the status its new pods have instead
         self.uids = itertools.count(1)
+        self.slow: set[str] = set()  # Deployments of apps/v1 whose pods are not replaced now
+        self.given_up: set[str] = set()  # those of which the cluster says that their rollout does not get on
 
     def run(self) -> None:
         for kind, _, name in list(self.api.objects):
@@ -115,9 +118,12 @@ class Machinery:
     def _pods(self, name: str) -> None:
         of = self.api.find(WORKLOADS, name)
         template, labels = of["spec"]["template"], of["spec"]["template"]["metadata"]["labels"]
-        version = digest(template)
-        wanted = {f"{name}-{version}-{n}" for n in range(of["spec"]["replicas"])}
-        there = {p for p in self.api.names(PODS) if p.rpartition("-")[0].rpartition("-")[0] == name}
+        version, replicas = digest(template), of["spec"]["replicas"]
+        there = self._there(name)
+        if name in self.slow and there and replicas:
+            self._progress(name, f"{name}-{version}-")
+            return
+        wanted = {f"{name}-{version}-{n}" for n in range(replicas)}
         for gone in there - wanted:
             self.api.remove(PODS, gone)
         for new in sorted(wanted - there):
@@ -132,6 +138,27 @@ class Machinery:
                     "status": self._status(labels["wye.dev/owner"] if labels[COMPONENT] != ROUTER else ""),
                 }
             )
+        self._progress(name, f"{name}-{version}-")
+
+    def _there(self, name: str) -> set[str]:
+        return {p for p in self.api.names(PODS) if p.rpartition("-")[0].rpartition("-")[0] == name}
+
+    def _progress(self, name: str, newest: str) -> None:
+        of, pods = self.api.find(WORKLOADS, name), self._there(name)
+        status_of = {p: self.api.find(PODS, p)["status"] for p in pods}
+        ready = [p for p in pods if any(c["type"] == "Ready" for c in status_of[p].get("conditions") or ())]
+        updated = [p for p in pods if p.startswith(newest)]
+        complete = len(ready) == len(updated) == len(pods)
+        waits = "ProgressDeadlineExceeded" if name in self.given_up else "ReplicaSetUpdated"
+        status = {
+            "observedGeneration": of["metadata"]["generation"],
+            "replicas": len(pods),
+            "updatedReplicas": len(updated),
+            "availableReplicas": len(ready),
+            "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable" if complete else waits}],
+        }
+        if of.get("status") != status:
+            self.api.user({**of, "status": status})
 
     def _status(self, owner: str) -> dict[str, Any]:
         ip = f"10.0.0.{next(self.addresses)}"
@@ -181,6 +208,7 @@ class Place:
         self.pods = Pods(self.api)
         self.time = 1_000.0
         self.failures: list[Exception] = []
+        self.where, self.terms = NOWHERE, Terms()  # what the next operator is told
         self.restart()
 
     def restart(self) -> None:
@@ -195,7 +223,8 @@ class Place:
             reads=self.reads,
             asks=self.pods,
             metrics=self.metrics,
-            place=NOWHERE,
+            upgrades=Upgrades(self.store, self.wake, self.metrics, self.terms),
+            place=self.where,
             now=lambda: self.time,
             clock=lambda: self.time,
             fresh_key=lambda: f"key-{next(keys)}",

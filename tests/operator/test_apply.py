@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from wye_operator.cluster.apply import contains, is_current, obstacle_of
+from wye_operator.cluster.apply import is_current, obstacle_of
 from wye_operator.cluster.base import Bump
 from wye_operator.cluster.routers import is_due
+from wye_operator.cluster.templates import contains
+from wye_operator.cluster.upgrades import Step
 
 OWNER = {"apiVersion": "wye.dev/v1alpha1", "kind": "Endpoint", "name": "fraud", "uid": "u2"}
 LABELS = {"app.kubernetes.io/managed-by": "wye"}
@@ -59,8 +61,8 @@ def test_contained(case):
 
 def test_a_field_that_is_not_wanted_any_more_is_seen_by_the_hash():
     live = {"metadata": {"annotations": {"wye.dev/applied": "1"}}, "spec": {"a": 1, "b": 2}}
-    assert is_current(live, {"metadata": {"annotations": {"wye.dev/applied": "1"}}, "spec": {"a": 1}})
-    assert not is_current(live, {"metadata": {"annotations": {"wye.dev/applied": "2"}}, "spec": {"a": 1}})
+    assert is_current(live, Step({"metadata": {"annotations": {"wye.dev/applied": "1"}}, "spec": {"a": 1}}))
+    assert not is_current(live, Step({"metadata": {"annotations": {"wye.dev/applied": "2"}}, "spec": {"a": 1}}))
 
 
 def test_bumps_come_at_0_05_1_2_and_4_seconds_and_then_seldom():

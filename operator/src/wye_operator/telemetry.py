@@ -22,6 +22,8 @@ HELP = {
     "wye_passes_running": ("gauge", "Passes that run now."),
     "wye_objects": ("gauge", "Objects in the store, by resource."),
     "wye_leader": ("gauge", "1 in the replica that leads."),
+    "wye_upgrades_running": ("gauge", "Routers and models whose pods are replaced for an upgrade now."),
+    "wye_upgrades_waiting": ("gauge", "Those that keep older pods: for a slot, or for an edit (upgrade.policy)."),
     "wye_relists_total": ("counter", "Lists of everything, by why."),
     "wye_inner_errors_total": ("counter", "Questions to pods that were not answered."),
 }

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from wye_operator.api.status import Reason
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, owner_of, place_of, uid_of
@@ -34,11 +33,14 @@ from wye_operator.cluster.kinds import (
 )
 from wye_operator.cluster.routers import nonce_for, refresh_routers
 from wye_operator.cluster.store import Key
+from wye_operator.cluster.templates import contains
+from wye_operator.cluster.upgrades import Step
 from wye_operator.errors import WyeError
 from wye_operator.plan.names import APPLIED, MANAGED_BY, MANAGER, router_name
 from wye_operator.plan.wanted import Plan
 from wye_operator.plan.world import Obstacle
 from wye_operator.render.kubernetes import keys_object, objects_for
+from wye_operator.render.kubernetes.metadata import annotated
 
 log = logging.getLogger(__name__)
 REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, BUDGETS)
@@ -53,10 +55,10 @@ async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> Non
         return
     obstacles: dict[tuple[str, str], list[Obstacle]] = {}
     objects = await _objects(cluster, key, wanted, memory)
-    for manifest in objects:
-        obstacle = await _write(cluster, key, manifest, memory)
+    for step in cluster.upgrades.steps(key, objects):
+        obstacle = await _write(cluster, key, step, memory)
         if obstacle is not None:
-            obstacles.setdefault(_owner(manifest), []).append(obstacle)
+            obstacles.setdefault(_owner(step.manifest), []).append(obstacle)
     memory.obstacles = {owner: tuple(found) for owner, found in obstacles.items()}
     await _remove(cluster, key, wanted.held, objects, memory)
     if wanted.router is not None:
@@ -80,19 +82,19 @@ async def _objects(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> 
     return list(objects_for(wanted, place))
 
 
-async def _write(cluster: Cluster, key: Key, manifest: Object, memory: Memory) -> Obstacle | None:
+async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obstacle | None:
     """Write one object where that is needed; returns what stands in the way."""
-    kind = kind_of(manifest)
+    manifest, kind = step.manifest, kind_of(step.manifest)
     live = await _live(cluster, key, kind, manifest)
     if live is not None:
         obstacle = obstacle_of(live, manifest)
-        if obstacle is not None or is_current(live, manifest):
+        if obstacle is not None or is_current(live, step):
             return obstacle
         _count_fought(cluster, live, manifest, memory)
     else:
         _count_made(cluster, manifest, memory)
     try:
-        written = await cluster.api.apply(manifest)
+        written = await cluster.api.apply(annotated(manifest, step.notes) if step.notes else manifest)
     except Refused as error:
         return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, f"the cluster refuses {_named(manifest)}: {error}")
     memory.changed, memory.wrote[_named(manifest)] = True, annotations_of(manifest)[APPLIED]
@@ -170,23 +172,15 @@ def obstacle_of(live: Object, manifest: Object) -> Obstacle | None:
     return None
 
 
-def is_current(live: Object, manifest: Object) -> bool:
-    """Whether there is nothing to write: the same was applied, and nobody changed it since."""
-    same = annotations_of(live).get(APPLIED) == annotations_of(manifest).get(APPLIED)
-    return same and contains(live, manifest)
+def is_current(live: Object, step: Step) -> bool:
+    """Whether there is nothing to write: the same was applied, and nobody changed it since.
 
-
-def contains(live: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is in what is there; the cluster may have added defaults."""
-    if isinstance(wanted, dict):
-        if live is None:
-            return not wanted
-        return isinstance(live, dict) and all(contains(live.get(name), value) for name, value in wanted.items())
-    if isinstance(wanted, list):
-        if not isinstance(live, list):
-            return live is None and not wanted
-        return len(live) == len(wanted) and all(map(contains, live, wanted))
-    return bool(live == wanted)
+    What is held is not written anew for a hash alone: it will be written whole when it is not held any more.
+    """
+    same = annotations_of(live).get(APPLIED) == annotations_of(step.manifest).get(APPLIED)
+    if step.held:
+        return contains(live, annotated(step.manifest, {APPLIED: annotations_of(live).get(APPLIED, "")}))
+    return same and contains(live, step.manifest)
 
 
 async def _remove(cluster: Cluster, key: Key, held: tuple[str, ...], objects: list[Object], memory: Memory) -> None:

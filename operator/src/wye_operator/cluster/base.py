@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wye_operator.cluster.client import Api
 from wye_operator.cluster.inner import Asks
@@ -15,6 +15,9 @@ from wye_operator.plan.names import OWNER
 from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen
 from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from wye_operator.cluster.upgrades import Upgrades
 
 Owner = tuple[str, str]  # kind and name
 
@@ -28,6 +31,7 @@ class Cluster:
     reads: Reads
     asks: Asks
     metrics: Metrics
+    upgrades: Upgrades
     place: ClusterPlace  # of nobody yet: images, namespaces and flags
     now: Callable[[], float]  # seconds since the epoch
     clock: Callable[[], float]  # of the event loop

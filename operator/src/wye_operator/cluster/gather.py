@@ -41,6 +41,7 @@ from wye_operator.plan.masking import masked
 from wye_operator.plan.names import (
     COMPONENT,
     MODEL,
+    ORIGIN,
     REVISION,
     ROUTER,
     keys_secret,
@@ -295,7 +296,15 @@ async def _workload(cluster: Cluster, key: Key, owner: str, found: tuple[list[Ob
     staying = [pod for pod in pods if not is_leaving(pod)]
     instances = await asyncio.gather(*(_instance(cluster, pod, ready) for pod in staying))
     service = cluster.store.get(SERVICES, key.namespace, model_name(owner))
-    return WorkloadSeen(tuple(instances), fallback=_fallback(service))
+    origin, revision = _running(cluster.store.get(WORKLOADS, key.namespace, model_name(owner)))
+    return WorkloadSeen(tuple(instances), fallback=_fallback(service), origin=origin, revision=revision)
+
+
+def _running(child: Object | None) -> tuple[str, str]:
+    """(origin, revision) of the pods as the cluster is told to run them, "" where it was not told yet."""
+    if child is None:
+        return "", ""
+    return str(annotations_of(child).get(ORIGIN, "")), str(annotations_of(child["spec"]["template"]).get(REVISION, ""))
 
 
 async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceSeen:

@@ -29,6 +29,7 @@ from wye_operator.cluster.passes import Passes
 from wye_operator.cluster.queue import Workers
 from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
+from wye_operator.cluster.upgrades import Terms, Upgrades
 from wye_operator.errors import WyeError
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace
@@ -50,6 +51,7 @@ class Options:
     workers: int = 8
     identity: str = "wye"
     deadlines: Deadlines = Deadlines()
+    upgrades: Terms = Terms()
 
 
 class Operator:
@@ -67,6 +69,7 @@ class Operator:
         self.session = aiohttp.ClientSession(trust_env=False)
         self.feed = Feed(self.api, self.store, options.namespace, self._wake, self.metrics, clock=self.clock)
         self.reads = Reads(self.api, self._wake, self.clock)
+        self.upgrades = Upgrades(self.store, self._wake, self.metrics, options.upgrades)
         self.passes = Passes(self._cluster())
         self.workers: Workers[Key] = Workers(self.passes.run, self.metrics, self.clock, options.workers)
         self.lease = Lease(self.api, options.place.operator_namespace, LEASE, options.identity, settings.now)
@@ -81,6 +84,7 @@ class Operator:
             reads=self.reads,
             asks=Inner(self.session, self.metrics),
             metrics=self.metrics,
+            upgrades=self.upgrades,
             place=self.options.place,
             now=settings.now,
             clock=self.clock,
@@ -167,7 +171,13 @@ class Operator:
     async def _lead_when_whole(self) -> None:
         """No pass before every kind was listed: what is not there yet would look as if it were gone."""
         await self.feed.whole.wait()
-        await self.lease.run(self.workers.run)
+        await self.lease.run(self._lead)
+
+    async def _lead(self) -> None:
+        try:
+            await self.workers.run()
+        finally:
+            self.upgrades.forget()
 
     def health(self) -> str:
         """Why this process should be started anew, "" while it is well. What is refused to it, no start can mend."""

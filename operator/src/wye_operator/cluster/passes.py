@@ -53,12 +53,23 @@ class Passes:
         """One pass; seconds until the next look."""
         target = self.targets.setdefault(key, EndpointTarget(self.cluster, key))
         before = target.memory.obstacles
-        wanted = await reconcile(key.name, target)
+        wanted = await self._reconcile(key, target)
         if not target.memory.uids and not self.cluster.store.of(PODS, key):
             self._forget(key)
             return wanted.look_again
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
         return _soonest(asking, _for_obstacles(before, target.memory), _counting(wanted))
+
+    async def _reconcile(self, key: Key, target: EndpointTarget) -> Plan:
+        """A pass that ends, or fails, gives the turn to whose upgrade is next."""
+        failed = True
+        self.cluster.upgrades.begin(key)
+        try:
+            wanted = await reconcile(key.name, target)
+            failed = False
+        finally:
+            self.cluster.upgrades.end(key, failed=failed)
+        return wanted
 
     def _forget(self, key: Key) -> None:
         """Nothing is behind the name any more."""

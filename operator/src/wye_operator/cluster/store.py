@@ -69,6 +69,10 @@ class Store:
         objects = self._objects.get(kind, {})
         return [objects[place] for place in sorted(self._by_key.get((kind, key), ()))]
 
+    def every(self, kind: Kind) -> list[Object]:
+        """All objects of a kind."""
+        return list(self._objects.get(kind, {}).values())
+
     def keys(self) -> set[Key]:
         """Every Endpoint that is there or spoken of."""
         return {key for _, key in self._by_key}

@@ -9,7 +9,7 @@ from wye_operator.plan.conditions import Before, Now, Problem, clock, sorted_pro
 from wye_operator.plan.facts import Facts
 from wye_operator.plan.members import Member
 from wye_operator.plan.workloads import unsupported, workload_of
-from wye_operator.plan.world import DeploymentSeen, Failure, Signature
+from wye_operator.plan.world import DeploymentSeen, Failure, InstanceSeen, Signature
 
 MOST_TENSORS = 64
 CRASHES = 3  # ends without a word of its own before it is called a crash loop
@@ -59,8 +59,12 @@ def _scaling(member: Member | None, provisioning: str) -> str:
     """Azure says Scaling where nothing but the number of instances changes."""
     if provisioning != "Updating" or member is None or not member.workload.ready:
         return provisioning
-    revision = workload_of(member).revision
-    return "Scaling" if all(i.revision == revision for i in member.workload.instances) else provisioning
+    return "Scaling" if all(_is_asked(member, i) for i in member.workload.instances) else provisioning
+
+
+def _is_asked(member: Member, instance: InstanceSeen) -> bool:
+    wanted = workload_of(member)
+    return member.workload.is_asked(instance, wanted.origin, wanted.revision)
 
 
 def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | None) -> Iterator[Problem]:
@@ -95,9 +99,9 @@ def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | No
 
 
 def _instance_problems(facts: Facts, member: Member) -> Iterator[Problem]:
-    wanted, revision = member.seen.spec.instance_count, workload_of(member).revision
+    wanted = member.seen.spec.instance_count
     held = bool(member.misfit or member.seen.content_problem or unsupported(facts.world, member.seen))
-    current = [i for i in member.workload.ready if held or i.revision in ("", revision)]
+    current = [i for i in member.workload.ready if held or _is_asked(member, i)]
     failure = member.workload.failure
     digests = {i.signature.sha256 for i in member.workload.ready if i.signature}
     if len(current) < wanted:

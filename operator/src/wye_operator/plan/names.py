@@ -20,6 +20,8 @@ ROUTER, MODEL = "router", "model"
 APPLIED, CONFIG = "wye.dev/applied", "wye.dev/config"
 REVISION = "wye.dev/revision"  # of a pod: the Workload's, which gather hands to the planner as `InstanceSeen.revision`
 ORIGIN = "wye.dev/rendered-from"  # of an apps/v1 Deployment: changes with every edit that may restart its pods
+TEMPLATE = "wye.dev/template"  # beside it: the hash of the pod template as it was written
+UPGRADED = "wye.dev/upgraded"  # beside it, from an upgrade on: whether the pods were ready before
 BUMPED = "wye.dev/bumped"  # of a router's pod: kubelet reads its files at once when this changes; no manifest has it
 
 

@@ -87,6 +87,16 @@ class WorkloadSeen:
     instances: tuple[InstanceSeen, ...] = ()
     failure: Failure | None = None
     fallback: Address | None = None  # an address that finds ready instances by itself (a Service)
+    origin: str = ""  # of the Workload that is being run, where that may be an earlier one than is wanted
+    revision: str = ""  # the same
+
+    def is_asked(self, instance: InstanceSeen, origin: str, revision: str) -> bool:
+        """Whether an instance is of the revision that users ask for.
+
+        What nobody's edit has changed may be held (an upgrade that waits): then what runs is what was asked.
+        """
+        held = self.revision if self.origin and self.origin == origin else revision
+        return instance.revision in ("", revision, held)
 
     @property
     def ready(self) -> tuple[InstanceSeen, ...]:
