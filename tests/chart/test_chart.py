@@ -50,6 +50,10 @@ def test_the_operator_understands_its_command_line(helm, case) -> None:
     values = yaml.safe_load((case / "values.yaml").read_text())
     assert given.namespace == values.get("namespace")
     assert given.no_network_policies is not values.get("networkPolicies", {}).get("enabled", True)
+    upgrade = {"maxConcurrent": 5, "policy": "Automatic"} | values.get("upgrade", {})
+    assert (given.upgrade_max_concurrent, given.upgrade_policy) == (upgrade["maxConcurrent"], upgrade["policy"])
+    assert given.watch_secrets is values.get("secrets", {}).get("watch", False)
+    assert given.no_failure_log is not values.get("failureLog", True)
     assert json.loads(given.metrics_from) == values.get("networkPolicies", {}).get("metricsFrom", [])
 
 
@@ -61,6 +65,16 @@ def test_every_option_of_the_operator_is_a_value(helm) -> None:
     }
     used = {word.partition("=")[0] for case in CASES for word in operator_arguments(helm.objects(*values_of(case)))}
     assert {dest for dest, option in options.items() if option not in used} == NOT_OF_THE_CHART
+
+
+def test_what_no_value_says_is_the_operators_default(helm) -> None:
+    """Whoever reads the chart and whoever reads `wye operator --help` are told the same."""
+    images = ["--runtime-image=r", "--router-image=e", "--router-user=101"]
+    alone, charts = (
+        parser().parse_args(words) for words in (["operator", *images], operator_arguments(helm.objects()))
+    )
+    said = vars(charts).keys() - {"runtime_image", "router_image"}
+    assert {name: vars(charts)[name] for name in said} == {name: vars(alone)[name] for name in said}
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)

@@ -35,10 +35,13 @@ def granted(objects: list[dict]) -> dict[tuple[str, str], set[str]]:
     return found
 
 
+@pytest.mark.parametrize("watch", [False, True], ids=["Secrets by name", "Secrets watched"])
 @pytest.mark.parametrize("scope", [(), ("--set", "namespace=team-a")], ids=["all namespaces", "one"])
-def test_the_role_is_what_the_operator_does(helm, scope) -> None:
-    wanted = {(kind.group, kind.plural): verbs for kind, verbs in EXPECTED.items()} | PARTS
-    assert granted(helm.objects(*scope)) == wanted | ({} if scope else DEFINITIONS)
+def test_the_role_is_what_the_operator_does(helm, scope, watch) -> None:
+    wanted = {(kind.group, kind.plural): set(verbs) for kind, verbs in EXPECTED.items()} | PARTS
+    wanted["", "secrets"] |= LOOK if watch else set()
+    found = granted(helm.objects(*scope, "--set", f"secrets.watch={str(watch).lower()}"))
+    assert found == wanted | ({} if scope else DEFINITIONS)
 
 
 def test_every_kind_is_in_the_table() -> None:

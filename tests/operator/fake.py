@@ -92,6 +92,11 @@ class FakeApi:
         ]
         return Listing(found, str(self._version))
 
+    async def version(self, kind: Kind, namespace: str | None = None) -> str:
+        self._call("list", kind, "")
+        await asyncio.sleep(0)
+        return str(self._version)
+
     async def watch(self, kind: Kind, namespace: str | None, selector: str, version: str) -> AsyncIterator[Object]:
         self._call("watch", kind, "")
         at = int(version)

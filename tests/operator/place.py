@@ -18,7 +18,8 @@ from wye_operator.cluster.passes import Passes
 from wye_operator.cluster.queue import Schedule
 from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
-from wye_operator.cluster.upgrades import Terms, Upgrades
+from wye_operator.cluster.terms import Terms
+from wye_operator.cluster.upgrades import Upgrades
 from wye_operator.errors import WyeError
 from wye_operator.plan.names import BUMPED, COMPONENT, ENDPOINT, MANAGED_BY, ROUTER, digest
 from wye_operator.plan.world import Deadlines, Signature, Taken, TensorSeen

@@ -351,6 +351,26 @@ async def test_a_failure_is_told_without_the_values_of_the_environment(place):
     assert "hunter2" not in str(place.status(DEPLOYMENTS, "fraud-blue"))
 
 
+@pytest.mark.parametrize(
+    ("ended", "shown"),
+    [
+        ({"exitCode": 1, "message": "row 7 of Ms Smith"}, "its last lines are not shown"),
+        ({"exitCode": 3, "message": '{"reason": "ModelInvalid", "message": "no ONNX model"}'}, "no ONNX model"),
+    ],
+)
+async def test_without_failure_log_no_status_has_a_line_of_a_log(place, ended, shown):
+    place.where = replace(NOWHERE, failure_log=False)
+    place.restart()
+    last = {"reason": "Error", "finishedAt": "2026-11-01T00:00:00Z", **ended}
+    container = {"restartCount": 1, "state": {"waiting": {}}, "lastState": {"terminated": last}}
+    place.machinery.broken["fraud-blue"] = {"containerStatuses": [container]}
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle()
+    assert place.status(DEPLOYMENTS, "fraud-blue")["lastFailure"]["log"].startswith(shown)
+    assert "Smith" not in str(place.status(DEPLOYMENTS, "fraud-blue"))
+
+
 async def test_events_come_once_with_names_of_what_they_say(place):
     await serving(place)
     told = [(e["regarding"]["kind"], e["reason"]) for (k, _, _), e in place.api.objects.items() if k == EVENTS]

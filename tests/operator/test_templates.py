@@ -49,6 +49,8 @@ CHANGES = {
         live({**CONTAINER, "env": [*CONTAINER["env"], {"name": "B"}]}),
         Change.UPGRADE,
     ),
+    "of a version that said less of where it comes from": (live(OLD_IMAGE, origin="1"), Change.UPGRADE),
+    "of a version that said less, and an edit": (live(OLD_IMAGE, origin="0"), Change.EDIT),
     "of a version that did not even say from what": (live(OLD_IMAGE, origin=None), Change.UPGRADE),
     "noted, the same": (live(notes=NOTED), Change.SAME),
     "noted, the same, and somebody changed the pods by hand": (live(OLD_IMAGE, notes=NOTED), Change.SAME),

@@ -10,7 +10,7 @@ import pytest
 from wye_operator.cluster.errors import Refused, Unavailable
 from wye_operator.cluster.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, PODS, WORKLOADS
 from wye_operator.cluster.store import Key
-from wye_operator.cluster.upgrades import Terms
+from wye_operator.cluster.terms import Terms
 from wye_operator.plan import workloads as rendering
 from wye_operator.render.kubernetes import Images
 

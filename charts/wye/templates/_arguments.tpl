@@ -18,6 +18,14 @@
 {{- end }}
 - --progress-deadline={{ int64 .Values.deadlines.progressSeconds }}
 - --endpoint-grace={{ int64 .Values.deadlines.endpointGraceSeconds }}
+- --upgrade-max-concurrent={{ int64 .Values.upgrade.maxConcurrent }}
+- --upgrade-policy={{ .Values.upgrade.policy }}
+{{- if .Values.secrets.watch }}
+- --watch-secrets
+{{- end }}
+{{- if not .Values.failureLog }}
+- --no-failure-log
+{{- end }}
 {{- if not .Values.networkPolicies.enabled }}
 - --no-network-policies
 {{- end }}

@@ -24,10 +24,10 @@
 - apiGroups: [""]
   resources: [services, configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# keys and the routers' rendered auth, by name: there is no list of all Secrets
+# keys and the routers' rendered auth, by name: there is no list of all Secrets{{ if .Values.secrets.watch }}, but for secrets.watch{{ end }}
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, patch]
+  verbs: [get, {{ if .Values.secrets.watch }}list, watch, {{ end }}create, patch]
 # the addresses of pods
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

@@ -8,6 +8,7 @@ import json
 
 from wye_operator import settings
 from wye_operator.cli.arguments import Commands, command
+from wye_operator.cluster.terms import POLICIES, Terms
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace, Images
 from wye_operator.telemetry import log_as_json
@@ -40,7 +41,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--operator-namespace", help="where the Lease is (default: the pod's own namespace)")
     parser.add_argument("--no-network-policies", action="store_true", help="make no NetworkPolicy")
     parser.add_argument("--metrics-from", default="[]", help="peers that may read metrics of pods, as JSON")
+    parser.add_argument("--watch-secrets", action="store_true", help="hear of changed Secrets at once, not in 30 s")
+    parser.add_argument("--no-failure-log", action="store_true", help="show no lines of failed containers in a status")
     _add_deadlines(parser)
+    _add_upgrades(parser)
     parser.set_defaults(func=run)
 
 
@@ -51,6 +55,30 @@ def _add_deadlines(parser: argparse.ArgumentParser) -> None:
     about = f"that the Deployments of an Endpoint that is gone still run (default {grace:g})"
     parser.add_argument("--endpoint-grace", type=float, default=grace, metavar="SECONDS", help=about)
     parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+def _add_upgrades(parser: argparse.ArgumentParser) -> None:
+    defaults = Terms()
+    parser.add_argument(
+        "--upgrade-max-concurrent",
+        type=_at_least_one,
+        default=defaults.most,
+        metavar="N",
+        help=f"routers and models that are upgraded at a time (default {defaults.most})",
+    )
+    parser.add_argument(
+        "--upgrade-policy",
+        choices=POLICIES,
+        default=defaults.policy,
+        help="OnSpecChange: what runs keeps its pods until it is edited",
+    )
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
 
 
 def run(given: argparse.Namespace) -> int:
@@ -66,6 +94,8 @@ def run(given: argparse.Namespace) -> int:
         workers=given.workers,
         identity=settings.identity(),
         deadlines=Deadlines(progress=given.progress_deadline, endpoint_grace=given.endpoint_grace),
+        upgrades=Terms(given.upgrade_max_concurrent, given.upgrade_policy),
+        watch_secrets=given.watch_secrets,
     )
 
     async def serve() -> None:
@@ -93,4 +123,5 @@ def _place(given: argparse.Namespace, own: str) -> ClusterPlace:
         operator_namespace=own,
         network_policies=not given.no_network_policies,
         metrics_from=tuple(json.loads(given.metrics_from)),
+        failure_log=not given.no_failure_log,
     )

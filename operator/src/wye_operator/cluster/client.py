@@ -55,6 +55,9 @@ class Api(Protocol):
     async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> Listing:
         """All objects of a kind."""
 
+    async def version(self, kind: Kind, namespace: str | None = None) -> str:
+        """The version that a watch may begin at, without all objects."""
+
     def watch(self, kind: Kind, namespace: str | None, selector: str, version: str) -> AsyncIterator[Object]:
         """The changes since a version, as watch events."""
 
@@ -123,6 +126,11 @@ class Client:
         for item in items:  # a list leaves both out of its items
             item["apiVersion"], item["kind"] = kind.api_version, kind.name
         return Listing(items, page["metadata"]["resourceVersion"])
+
+    async def version(self, kind: Kind, namespace: str | None = None) -> str:
+        """The version that a watch may begin at: a list of one object."""
+        page = await self._json(Call("GET", kind, kind.path(namespace), {"limit": "1"}))
+        return str(page["metadata"]["resourceVersion"])
 
     async def watch(self, kind: Kind, namespace: str | None, selector: str, version: str) -> AsyncIterator[Object]:
         """The changes since a version, until the server ends the stream. Raises Gone when that is too old."""

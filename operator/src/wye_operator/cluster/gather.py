@@ -54,6 +54,7 @@ from wye_operator.plan.world import (
     Address,
     DeploymentSeen,
     EndpointSeen,
+    Failure,
     InstanceSeen,
     Keys,
     RouterSeen,
@@ -273,8 +274,15 @@ async def _workloads(
     owners = sorted({*pods, *(d["metadata"]["name"] for d in deployments)} - {""})
     hidden = {d["metadata"]["name"]: (d["spec"].get("environmentVariables") or {}).values() for d in deployments}
     seen = await asyncio.gather(*(_workload(cluster, key, owner, (pods[owner], ready)) for owner in owners))
-    failures = (failure_of(pods[owner], hidden.get(owner, ())) for owner in owners)
+    failures = (_shown(cluster, failure_of(pods[owner], hidden.get(owner, ()))) for owner in owners)
     return {owner: replace(s, failure=f) for owner, s, f in zip(owners, seen, failures, strict=True)}
+
+
+def _shown(cluster: Cluster, failure: Failure | None) -> Failure | None:
+    """Without lines of its log, where the chart says so (`failureLog`); the model server's own words stay."""
+    if failure is None or failure.reason or cluster.place.failure_log:
+        return failure
+    return replace(failure, message="its last lines are not shown (failureLog is off): kubectl logs --previous")
 
 
 def _ready_pods(cluster: Cluster, key: Key) -> set[str]:

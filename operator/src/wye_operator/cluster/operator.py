@@ -23,13 +23,14 @@ from wye_operator.cluster.client import Client, Connection
 from wye_operator.cluster.errors import ApiError, Forbidden, NotFound
 from wye_operator.cluster.follow import EVERY, Feed, selector_of
 from wye_operator.cluster.inner import Inner
-from wye_operator.cluster.kinds import FOLLOWED, OURS, WATCHED, Kind
+from wye_operator.cluster.kinds import CONFIGMAPS, FOLLOWED, OURS, SECRETS, WATCHED, Kind
 from wye_operator.cluster.lease import Lease
 from wye_operator.cluster.passes import Passes
 from wye_operator.cluster.queue import Workers
 from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
-from wye_operator.cluster.upgrades import Terms, Upgrades
+from wye_operator.cluster.terms import Terms
+from wye_operator.cluster.upgrades import Upgrades
 from wye_operator.errors import WyeError
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace
@@ -52,6 +53,7 @@ class Options:
     identity: str = "wye"
     deadlines: Deadlines = Deadlines()
     upgrades: Terms = Terms()
+    watch_secrets: bool = False
 
 
 class Operator:
@@ -156,6 +158,8 @@ class Operator:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.feed.run())
                 tasks.create_task(self.reads.run())
+                for kind in (SECRETS, CONFIGMAPS) if self.options.watch_secrets else ():
+                    tasks.create_task(self.reads.follow(kind, self.options.namespace))
                 tasks.create_task(self._lead_when_whole())
         finally:
             await runner.cleanup()

@@ -1,23 +1,25 @@
 """What is read by GET because a list of it is not ours to ask for: Secrets, and ConfigMaps that users name.
 
 Gather asks once; from then on each is read again every 30 s, and who asked for it is woken when it changed. So the
-operator needs no permission to list all Secrets.
+operator needs no permission to list all Secrets. Where it has it (`secrets.watch`), `follow` reads again at once what
+changed; nothing is kept of what nobody asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from wye_operator.cluster.client import Api
-from wye_operator.cluster.errors import ApiError, NotFound
+from wye_operator.cluster.errors import ApiError, Gone, NotFound
+from wye_operator.cluster.follow import RETRIES
 from wye_operator.cluster.kinds import Kind, Object
 from wye_operator.cluster.store import Key, slim
 
 log = logging.getLogger(__name__)
-EVERY = 30.0
+EVERY, WATCHED_EVERY = 30.0, 600.0
 AT_ONCE = 8
 Where = tuple[Kind, str, str]
 
@@ -35,6 +37,7 @@ class Reads:
     def __init__(self, api: Api, wake: Callable[[Key], None], clock: Callable[[], float]) -> None:
         self._api, self._wake, self._clock = api, wake, clock
         self._reads: dict[Where, _Read] = {}
+        self._watched: set[Kind] = set()  # of which a change is heard at once
 
     async def get(self, kind: Kind, name: str, key: Key, *, fresh: bool = False) -> Object | None:
         """An object of the Endpoint's namespace; None: a GET said that it is not there."""
@@ -64,15 +67,51 @@ class Reads:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read again what is older than 30 s."""
-        limit = self._clock() - EVERY
-        old = [where for where, read in self._reads.items() if read.at <= limit]
+        """Read again what is older than 30 s; what is watched, seldom."""
+        now = self._clock()
+        old = [
+            w for w, read in self._reads.items() if read.at <= now - (WATCHED_EVERY if w[0] in self._watched else EVERY)
+        ]
+        await self._all_again(old)
+
+    async def follow(self, kind: Kind, namespace: str | None) -> None:
+        """Watch a kind until cancelled; while that cannot be, what was asked for is read every 30 s."""
+        failures = 0
+        while True:
+            try:
+                version = await self._api.version(kind, namespace)
+                await self._all_again([where for where in self._reads if where[0] == kind])
+                self._watched.add(kind)
+                failures = 0
+                async for event in self._api.watch(kind, namespace, "", version):
+                    await self._heard(kind, event)
+            except Gone:
+                pass
+            except ApiError as error:
+                failures += 1
+                log.warning("a watch failed", extra={"what": kind.plural, "why": str(error), "failures": failures})
+            self._watched.discard(kind)
+            await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1] if failures else 0)
+
+    async def _heard(self, kind: Kind, event: Object) -> None:
+        if event["type"] == "BOOKMARK":
+            return
+        metadata = event["object"]["metadata"]
+        where = (kind, metadata["namespace"], metadata["name"])
+        known = self._reads.get(where)
+        gone = event["type"] == "DELETED"
+        if known is not None and (gone or _version(known.body) != _version(event["object"])):
+            await self._all_again([where])
+
+    async def _all_again(self, old: Iterable[Where]) -> None:
         slots = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._again(where, slots) for where in old))
 
     async def _again(self, where: Where, slots: asyncio.Semaphore) -> None:
         async with slots:
-            before = self._reads[where]
+            before = self._reads.get(where)
+            if before is None:  # nobody asks any more
+                return
             try:
                 after = await self._read(where)
             except ApiError as error:  # what was read last still holds

@@ -16,7 +16,7 @@ from typing import Any
 
 from wye_operator.cluster.base import annotations_of, is_going, label_of
 from wye_operator.cluster.kinds import Object
-from wye_operator.plan.names import APPLIED, COMPONENT, MODEL, ORIGIN, TEMPLATE, UPGRADED, digest
+from wye_operator.plan.names import APPLIED, COMPONENT, MODEL, ORIGIN, TEMPLATE, UPGRADED, digest, is_edited
 from wye_operator.render.kubernetes.metadata import annotated, hashed
 from wye_operator.render.kubernetes.routers import BOOTSTRAP
 
@@ -43,7 +43,7 @@ def change_of(live: Object | None, wanted: Object) -> Change:
     if live is None or is_going(live) or not _is_of_one_owner(live, wanted):
         return Change.NEW
     there, asked = annotations_of(live), annotations_of(wanted)
-    if there.get(ORIGIN, asked[ORIGIN]) != asked[ORIGIN]:
+    if is_edited(there.get(ORIGIN, ""), asked[ORIGIN]):
         return Change.EDIT
     unchanged = there.get(APPLIED) == asked[APPLIED] or _keeps_template(live, wanted)
     return Change.SAME if unchanged else Change.UPGRADE

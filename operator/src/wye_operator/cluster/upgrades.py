@@ -10,7 +10,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from wye_operator.cluster.base import annotations_of
 from wye_operator.cluster.kinds import CONFIGMAPS, WORKLOADS, Object, kind_of
@@ -27,19 +26,11 @@ from wye_operator.cluster.templates import (
     is_rolling,
     notes_for,
 )
+from wye_operator.cluster.terms import Terms
 from wye_operator.plan.names import UPGRADED
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
-Policy = Literal["Automatic", "OnSpecChange"]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the chart says of upgrades."""
-
-    most: int = 5
-    policy: Policy = "Automatic"
 
 
 @dataclass(frozen=True, slots=True)

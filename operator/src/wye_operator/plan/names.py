@@ -60,6 +60,11 @@ def selector_of(component: str, owner: str) -> dict[str, str]:
     return {OWNER: owner, COMPONENT: component}
 
 
+def is_edited(before: str, now: str) -> bool:
+    """Whether edits are between two origins (`ORIGIN`). A part that only one version knows of is nobody's edit."""
+    return bool(before) and any(was != part for was, part in zip(before.split("."), now.split("."), strict=False))
+
+
 def digest(value: Any) -> str:
     """Identity of a value: the first 12 hex digits of the SHA-256 of its canonical JSON."""
     text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -54,7 +54,7 @@ def _settings(world: World, spec: EndpointSpec, patience: int) -> RouterSettings
         service=plain(router.service) or {},
         pods=PodSettings(resources=plain(router.resources), pod=plain(router.pod) or {}),
         # a Deployment's time-out is an edit, too
-        origin=generation if patience == PATIENCE[0] else f"{generation}.{patience}",
+        origin=f"{generation}.{patience}",
     )
 
 

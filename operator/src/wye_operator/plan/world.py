@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
+from wye_operator.plan.names import is_edited
 from wye_operator.plan.record import Record
 
 LOCAL_SOURCES = ("configmap", "file")  # of models: the schemes that the twin reads,
@@ -95,7 +96,7 @@ class WorkloadSeen:
 
         What nobody's edit has changed may be held (an upgrade that waits): then what runs is what was asked.
         """
-        held = self.revision if self.origin and self.origin == origin else revision
+        held = revision if not self.origin or is_edited(self.origin, origin) else self.revision
         return instance.revision in ("", revision, held)
 
     @property

@@ -48,3 +48,4 @@ class ClusterPlace:
     nonce: str = ""
     network_policies: bool = True
     metrics_from: tuple[Mapping[str, Any], ...] = ()  # peers of a NetworkPolicy
+    failure_log: bool = True  # whether the last lines of a container that failed are shown
