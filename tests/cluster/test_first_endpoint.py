@@ -1,0 +1,41 @@
+"""The tutorial, as it stands: every command of docs/guides/first-endpoint.md after the installation is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from cluster.harness.places import CHECKOUT
+from cluster.kube import Namespace
+
+PAGE = CHECKOUT / "docs/guides/first-endpoint.md"
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BEFORE = "## 3. Three models"  # the operator is there, and the namespace is the test's own
+
+
+def script() -> str:
+    """The commands, each told as it begins."""
+    text = PAGE.read_text().partition(BEFORE)[2]
+    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+    plain = [re.sub(r"^[$>] ", "", line) for line in lines]
+    return "set -euo pipefail -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(plain).replace("make demo ONCE=1", "make demo ONCE=1 >&2") + "\n"
+
+
+def test_every_command_of_the_tutorial_works(operator: str, namespace: Namespace, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(Path(namespace.cluster.env["KUBECONFIG"]).read_text())
+    env = {**os.environ, **namespace.cluster.env, "KUBECONFIG": str(config)}
+    subprocess.run(
+        ["kubectl", "config", "set-context", "--current", f"--namespace={namespace.name}"], env=env, check=True
+    )
+    done = subprocess.run(["bash", "-c", script()], cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=420)
+    print(done.stdout, done.stderr[-6000:])
+    assert done.returncode == 0
+    assert '"decision"' in done.stdout
+    counts = dict(reversed(pair.split()) for pair in re.findall(r"^ +\d+ \w+$", done.stdout, re.MULTILINE))
+    assert counts.keys() == {"blue", "green"}
+    assert 75 <= int(counts["blue"]) <= 99
+    assert "adds up to 90; must add up to 100, or to 0" in done.stderr
+    assert "fraud-violet   fraud" in re.sub(r"^mldeployment.wye.dev/", "", done.stdout, flags=re.MULTILINE)
