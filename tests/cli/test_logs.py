@@ -252,6 +252,12 @@ def test_without_a_pod_it_waits_and_says_so_once(following, server):
     assert follower.warned == ["waiting for a pod"]
 
 
+def test_who_may_not_read_logs_is_told_so_while_following_too(fraud, config, wye, server):
+    server.forbidden.add("pods/log")
+    assert wye("logs", "fraud", "-f") == 1
+    assert wye.err.startswith('wye: User "me" cannot get resource "pods/log"')
+
+
 def test_ctrl_c_ends_following(fraud, config, wye, monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt

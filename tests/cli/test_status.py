@@ -98,6 +98,9 @@ def test_pods_that_may_not_be_listed_are_left_out_and_that_is_said(fraud, config
     assert wye("status") == 0
     assert "blue (fraud-blue)" in wye.out
     assert wye.err.startswith('wye: pods are not shown: User "me" cannot list resource "pods"')
+    assert wye("status", "-o", "json") == 0
+    assert wye.data["ready"]
+    assert wye.err.startswith("wye: pods are not shown: ")
 
 
 @pytest.mark.parametrize(

@@ -247,3 +247,13 @@ def test_a_terminal_shows_the_same_words_folded_beside_the_guides():
     shown = screen.file.getvalue().splitlines()
     assert all(len(line) <= 30 for line in shown)
     assert " ".join(" ".join(shown).split()).count("word") == 12
+
+
+def test_a_note_on_a_terminal_is_indented_and_stays_so_where_it_is_folded():
+    screen = Console(file=io.StringIO(), width=24, force_terminal=True, color_system=None)
+    screen.print(coloured((Node((Cell("root"),), (Cell("one two three four five six"),)),)))
+    assert [line.rstrip() for line in screen.file.getvalue().splitlines()] == [
+        "root",
+        "    one two three four",
+        "    five six",
+    ]

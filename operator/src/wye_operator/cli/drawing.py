@@ -73,18 +73,17 @@ def _text(cells: Sequence[Cell]) -> str:
 def coloured(nodes: Sequence[Node]) -> Any:
     """The trees for a `rich` console, which folds long lines beside the guides."""
     from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
     from rich.tree import Tree
 
     def label(node: Node, widths: Sequence[int]) -> Any:
-        from rich.text import Text
-
         words = Text(overflow="fold")
         for number, cell in enumerate(_padded(node, widths)):
             words.append(GAP if number else "").append(cell.text, cell.style or None)
         words.rstrip()
-        for note in node.notes:
-            words.append("\n").append(note.text, note.style or None)
-        return words
+        notes = (Text(note.text, style=note.style, overflow="fold") for note in node.notes)
+        return Group(words, *(Padding(note, (0, 0, 0, 4), expand=False) for note in notes))
 
     def grown(tree: Any, children: Sequence[Node]) -> Any:
         widths = _widths(children)

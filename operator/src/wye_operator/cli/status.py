@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(as_data(view.endpoints), indent=2, ensure_ascii=False))
         else:
             _print(view, api, spaced=args.all_namespaces)
+    if view.unseen:
+        print(f"wye: {view.unseen}", file=sys.stderr)
     return 0 if all(endpoint.ready for endpoint in view.endpoints) else NOT_READY
 
 
@@ -123,8 +125,6 @@ def _print(view: View, api: Api, *, spaced: bool) -> None:
         wide = (sys.stdout.encoding or "").lower().startswith("utf")
         for line in drawing.lines(nodes, ascii_only=not wide):
             print(line)
-    if view.unseen:
-        print(f"wye: {view.unseen}", file=sys.stderr)
     if not nodes:
         there = "in any namespace" if spaced else f"in namespace {api.namespace}; -A looks in all"
         print(f"there is no Endpoint {there} ({api.place})", file=sys.stderr)

@@ -107,7 +107,7 @@ class Following:
     span: Range
     warn: Callable[[str], None]
     every: float = EVERY
-    _arrived: queue.Queue[Line | Source] = field(default_factory=lambda: queue.Queue(10_000))
+    _arrived: queue.Queue[Line | Source | Forbidden] = field(default_factory=lambda: queue.Queue(10_000))
     _open: set[str] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
     _last: dict[str, Instant] = field(default_factory=dict)
@@ -148,6 +148,8 @@ class Following:
             for line in _lines(self.api, source, query):
                 if line.at > after:
                     self._arrived.put(line)
+        except Forbidden as error:
+            self._arrived.put(error)
         except ApiError:  # it broke off: the next look opens it again where that makes sense
             pass
         finally:
@@ -162,6 +164,8 @@ class Following:
             if isinstance(arrived, Line):
                 self._last[arrived.source.life] = arrived.at
                 yield arrived
+            elif isinstance(arrived, Forbidden):
+                raise arrived
             else:
                 self._open.discard(arrived.life)
 
