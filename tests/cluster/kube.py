@@ -70,7 +70,7 @@ class Cluster:
 
     @contextmanager
     def namespace(self, name: str, labels: Mapping[str, str] = NAMESPACE_LABELS) -> Iterator[Namespace]:
-        """A namespace for as long as the block lasts; its deletion begins then and takes 6 s (`remove_namespaces`)."""
+        """A namespace for as long as the block lasts; its deletion begins then and takes half a minute."""
         metadata = {"name": name, "labels": dict(labels)}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
@@ -78,8 +78,6 @@ class Cluster:
             yield Namespace(self, name)
         finally:
             self.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
-            # a router's grace of 320 s would make the namespace controller look again after 161 s only
-            self.kubectl("-n", name, "delete", "pods", "--all", "--grace-period=5", "--wait=false")
 
     def remove_namespaces(self) -> None:
         """Delete the tests' namespaces and wait until nothing of them is left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,11 @@ from cluster.kube import Namespace
 from cluster.load import Load, Request
 
 API = "wye.dev/v1alpha1"
+# what a router knows of its pods' health; zeros say nothing
+TELLING = re.compile(
+    r"envoy_cluster_(membership_\w+|health_check_\w+|outlier_detection_ejections_\w+|upstream_cx_(none_healthy|connect_\w+)"
+    r"|upstream_rq_(retry|pending_failure|rx_reset|tx_reset)\w*){.*} [1-9]"
+)
 BODY = json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
 ASK = """
 import sys, urllib.error, urllib.request
@@ -85,6 +91,30 @@ class Served:
     def load(self) -> Load:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         return Load(self.namespace.cluster.backend.run, Request(self.url, BODY, headers))
+
+    def pods(self, component: str) -> list[str]:
+        """Names of the pods of the `router` or of the models (`model`) that stay, the oldest first."""
+        selector = f"wye.dev/component={component}"
+        found = self.namespace.json("get", "pods", "-l", selector, "--sort-by=.metadata.creationTimestamp")["items"]
+        return [pod["metadata"]["name"] for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def lost_nothing(self, load: Load) -> None:
+        """Fails with all that is known of the losses when there are any."""
+        assert load.lost == 0, "\n".join([f"lost {load.lost}", *load.losses[:40], *self.evidence()])
+
+    def evidence(self) -> list[str]:
+        """Of each router that is there: the last answers but 200 in its log, and what it thinks of its pods."""
+        lines: list[str] = []
+        for router in self.pods("router"):
+            log = self.namespace.attempt("logs", router).stdout.splitlines()
+            failed = [line for line in log if '"status":' in line and '"status":200' not in line.replace(" ", "")]
+            rejected = [line for line in log if "rejected" in line]
+            page = self.namespace.attempt("get", "--raw", self._figures_of(router)).stdout.splitlines()
+            lines += [f"== {router}", *failed[-20:], *rejected[-5:], *filter(TELLING.match, page)]
+        return lines
+
+    def _figures_of(self, router: str) -> str:
+        return f"/api/v1/namespaces/{self.namespace.name}/pods/{router}:8081/proxy/stats/prometheus"
 
     def traffic(self) -> dict[str, float]:
         """The weights in effect."""
