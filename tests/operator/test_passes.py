@@ -71,6 +71,26 @@ async def test_nothing_is_written_at_rest(place):
     assert place.api.writes == []
 
 
+async def test_an_edit_that_comes_just_before_our_status_is_seen_though_its_event_is_older(place):
+    await serving(place)
+    late = []
+    place.api.heard = [lambda *event: late.append(event)]
+
+    def edit(verb, kind, name):
+        if (verb, kind) == ("status", ENDPOINTS) and place.api.find(ENDPOINTS, name)["metadata"]["generation"] == 2:
+            place.api.user(endpoint(traffic={"blue": 0}))
+
+    place._hear(ENDPOINTS, "MODIFIED", place.api.user(endpoint(traffic={"blue": 100})))
+    place.api.fail = edit
+    await place.settle()
+    for event in late:
+        place._hear(*event)
+    await place.settle()
+    assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 3
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.status(ENDPOINTS, "fraud").get("traffic", {}) == {}
+
+
 async def test_a_second_deployment_gets_its_share_in_order(place):
     await serving(place)
     place.api.user(deployment("fraud-green"))

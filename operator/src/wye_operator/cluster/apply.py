@@ -103,7 +103,7 @@ async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obst
     if kind == SECRETS:
         cluster.reads.put(SECRETS, written, key)
     else:
-        cluster.store.put(kind, written)
+        memory.overtaken |= cluster.store.answered(kind, written, "spec")
     return None
 
 

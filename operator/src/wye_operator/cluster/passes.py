@@ -52,13 +52,14 @@ class Passes:
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next look."""
         target = self.targets.setdefault(key, EndpointTarget(self.cluster, key))
-        before = target.memory.obstacles
+        before, target.memory.overtaken = target.memory.obstacles, False
         wanted = await self._reconcile(key, target)
         if not target.memory.uids and not self.cluster.store.of(PODS, key):
             self._forget(key)
             return wanted.look_again
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
-        return _soonest(asking, _for_obstacles(before, target.memory), _counting(wanted))
+        again = 0.0 if target.memory.overtaken else None
+        return _soonest(again, asking, _for_obstacles(before, target.memory), _counting(wanted))
 
     async def _reconcile(self, key: Key, target: EndpointTarget) -> Plan:
         """A pass that ends, or fails, gives the turn to whose upgrade is next."""

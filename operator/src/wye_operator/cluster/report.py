@@ -26,13 +26,14 @@ async def report(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> No
     changed: set[tuple[str, str]] = set()
     transitions: list[Event] = []
     if wanted.endpoint_status is not None:
-        old = await _write(cluster, key, ENDPOINTS, status_body(key.namespace, key.name, wanted.endpoint_status))
+        body = status_body(key.namespace, key.name, wanted.endpoint_status)
+        old = await _write(cluster, key, (ENDPOINTS, body), memory)
         if old is not None:
             changed.add((ENDPOINTS.name, key.name))
             transitions += _transitions("Endpoint", key.name, old, wanted.endpoint_status)
     for name, status in sorted(wanted.deployment_statuses.items()):
         body = status_body(key.namespace, name, status, _image(cluster, key, name))
-        old = await _write(cluster, key, DEPLOYMENTS, body)
+        old = await _write(cluster, key, (DEPLOYMENTS, body), memory)
         if old is not None:
             changed.add((DEPLOYMENTS.name, name))
             transitions += _transitions("Deployment", name, old, status)
@@ -41,12 +42,13 @@ async def report(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> No
             await _tell(cluster, key, event, memory)
 
 
-async def _write(cluster: Cluster, key: Key, kind: Kind, body: Object) -> Object | None:
+async def _write(cluster: Cluster, key: Key, told: tuple[Kind, Object], memory: Memory) -> Object | None:
     """The status before, when it was written; None: there was nothing to write.
 
     An empty map is left out: where the last one had entries, server-side apply would make a null of it.
     """
-    body = {**body, "status": {name: value for name, value in body["status"].items() if value != {}}}
+    kind, whole = told
+    body = {**whole, "status": {name: value for name, value in whole["status"].items() if value != {}}}
     live = cluster.store.get(kind, key.namespace, body["metadata"]["name"])
     if live is None or live.get("status") == body["status"]:
         return None
@@ -55,7 +57,7 @@ async def _write(cluster: Cluster, key: Key, kind: Kind, body: Object) -> Object
     except NotFound:  # it has just been deleted
         return None
     if written["metadata"].get("uid") == live["metadata"].get("uid"):
-        cluster.store.put(kind, written)
+        memory.overtaken |= cluster.store.answered(kind, written, "status")
     cluster.metrics.count("wye_writes_total", verb="status", resource=kind.plural)
     return dict(live.get("status") or {})
 

@@ -53,17 +53,19 @@ async def refresh_routers(cluster: Cluster, key: Key, wanted: RouterPlan, memory
         if bump is None or bump.target != target:
             bump = memory.bumps[name] = Bump(target, cluster.clock())
         if is_due(bump, cluster.clock()):
-            await _bump(cluster, key, name, bump)
+            await _bump(cluster, key, name, memory)
     await _replace_hopeless(cluster, key, memory)
 
 
-async def _bump(cluster: Cluster, key: Key, pod: str, bump: Bump) -> None:
+async def _bump(cluster: Cluster, key: Key, pod: str, memory: Memory) -> None:
+    bump = memory.bumps[pod]
     bump.count += 1
     change = {"metadata": {"annotations": {BUMPED: f"{bump.target}.{bump.count}"}}}
     try:
-        cluster.store.put(PODS, await cluster.api.patch(PODS, key.namespace, pod, change))
+        patched = await cluster.api.patch(PODS, key.namespace, pod, change)
     except NotFound:  # it has just gone
         return
+    memory.overtaken |= cluster.store.answered(PODS, patched, "metadata")
     cluster.metrics.count("wye_writes_total", verb="patch", resource=PODS.plural)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, PODS, Kind, Object
 from wye_operator.plan.names import ENDPOINT
@@ -93,6 +94,15 @@ class Store:
             return set()
         return self._set(kind, place, slim(kind, body))
 
+    def answered(self, kind: Kind, body: Object, wrote: Literal["status", "spec", "metadata"]) -> bool:
+        """Keep what a write of ours was answered; whether somebody else's change came with it.
+
+        The event of that change is older than what is kept now, so it will be no news to anybody.
+        """
+        old = self.get(kind, *_place(body))
+        self.put(kind, body)
+        return old is not None and _theirs(old, wrote) != _theirs(body, wrote)
+
     def _set(self, kind: Kind, place: Place, body: Object) -> set[Key]:
         concerned = self._unset(kind, place)
         self._objects.setdefault(kind, {})[place] = body
@@ -160,6 +170,14 @@ def _version(body: Object) -> int:
 
 def _uid(body: Object) -> str:
     return str(body["metadata"].get("uid") or "")
+
+
+def _theirs(body: Object, wrote: str) -> list[object]:
+    """What of an object changes only when others write it: a status of ours does not move the generation."""
+    metadata = body["metadata"]
+    theirs = [metadata.get("uid"), metadata.get("deletionTimestamp")]
+    theirs += [] if wrote == "spec" else [metadata.get("generation")]
+    return theirs if wrote == "status" else [*theirs, body.get("status")]
 
 
 def _same(old: Object, new: Object) -> bool:
