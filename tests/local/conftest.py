@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from local.load import Load
 from wye_operator.local.ports import free_port
 from wye_operator.local.twin import Options, Twin
 
@@ -93,6 +94,13 @@ class Up:
     async def traffic(self, text: str) -> None:
         """Wait until that split is in effect, everything is ready, and nothing moves."""
         await self.until(lambda s: s.ready and s.settled and s.endpoints["fraud"].traffic_text == text)
+
+    @asynccontextmanager
+    async def lossless(self):
+        """Load for as long as the block takes; at its end no request may have been lost."""
+        async with Load(self.port, self.key) as load:
+            yield load
+        assert load.failed == []
 
     def target(self, endpoint: str = "fraud"):
         return next(t for t in self.twin._targets.values() if t.name == endpoint)
