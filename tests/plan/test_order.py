@@ -11,7 +11,7 @@ from make import deployment, edited, settle, shares, with_ready, without, world
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import Record, from_json, to_json
 from wye_operator.plan.wanted import Hosts
-from wye_operator.plan.world import Address, RouterSeen
+from wye_operator.plan.world import Address, Keys, RouterSeen
 
 BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
 
@@ -149,6 +149,14 @@ def test_a_late_router_is_asked_less_often() -> None:
     seen = edited(two_routers(seen, made), traffic={})
     seen = make.after(seen, plan(seen), seconds=10)
     assert plan(seen).look_again == 4
+
+
+def test_routers_that_lack_the_new_keys_alone_are_asked_until_they_have_them() -> None:
+    seen, made = settle(world(BLUE, spec={"traffic": {"blue": 100}}))
+    assert made.look_again is None
+    renewed = dataclasses.replace(seen, keys=Keys("new", "other"), now=seen.now + 100)
+    assert make.condition(plan(renewed), "Ready") == ("False", "RouterBehind")
+    assert plan(renewed).look_again == 0.25
 
 
 def test_the_record_reads_back_what_it_wrote() -> None:

@@ -13,6 +13,7 @@ from wye_operator.cluster.base import Bump, Cluster, Memory
 from wye_operator.cluster.errors import NotFound
 from wye_operator.cluster.kinds import PODS, Object
 from wye_operator.cluster.store import Key
+from wye_operator.plan.acknowledged import has_everything
 from wye_operator.plan.names import BUMPED, digest
 from wye_operator.plan.record import Record
 from wye_operator.plan.wanted import RouterPlan
@@ -25,17 +26,6 @@ STUCK, HOPELESS = 3.0, 60.0
 NONCE = "nonce"
 
 
-def has_taken(router: RouterSeen, wanted: RouterPlan) -> bool:
-    """Whether a router has everything."""
-    taken = router.taken
-    return (
-        taken.clusters == wanted.clusters_version
-        and taken.routes == wanted.routes.version
-        and (taken.auth == wanted.auth.version or not wanted.auth.version)
-        and all(taken.endpoints.get(h.cluster, h.version) == h.version for h in wanted.hosts)
-    )
-
-
 def is_due(bump: Bump, now: float) -> bool:
     """Whether it is time to ask once more."""
     extra = bump.count - len(BUMPS)
@@ -46,7 +36,7 @@ def is_due(bump: Bump, now: float) -> bool:
 async def refresh_routers(cluster: Cluster, key: Key, wanted: RouterPlan, memory: Memory) -> None:
     """Ask each ready router that lacks something to read its files now."""
     target = digest([wanted.version, [h.version for h in wanted.hosts]])
-    behind = [r.name for r in memory.routers if r.ready and not has_taken(r, wanted)]
+    behind = [r.name for r in memory.routers if r.ready and not has_everything(r, wanted)]
     memory.bumps = {name: bump for name, bump in memory.bumps.items() if name in behind}
     for name in behind:
         bump = memory.bumps.get(name)

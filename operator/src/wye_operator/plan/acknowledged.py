@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import Cluster, Published
-from wye_operator.plan.wanted import Hosts
+from wye_operator.plan.wanted import Hosts, RouterPlan
 from wye_operator.plan.world import RouterSeen, WorkloadSeen, World
 
 PASSED = "passed"  # all versions that no router says it has, and some router may have had meanwhile, as one
@@ -38,6 +38,22 @@ class Known:
     def has_mirror(self, name: str) -> bool:
         """Whether copies may be sent to `name`."""
         return mirror_cluster(name) in self.clusters and not self.obstacle(name)
+
+
+def has_taken(router: RouterSeen, wanted: RouterPlan) -> bool:
+    """Whether a router has the clusters, the routes and the keys."""
+    taken = router.taken
+    return (
+        taken.clusters == wanted.clusters_version
+        and taken.routes == wanted.routes.version
+        and (taken.auth == wanted.auth.version or not wanted.auth.version)
+    )
+
+
+def has_everything(router: RouterSeen, wanted: RouterPlan) -> bool:
+    """Whether it has the addresses, too."""
+    known = router.taken.endpoints
+    return has_taken(router, wanted) and all(known.get(h.cluster, h.version) == h.version for h in wanted.hosts)
 
 
 def known_to(world: World) -> Known:

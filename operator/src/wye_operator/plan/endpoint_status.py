@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentShare, EndpointStatus, Reason, RouterStatus
-from wye_operator.plan.acknowledged import is_late
+from wye_operator.plan.acknowledged import has_taken, is_late
 from wye_operator.plan.conditions import (
     Before,
     Now,
@@ -158,17 +158,7 @@ def _router_problems(facts: Facts) -> Iterator[Problem]:
 
 
 def _behind(facts: Facts) -> list[RouterSeen]:
-    plan = facts.router
-    return [
-        router
-        for router in facts.world.routers
-        if router.ready
-        and (
-            router.taken.clusters != plan.clusters_version
-            or router.taken.routes != plan.routes.version
-            or (plan.auth.version and router.taken.auth != plan.auth.version)
-        )
-    ]
+    return [router for router in facts.world.routers if router.ready and not has_taken(router, facts.router)]
 
 
 def _unknown_names(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:

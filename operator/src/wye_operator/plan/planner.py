@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wye_operator.api.status import DeploymentStatus
-from wye_operator.plan.acknowledged import extended, held_versions, known_to
+from wye_operator.plan.acknowledged import extended, has_everything, held_versions, known_to
 from wye_operator.plan.deployment_status import deployment_status
 from wye_operator.plan.endpoint_status import endpoint_events, endpoint_status
 from wye_operator.plan.facts import Facts
@@ -116,15 +116,12 @@ def _taken_mirrors(world: World, routing: Routing) -> dict[str, int]:
 
 def _asking(world: World, router: RouterPlan, record: Record) -> float | None:
     """Routers are asked again while one of them has not taken what is written."""
-    current = all(
-        r.taken.clusters == router.clusters_version
-        and r.taken.routes == router.routes.version
-        and all(r.taken.endpoints.get(h.cluster, h.version) == h.version for h in router.hosts)
-        for r in world.routers
-        if r.ready
-    )
-    if current and world.routers:
+    behind = [r for r in world.routers if r.ready and not has_everything(r, router)]
+    if world.routers and not behind:
         return None
+    has_routing = (router.clusters_version, router.routes.version)
+    if any((r.taken.clusters, r.taken.routes) == has_routing for r in behind):
+        return ASK_AGAIN  # it lacks keys or addresses, and no record says when those were written
     written = max((history[-1].since for history in (record.clusters, record.routes) if history), default=world.now)
     return ASK_AGAIN if world.now - written < world.deadlines.acknowledge else ASK_LATER
 
