@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from wye_operator.cluster.errors import Forbidden, NotFound, Refused, TooMany
+from wye_operator.cluster.errors import Conflict, Forbidden, NotFound, Refused, TooMany, Unavailable
 from wye_operator.cluster.kinds import (
     BUDGETS,
     CONFIGMAPS,
@@ -262,6 +262,31 @@ async def test_a_busy_server_is_asked_again_when_it_said(place):
     place.api.fail = lambda verb, kind, name: next(times, None) if verb == "apply" else None
     await serving(place)
     assert place.time > 1003
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Conflict("the object has been modified", status=409),
+        TooMany("later", status=429, retry_after=2),
+        Unavailable("etcdserver: request timed out", status=500),
+        Unavailable("the server is currently unable to handle the request", status=503),
+    ],
+    ids=lambda error: str(error.status),
+)
+async def test_what_fails_for_a_while_is_done_afterwards_and_nothing_is_started_anew(place, error):
+    await serving(place)
+    pods = place.api.names(PODS)
+    times = iter([error] * 12)
+    place.api.fail = lambda verb, kind, name: None if verb == "list" else next(times, None)
+    place.api.user(deployment("fraud-green"))
+    place.api.user(endpoint(traffic={"blue": 40, "green": 60}))
+    await place.settle(horizon=70)
+    assert place.status(ENDPOINTS, "fraud")["trafficText"] == "green=60 blue=40"
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert set(pods) <= set(place.api.names(PODS))
+    assert [call for call in place.api.writes if call[0] == "delete"] == []
+    assert str(error) in {str(failure) for failure in place.failures}
 
 
 async def test_a_permission_that_was_taken_away_touches_no_workload(place):
