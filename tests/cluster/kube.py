@@ -124,7 +124,7 @@ class Namespace:
             name = pod.removeprefix("pod/")
             self._keep(folder / f"{name}.log", "logs", pod, "--all-containers", "--prefix")
             self._keep(folder / f"{name}.previous.log", "logs", pod, "--all-containers", "--prefix", "--previous")
-        operator = ("-l", "app.kubernetes.io/name=wye", "--tail=-1", "--prefix")
+        operator = ("-l", "app.kubernetes.io/name=wye-operator", "--tail=-1", "--prefix")
         self._keep(folder / "operator.log", "-n", "wye-system", "logs", *operator)
         self._keep(folder / "operator.previous.log", "-n", "wye-system", "logs", "--previous", *operator)
         for log in self.cluster.backend.logs():

@@ -36,7 +36,7 @@ def scale(cluster: Cluster, namespace: str, count: int) -> None:
 
 def pods(cluster: Cluster, namespace: str) -> dict[str, int]:
     """The operator's pods that stay, and how often each was started anew."""
-    items = cluster.json("-n", namespace, "get", "pods", "-l", "app.kubernetes.io/name=wye")["items"]
+    items = cluster.json("-n", namespace, "get", "pods", "-l", "app.kubernetes.io/name=wye-operator")["items"]
     return {
         item["metadata"]["name"]: sum(c["restartCount"] for c in item["status"].get("containerStatuses", []))
         for item in items

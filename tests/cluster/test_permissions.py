@@ -14,6 +14,7 @@ import pytest
 from cluster.audit import Asked, asked, granted, now
 from cluster.chart import install, uninstall
 from cluster.harness import owner, room
+from cluster.harness.machine import backend  # noqa: F401  (named by the mark BARE)
 from cluster.harness.say import output
 from cluster.kube import Cluster, Namespace
 from cluster.serving import Served, deployment, endpoint, waited
@@ -22,6 +23,7 @@ Figure = Callable[[str], None]
 BARE = pytest.mark.skipif("backend().name != 'bare'", reason="the audit log is read on `bare` only")
 OPERATOR = "wye-system"
 ACCOUNT = f"system:serviceaccount:{OPERATOR}:wye"
+SELECTOR = "app.kubernetes.io/name=wye-operator"
 KINDS = ("mlendpoints.wye.dev", "mldeployments.wye.dev")
 WORKLOADS = "deployments.apps,pods"
 READY = """
@@ -59,7 +61,7 @@ def _replace(cluster: Cluster, role: dict, resource: str, may: str) -> None:
 
 def pod(cluster: Cluster) -> dict:
     """The one pod of the operator that stays."""
-    items = cluster.json("-n", OPERATOR, "get", "pods", "-l", "app.kubernetes.io/name=wye")["items"]
+    items = cluster.json("-n", OPERATOR, "get", "pods", "-l", SELECTOR)["items"]
     (found,) = [item for item in items if not item["metadata"].get("deletionTimestamp")]
     return found
 
@@ -242,8 +244,9 @@ def test_a_router_that_takes_nothing_is_named_and_replaced(served: Served, figur
     weights = {"blue": 50, "green": 50}
     with served.load() as load:
         namespace.apply(endpoint(traffic=weights, router={"replicas": 2}))
-        waited(lambda: reason(served, "mle/fraud") == "RouterBehind", 60)
-        assert stuck["name"] in namespace.kubectl("get", "mle/fraud", "-o", "jsonpath={.status.conditions[0].message}")
+        message = ("get", "mle/fraud", "-o", "jsonpath={.status.conditions[0].message}")
+        waited(lambda: stuck["name"] in namespace.kubectl(*message), 60)
+        assert reason(served, "mle/fraud") == "RouterBehind"
         took = waited(lambda: stuck["name"] not in names(namespace, "pods"), 180)
         served.ready()
     figure(f"a router that takes nothing: replaced after {took:.1f} s (goal 60 s), lost {load.lost}")
@@ -263,7 +266,7 @@ def test_an_operator_of_one_namespace_needs_no_clusterrole(served: Served, image
     namespace, cluster = served.namespace, served.namespace.cluster
     since = now()
     cluster.kubectl("-n", OPERATOR, "scale", "deployment/wye", "--replicas=0")
-    cluster.kubectl("-n", OPERATOR, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=wye", "--timeout=60s")
+    cluster.kubectl("-n", OPERATOR, "wait", "--for=delete", "pod", "-l", SELECTOR, "--timeout=60s")
     try:
         install(
             cluster, images, namespace.name, f"namespace={namespace.name}", "crds.install=false", "nameOverride=one"
@@ -274,7 +277,7 @@ def test_an_operator_of_one_namespace_needs_no_clusterrole(served: Served, image
         assert served.ask(served.key)[0] == 200
         namespace.kubectl("delete", "mld/fraud-green")
         served.apply(endpoint(traffic={"blue": 100}))
-        refused = [a for a in asked(cluster.backend.audit(), f"{namespace.name}:one", since) if not a.allowed]
+        refused = [a for a in asked(cluster.backend.audit(), f"{namespace.name}:wye", since) if not a.allowed]
         assert refused == []
         bound = cluster.json("get", "clusterrolebindings")["items"]
         assert not [b for b in bound for s in b.get("subjects", ()) if s.get("namespace") == namespace.name]
