@@ -36,8 +36,8 @@ def test_every_command_of_the_tutorial_works(operator: str, namespace: Namespace
     print(done.stdout, done.stderr[-6000:])
     assert done.returncode == 0
     assert '"decision"' in done.stdout
-    counts = dict(reversed(pair.split()) for pair in re.findall(r"^ +\d+ \w+$", done.stdout, re.MULTILINE))
+    counts = dict(reversed(pair) for pair in re.findall(r"\s(\d+) (blue|green)$", done.stdout, re.MULTILINE))
     assert counts.keys() == {"blue", "green"}
     assert 75 <= int(counts["blue"]) <= 99
-    assert "adds up to 90; must add up to 100, or to 0" in done.stderr
+    assert "adds up to 90; it must be 100, or 0 for no live traffic" in done.stderr
     assert "mirror 50   configmap://fraud-models/violet.onnx" in done.stdout
