@@ -23,21 +23,6 @@ def test_from_apply_to_the_first_answer(served: Served, figure: Figure):
     assert served.traffic() == {"blue": 100}
 
 
-def test_without_operator_kubelet_and_api_server_it_goes_on_serving(served: Served, operator: str, figure: Figure):
-    cluster = served.namespace.cluster
-    served.apply(endpoint(), deployment("blue"))
-    with served.load() as load:
-        cluster.kubectl("-n", operator, "delete", "pod", "--all", "--grace-period=0", "--force")
-        if cluster.backend.name == "bare":
-            cluster.backend.stop("kubelet")
-            cluster.backend.stop("kube-apiserver")
-            time.sleep(10)
-            cluster.backend.up()
-        served.ready()
-    figure(f"operator, kubelet and API server killed: lost {load.lost} of {load.answers.total()}")
-    assert load.lost == 0
-
-
 def test_a_restart_of_the_operator_writes_nothing(served: Served, operator: str):
     served.apply(endpoint(), deployment("blue"))
     time.sleep(3)

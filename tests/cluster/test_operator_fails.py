@@ -101,6 +101,7 @@ def test_when_the_leader_is_killed_the_other_one_leads(served: Served, operator:
         kill(cluster, operator, pod)  # first: what is deleted is told to end, and hands the Lease back
         cluster.kubectl("-n", operator, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
         took = waited(lambda: leader(cluster, operator) not in ("", was), 90)
+        assert leader(cluster, operator).rpartition("_")[0] != pod, "it was deleted"
         edited = edit(served)
     figure(
         f"kill -9 of the leader: the other one leads after {took:.1f} s ({TERMS}), an edit after {edited:.1f} s more"
