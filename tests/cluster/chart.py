@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cluster.harness.places import CHECKOUT
 from cluster.harness.say import output
 from cluster.kube import Cluster
 
+CHART = CHECKOUT / "charts" / "wye"
 
-def install(cluster: Cluster, tag: str, namespace: str, *values: str) -> None:
+
+def install(cluster: Cluster, tag: str, namespace: str, *values: str, chart: Path = CHART) -> None:
     """With our images, as the release `wye` of a namespace; definitions that kubectl applied become its own."""
     words = ["--namespace", namespace, "--create-namespace", "--take-ownership", "--wait", "--timeout=120s"]
     values = (f"images.tag={tag}", f"images.router=localhost/wye-router:{tag}", *values)
-    helm(cluster, "upgrade", "--install", "wye", str(CHECKOUT / "charts" / "wye"), *words, f"--set={','.join(values)}")
+    helm(cluster, "upgrade", "--install", "wye", str(chart), *words, f"--set={','.join(values)}")
 
 
 def uninstall(cluster: Cluster, namespace: str) -> None:

@@ -7,7 +7,6 @@ in a line that begins with `* **Rolls pods:**`, and this test is content.
 from __future__ import annotations
 
 import io
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,29 +14,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+import history
 from golden.case import objects
 from wye_operator.plan.names import ORIGIN, is_edited
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = "tests/golden"
 SAYS_SO = "* **Rolls pods:**"
 
 
-def git(*words: str) -> bytes:
-    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
-    if done.returncode:
-        raise LookupError(done.stderr.decode().strip())
-    return done.stdout
-
-
-def previous_commit() -> str:
-    """HEAD, where the tree has changes since; else the commit before it, on the way by first parents."""
-    return "HEAD" if git("status", "--porcelain", "--untracked-files=no") else "HEAD^1"
-
-
 def cases_before() -> dict[str, tuple[str, str]]:
     """Input and rendered objects of each golden case, as the previous commit has them."""
-    with tarfile.open(fileobj=io.BytesIO(git("archive", previous_commit(), GOLDEN))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(history.before(GOLDEN))) as archive:
         files = {m.name: archive.extractfile(m).read().decode() for m in archive.getmembers() if m.isfile()}
     folders = [Path(name).parent for name in files if name.endswith("/in.yaml")]
     rendered = {f.name: (files[f"{f}/in.yaml"], files.get(f"{f}/out/kubernetes.yaml", "")) for f in folders}
@@ -69,7 +56,7 @@ def says_so(changelog: str) -> bool:
 def test_no_template_changes_without_a_word_in_the_changelog() -> None:
     try:
         before = cases_before()
-    except (LookupError, FileNotFoundError) as error:
+    except history.NoHistory as error:
         pytest.skip(f"no history of git here to compare with: {error}")
     same = [
         n
@@ -82,7 +69,7 @@ def test_no_template_changes_without_a_word_in_the_changelog() -> None:
     assert edits == [], (
         "what is rendered from (plan/names.py, ORIGIN) may gain parts at its end and change in no other way"
     )
-    assert not found or says_so((ROOT / "CHANGELOG.md").read_text()), (
+    assert not found or says_so((history.ROOT / "CHANGELOG.md").read_text()), (
         f"every pod of these is replaced by an upgrade to this commit: mend it, or say why in CHANGELOG.md's topmost "
         f"section, in a line that begins with {SAYS_SO!r}\n" + "\n".join(found)
     )
