@@ -21,6 +21,7 @@ class Slots:
     rolling: set[Place] = field(default_factory=set)  # as the store says
     granted: dict[Place, Key] = field(default_factory=dict)  # about to be written
     waiting: dict[Place, Key] = field(default_factory=dict)  # in the order in which they came
+    _of: dict[Key, set[Place]] = field(default_factory=dict)  # who asks, with what is granted or waits
     _doubtful: set[Place] = field(default_factory=set)  # granted, and the pass failed: perhaps written
     _called: set[Place] = field(default_factory=set)
 
@@ -40,6 +41,7 @@ class Slots:
 
     def ask(self, place: Place, key: Key) -> bool:
         """Whether it may be upgraded in this pass; else it waits. Who has a slot may be upgraded once more."""
+        self._of.setdefault(key, set()).add(place)
         first = place in islice(self.waiting, self.free) or len(self.waiting) < self.free
         if place in self.taken or first:
             self.waiting.pop(place, None)
@@ -50,25 +52,24 @@ class Slots:
 
     def settled(self, key: Key, asked: Collection[Place], *, failed: bool) -> None:
         """A pass has ended. Of a failed one nobody knows what it wrote: its slots stay for one more pass."""
-        for place in _of(key, self.granted):
+        mine = self._of.pop(key, set())
+        for place in mine & self.granted.keys():
             if failed and place not in self._doubtful:
                 self._doubtful.add(place)
             else:
                 del self.granted[place]
                 self._doubtful.discard(place)
-        for place in _of(key, self.waiting):
+        for place in sorted(mine & self.waiting.keys()):
             if failed and place in self._called:
                 self.waiting[place] = self.waiting.pop(place)
             elif not failed and place not in asked:
                 del self.waiting[place]
             self._called.discard(place)
+        if left := {place for place in mine if place in self.granted or place in self.waiting}:
+            self._of[key] = left
 
     def to_call(self) -> list[Key]:
         """Whose turn it is and who does not know yet."""
         heads = [(place, key) for place, key in islice(self.waiting.items(), self.free) if place not in self._called]
         self._called |= {place for place, _ in heads}
         return [key for _, key in heads]
-
-
-def _of(key: Key, places: dict[Place, Key]) -> list[Place]:
-    return [place for place, owner in places.items() if owner == key]

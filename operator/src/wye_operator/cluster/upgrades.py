@@ -54,13 +54,13 @@ class Upgrades:
     def forget(self) -> None:
         """Another replica leads: what it does will be in the store."""
         self.slots = Slots(self._terms.most)
-        self.kept: dict[Place, Key] = {}  # held until somebody edits them
+        self.kept: dict[Key, set[Place]] = {}  # held until somebody edits them
         self._asked: dict[Key, set[Place]] = defaultdict(set)
         self._stuck: set[Place] = set()
         self._begun = False
 
     def _waiting(self) -> dict[tuple[tuple[str, str], ...], float]:
-        return {(("for", "slot"),): len(self.slots.waiting), (("for", "edit"),): len(self.kept)}
+        return {(("for", "slot"),): len(self.slots.waiting), (("for", "edit"),): sum(map(len, self.kept.values()))}
 
     def begin(self, key: Key) -> None:
         """A pass begins: see who rolls. The first pass looks at everybody, others at its own and at who did last."""
@@ -118,8 +118,7 @@ class Upgrades:
         self._asked[key].add(place)
         what = {"object": "/".join(place)}
         if self._terms.policy == "OnSpecChange":
-            if place not in self.kept:
-                self.kept[place] = key
+            if place not in self.kept.get(key, ()):
                 log.info("keeps its pods until it is edited (upgrade.policy: OnSpecChange)", extra=what)
             return False
         waited = place in self.slots.waiting
@@ -138,7 +137,9 @@ class Upgrades:
         self._see_rolling(self._store.of(WORKLOADS, key))
         self.slots.settled(key, asked, failed=failed)
         if not failed:
-            self.kept = {place: of for place, of in self.kept.items() if of != key or place in asked}
+            self.kept.pop(key, None)
+            if asked and self._terms.policy == "OnSpecChange":
+                self.kept[key] = asked
         for other in self.slots.to_call():
             self._wake(other)
 
