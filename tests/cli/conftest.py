@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ def server() -> ApiServer:
 def url(server: ApiServer):
     with server.running() as address:
         yield address
+        for thread in threading.enumerate():  # `wye logs -f` leaves them to the end of the process
+            if thread.name.startswith("log of "):
+                thread.join(10)
 
 
 def kubeconfig(server: str, *, context: str = "dev", namespace: str | None = "team", **user: object) -> dict:

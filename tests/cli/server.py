@@ -63,10 +63,16 @@ class ApiServer:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._end(runner), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+    async def _end(self, runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        if handlers := asyncio.all_tasks() - {asyncio.current_task()}:  # their callers are gone
+            await asyncio.wait(handlers, timeout=5)
+        await asyncio.sleep(0.01)  # closed connections are taken away in the next turn of the loop
 
     def _app(self) -> web.Application:
         app = web.Application()

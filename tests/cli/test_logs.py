@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -161,22 +162,35 @@ def test_stamps_of_all_nodes_compare(text, instant):
     assert _instant(STAMP.match(text)) == instant
 
 
+class Stopped(Exception):
+    """The end of a test."""
+
+
 class Follower:
-    """Follows in a thread; `lines` is what came so far."""
+    """Follows in a thread until `stop`; `lines` is what came so far."""
 
     def __init__(self, api, server) -> None:
         self.lines: list[str] = []
         self.warned: list[str] = []
+        self._stopped = False
 
         def pods():
+            if self._stopped:
+                raise Stopped
             return [dict(body) for body in server.objects["team", "pods"].values()]
 
         self._following = Following(api, pods, Range(tail=1), self.warned.append, every=0.05)
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
     def _run(self) -> None:
-        for line in self._following.lines():
-            self.lines.append(f"{line.source.label} | {line.text}")
+        with suppress(Stopped):
+            for line in self._following.lines():
+                self.lines.append(f"{line.source.label} | {line.text}")
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._thread.join(10)
 
     def until(self, holds: Callable[[list[str]], bool]) -> None:
         end = time.monotonic() + 10
@@ -192,9 +206,18 @@ def following(fraud, config, server):
     for log in server.logs.values():
         log.ended = False
     server.logs[BLUE, "fetch"].ended = True
-    yield lambda: Follower(kubeconfig.connect(kubeconfig.Access()), server)
-    for log in server.logs.values():
-        log.ended = True
+    begun: list[Follower] = []
+
+    def begin() -> Follower:
+        begun.append(Follower(api, server))
+        return begun[-1]
+
+    with kubeconfig.connect(kubeconfig.Access()) as api:
+        yield begin
+        for log in server.logs.values():
+            log.ended = True
+        for follower in begun:
+            follower.stop()
 
 
 def test_following_begins_with_the_tail_and_goes_on(following, server):
