@@ -65,7 +65,8 @@ class Handler(BaseHTTPRequestHandler):
         ways.get(request.path.partition("?")[0], self.name_itself)()
 
     def name_itself(self) -> None:
-        self.answer(200, json.dumps({"name": self.server.name}).encode())
+        wanted = self.path.removeprefix("/status/")
+        self.answer(int(wanted) if wanted.isdigit() else 200, json.dumps({"name": self.server.name}).encode())
 
     def silence(self) -> None:
         self.server.release.wait(20)

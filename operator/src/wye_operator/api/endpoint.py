@@ -21,6 +21,7 @@ from wye_operator.api.base import (
     byte_count,
 )
 from wye_operator.api.contract import Contract
+from wye_operator.api.flow import Cors, Sticky
 from wye_operator.api.pod import Annotations, Pod, Resources
 
 MOST_REQUEST_BYTES = 2**30
@@ -71,12 +72,17 @@ class Limits(Model):
         default="1Mi",
         description="Larger bodies, and bodies of unnamed size, are not mirrored (and counted). At most `1Gi`.",
     )
+    requests_per_second: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="More are answered 429 with `Retry-After`. Each router takes its part. Absent: as many as come.",
+    )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         _at_most_1gi("maxRequestBytes", lambda limits: limits.max_request_bytes),
         _at_most_1gi("maxMirrorBytes", lambda limits: limits.max_mirror_bytes),
     )
-    REFUSED: ClassVar[dict[str, str]] = {"requestsPerSecond": NOT_BUILT}
 
 
 class RouterService(Model):
@@ -137,7 +143,17 @@ class EndpointSpec(Model):
         "others in proportion, or is answered 503.",
     )
     contract: Contract | None = Field(default=None, description="The fields that callers see.")
+    sticky: Sticky | None = Field(
+        default=None,
+        description="The same caller stays with the same Deployment while shares stand. Absent: each request anew.",
+    )
     limits: Limits = Field(default=Limits(), description="How much a caller may send.")
+    cors: Cors | None = Field(default=None, description="Which pages may call from a browser. Absent: none.")
+    error_statuses: Literal["Standard", "Azure"] = Field(
+        default="Standard",
+        description="`Standard`: the model's own status, and 504 for a time-out. `Azure`: 424 and 408, as its managed "
+        "endpoints have it.",
+    )
     router: Router = Field(default=Router(), description="Settings of the router.")
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -164,6 +180,6 @@ class EndpointSpec(Model):
         ),
     )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("token", "sticky", "cors", "errorStatuses", "tls", "expose", "rollout", "stopped", "type"),
+        ("token", "tls", "expose", "rollout", "stopped", "type"),
         NOT_BUILT,
     )

@@ -66,6 +66,7 @@ def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
         keys_problem=secret.problem if secret else "",
         fresh_keys=Keys(HIDDEN, HIDDEN),
         now=NOON,
+        most_routers=1,
     )
 
 

@@ -127,6 +127,7 @@ class EndpointTarget:
             fresh_keys=Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32)),
             now=settings.now(),
             deadlines=self.machine.deadlines,
+            most_routers=1,
         )
 
     def _open(self) -> None:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from wye_operator.api.base import byte_count
 from wye_operator.api.endpoint import EndpointSpec
-from wye_operator.api.pod import plain
+from wye_operator.api.pod import amount, plain
 from wye_operator.plan.acknowledged import Known, still_named
+from wye_operator.plan.callers import callers_of
 from wye_operator.plan.members import Member, Members
 from wye_operator.plan.names import digest, mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.routing import Routing
-from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, PodSettings, RouterPlan, RouterSettings, Routes, Share
+from wye_operator.plan.wanted import (
+    ROUTER_MEMORY,
+    Auth,
+    Hosts,
+    Listener,
+    Pin,
+    PodSettings,
+    RouterPlan,
+    RouterSettings,
+    Routes,
+    Share,
+)
 from wye_operator.plan.world import Keys, WorkloadSeen, World
 
 DEFAULT_TIMEOUT_MS = 5000
@@ -26,10 +39,10 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
     """Everything the Endpoint's routers should have after this pass."""
     clusters = _clusters(world, spec, members)
     version = digest(clusters)
-    routes = _routes(spec, members, routing, known)
+    routes = replace(_routes(spec, members, routing, known), **callers_of(world, spec))
     auth = _auth(world, spec)
     return RouterPlan(
-        listener=Listener(byte_count(spec.limits.max_request_bytes), spec.router.access_log),
+        listener=_listener(spec),
         clusters=clusters,
         clusters_version=version,
         hosts=hosts_of(world, _watched(world, clusters)),
@@ -37,6 +50,17 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
         auth=auth,
         version=digest([version, routes.version, auth.version]),
         settings=_settings(world, spec, _patience(members)),
+    )
+
+
+def _listener(spec: EndpointSpec) -> Listener:
+    resources = plain(spec.router.resources)
+    memory = ROUTER_MEMORY if resources is None else resources.get("limits", {}).get("memory")
+    return Listener(
+        byte_count(spec.limits.max_request_bytes),
+        spec.router.access_log,
+        spec.error_statuses,
+        None if memory is None else int(amount(memory)),
     )
 
 

@@ -14,6 +14,8 @@ from wye_operator.plan.names import digest
 from wye_operator.plan.record import Cluster, Record
 from wye_operator.plan.world import Address, Keys
 
+ROUTER_MEMORY = "512Mi"  # of a router whose Endpoint names no resources
+
 
 @dataclass(frozen=True, slots=True)
 class PodSettings:
@@ -69,6 +71,31 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Sticky:
+    """By what a caller is known again: a header, or a cookie that the answer sets where there is none."""
+
+    header: str = ""
+    cookie: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages may call from a browser, and what they may send besides the API's own headers."""
+
+    origins: tuple[str, ...]
+    headers: tuple[str, ...]
+    max_age_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many requests one router takes: `requests` in every `seconds`."""
+
+    requests: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """What the routers do with a request. Every list is sorted by cluster.
 
@@ -82,6 +109,9 @@ class Routes:
     pins: tuple[Pin, ...]
     timeout_ms: int  # of plain requests: the longest among the shares
     most_mirror_bytes: int
+    sticky: Sticky | None = None
+    cors: Cors | None = None
+    rate: Rate | None = None
 
     @property
     def version(self) -> str:
@@ -95,6 +125,8 @@ class Listener:
 
     most_request_bytes: int
     access_log: bool
+    error_statuses: Literal["Standard", "Azure"] = "Standard"
+    most_memory_bytes: int | None = None  # of the router; None: as much as there is
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,3 +201,4 @@ class World:
     now: float
     deadlines: Deadlines = Deadlines()
     sources: tuple[str, ...] = LOCAL_SOURCES
+    most_routers: int | None = None  # that can run here; None: as many as the Endpoint asks for

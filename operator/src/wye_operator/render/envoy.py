@@ -21,6 +21,9 @@ from wye_operator.render.resources import Json, canonical, discovery, extension,
 from wye_operator.render.routes import route_configuration
 
 CONNECTIONS = 20_000  # of all callers together; more are closed at once
+# What a router does from which share of its memory on.
+HEAP = "envoy.resource_monitors.fixed_heap"
+MEMORY_ACTIONS = {"shrink_heap": 0.7, "stop_accepting_requests": 0.8}
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
 SAID = r"version_text|route\.uncopied\.upstream_rq_total|~mirror\.upstream_rq_(active|pending)_overflow"
 TAKEN_PATH = f"/stats/prometheus?text_readouts&filter={quote(SAID)}"
@@ -61,7 +64,7 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                 ],
                 "clusters": static_clusters(place.admin),
             },
-            "overload_manager": _overload(),
+            "overload_manager": _overload(router.listener.most_memory_bytes),
         }
     )
 
@@ -131,10 +134,24 @@ def _versions(stats: str) -> Iterator[tuple[tuple[str, str], str]]:
         yield (metric, labels.get("envoy_cluster_name", "")), labels.get("text_value", "")
 
 
-def _overload() -> Json:
-    monitor = extension(
+def _overload(memory: int | None) -> Json:
+    """Limits of all callers together: connections, and memory, so that the kernel never ends a router for it."""
+    connections = extension(
         "envoy.resource_monitors.global_downstream_max_connections",
         "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
         {"max_active_downstream_connections": CONNECTIONS},
     )
-    return {"resource_monitors": [monitor]}
+    if memory is None:
+        return {"resource_monitors": [connections]}
+    heap = extension(
+        HEAP, "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", {"max_heap_size_bytes": memory}
+    )
+    actions = [_from(share, action) for action, share in MEMORY_ACTIONS.items()]
+    return {"refresh_interval": "0.25s", "resource_monitors": [connections, heap], "actions": actions}
+
+
+def _from(share: float, action: str) -> Json:
+    return {
+        "name": f"envoy.overload_actions.{action}",
+        "triggers": [{"name": HEAP, "threshold": {"value": share}}],
+    }

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from wye_operator.render.resources import Json, header
+from wye_operator.render.headers import ERROR_STATUS
+from wye_operator.render.resources import Json, extension, header
 
+CEL_FILTER = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 REQUEST_ID = "%REQ(X-REQUEST-ID)%"
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """One kind of failure and its answer: chosen by Envoy's flags, by the status it had in mind, or by both."""
+    """One kind of failure and its answer: chosen by Envoy's flags or details, or by the status it had in mind."""
 
     code: str
     message: str
     flags: tuple[str, ...] = ()
+    details: str = ""
     was: int | None = None
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
@@ -42,6 +46,7 @@ ANSWERS: tuple[Mapped, ...] = (
         headers=SOON,
     ),
     Mapped("Overloaded", "the router is at its limit", ("OM", "DO"), status=503, headers=SOON),
+    Mapped("Overloaded", "the router is at its limit", details="overload", was=503, headers=SOON),  # without a flag
     Mapped(
         "NoReadyPod",
         "no ready instance of the deployment can answer; try again",
@@ -65,6 +70,12 @@ ANSWERS: tuple[Mapped, ...] = (
     ),
     Mapped("Forbidden", "this is not allowed here", was=403),
     Mapped("PayloadTooLarge", "the request body is larger than limits.maxRequestBytes", was=413),
+    Mapped(
+        "RateLimited",
+        "more requests came than limits.requestsPerSecond",
+        was=429,
+        headers=SOON,
+    ),
     Mapped("HeadersTooLarge", "the request headers are larger than 60 KiB, or more than 100", was=431),
     Mapped("UpgradeRequired", "HTTP/1.1 or HTTP/2 is needed", was=426),
     Mapped("BadRequest", "this is not a valid HTTP request", was=400),
@@ -74,11 +85,32 @@ ANSWERS: tuple[Mapped, ...] = (
 )
 OTHERS = Mapped("RouterError", "the router cannot take this request")
 
+AZURES = {504: 408}  # with errorStatuses: Azure; what a model answered is changed by AZURE_STATUSES
+AZURE_STATUSES = f"""\
+local function as_azure(status)
+  if status == "429" then return "429" end
+  if status == "504" then return "408" end
+  return "424"
+end
+function envoy_on_response(answer)
+  local status = answer:headers():get("{ERROR_STATUS}")
+  if status then answer:headers():replace(":status", as_azure(status)) end
+end
+"""
 
-def local_replies() -> Json:
+
+def local_replies(statuses: Literal["Standard", "Azure"] = "Standard") -> Json:
     """Mappers only: a default format would rewrite the 200 of the health routes too."""
+    changed = AZURES if statuses == "Azure" else {}
+    answers = [replace(a, status=changed.get(a.status, a.status)) if a.status else a for a in ANSWERS]
     rest = _mapper(OTHERS, _status("GE", 400))
-    return {"mappers": [*(_mapper(answer, _chosen(answer)) for answer in ANSWERS), rest]}
+    return {"mappers": [*(_mapper(answer, _chosen(answer)) for answer in answers), rest]}
+
+
+def azure_statuses() -> Json:
+    """Azure's statuses for what a model answered. No other filter of Envoy's can change a status and keep the body."""
+    source = {"default_source_code": {"inline_string": AZURE_STATUSES}}
+    return extension("azure-statuses", "envoy.extensions.filters.http.lua.v3.Lua", source)
 
 
 def _mapper(answer: Mapped, chosen: Json) -> Json:
@@ -99,6 +131,9 @@ def _mapper(answer: Mapped, chosen: Json) -> Json:
 def _chosen(answer: Mapped) -> Json:
     if answer.flags:
         return {"response_flag_filter": {"flags": list(answer.flags)}}
+    if answer.details:
+        expression = {"expression": f"response.code_details == '{answer.details}'"}
+        return {"extension_filter": extension("details", CEL_FILTER, expression)}
     return _status("EQ", answer.was or 0)
 
 

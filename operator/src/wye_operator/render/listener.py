@@ -5,8 +5,9 @@ from __future__ import annotations
 from wye_operator.plan.wanted import Listener
 from wye_operator.plan.world import Address
 from wye_operator.render.auth import CLIENT, auth_filter
+from wye_operator.render.callers import cors_filter, rate_filter
 from wye_operator.render.clusters import ADMIN
-from wye_operator.render.errors import local_replies
+from wye_operator.render.errors import azure_statuses, local_replies
 from wye_operator.render.headers import CALLERS_ID, ERROR_REASON, ERROR_STATUS, answer_headers, clean_request
 from wye_operator.render.resources import BUFFER_BYTES, Json, extension, socket, typed, watched
 from wye_operator.render.routes import NAME as ROUTES_NAME
@@ -48,7 +49,7 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": watched(routes, "rds.json")},
         "http_filters": _filters(of, auth),
-        "local_reply_config": local_replies(),
+        "local_reply_config": local_replies(of.error_statuses),
         "early_header_mutation_extensions": [clean_request()],
         "access_log": [_access_log()] if of.access_log else [],
         **_identity(),
@@ -70,8 +71,9 @@ def inner_listener(listen: Address) -> Json:
         "http_filters": [_router()],
         **_bounds(),
     }
-    # callers that fill the data port must not make the router look dead
-    return {**_listener("inner", listen, manager), "ignore_global_conn_limit": True}
+    # callers that fill the data port, or the memory, must not make the router look dead
+    exempt = {"ignore_global_conn_limit": True, "bypass_overload_manager": True}
+    return {**_listener("inner", listen, manager), **exempt}
 
 
 def _listener(name: str, listen: Address, manager: Json) -> Json:
@@ -87,8 +89,12 @@ def _listener(name: str, listen: Address, manager: Json) -> Json:
 def _filters(of: Listener, auth: str) -> list[Json]:
     limit = {"max_request_bytes": of.most_request_bytes}
     return [
-        answer_headers(),  # first in the list is last on the way back: it sees every answer
+        # the first in the list is the last on the way back: these see every answer
+        *([azure_statuses()] if of.error_statuses == "Azure" else []),
+        answer_headers(),
+        cors_filter(),  # before the key: a browser asks for permission without one
         auth_filter(auth),
+        rate_filter(),  # after the key: who has none uses up nothing
         extension(
             "envoy.filters.http.body_size_limit",  # refuses as bytes arrive; `buffer` would hold them
             "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from wye_operator.plan.wanted import Pin, Routes, Share
 from wye_operator.render.auth import without_key
+from wye_operator.render.callers import for_all_routes, sticking, without_rate
 from wye_operator.render.resources import Json, extension, header, typed
 
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
@@ -25,7 +26,7 @@ NO_READY_POD = "no ready instance can answer; try again"
 def route_configuration(routes: Routes) -> Json:
     """All routes. `validate_clusters`: routes that name a cluster this router does not have are rejected as a whole."""
     listed = [*_health(), *_pins(routes.pins), *_plain(routes)]
-    host = {"name": NAME, "domains": ["*"], "routes": listed}
+    host = {"name": NAME, "domains": ["*"], "routes": listed, **for_all_routes(routes)}
     return typed(ROUTES, {"name": NAME, "validate_clusters": True, "virtual_hosts": [host]})
 
 
@@ -36,7 +37,7 @@ def _health() -> list[Json]:
             "match": {"path": path, "headers": [_is("GET", of=":method")]},
             "direct_response": {"status": 200, "body": {"inline_string": "Healthy"}},
             "response_headers_to_add": [header("content-type", "text/plain")],
-            "typed_per_filter_config": without_key(),
+            "typed_per_filter_config": {**without_key(), **without_rate()},
         }
         for path in ("/", "/healthz")
     ]
@@ -65,7 +66,7 @@ def _plain(routes: Routes) -> list[Json]:
         case "NoReadyPod":
             return [_refused("NoReadyPod", 503, NO_READY_POD)]
         case "Split":
-            return _mirrored(routes) if routes.mirrors else [_split("split", routes)]
+            return _mirrored(routes) if routes.mirrors else _split("split", routes)
 
 
 def _mirrored(routes: Routes) -> list[Json]:
@@ -73,21 +74,26 @@ def _mirrored(routes: Routes) -> list[Json]:
     bodiless = {"name": ":method", "string_match": {"safe_regex": {"regex": BODILESS}}}
     # the end of the range is not part of it
     fits = {"name": "content-length", "range_match": {"start": 0, "end": routes.most_mirror_bytes + 1}}
-    copied = _split("mirrored", routes, [fits])
-    copied["route"]["request_mirror_policies"] = [_mirror(m) for m in _by_name(routes.mirrors)]
-    left = _split(UNCOPIED, routes)
-    left["stat_prefix"] = UNCOPIED
-    return [_split("bodiless", routes, [bodiless]), copied, left]
+    mirrors = [_mirror(m) for m in _by_name(routes.mirrors)]
+    copied = [_with_mirrors(route, mirrors) for route in _split("mirrored", routes, [fits])]
+    left = [{**route, "stat_prefix": UNCOPIED} for route in _split(UNCOPIED, routes)]
+    return [*_split("bodiless", routes, [bodiless]), *copied, *left]
 
 
-def _split(name: str, routes: Routes, headers: Sequence[Json] = ()) -> Json:
+def _with_mirrors(route: Json, mirrors: Sequence[Json]) -> Json:
+    return {**route, "route": {**route["route"], "request_mirror_policies": mirrors}}
+
+
+def _split(name: str, routes: Routes, headers: Sequence[Json] = ()) -> list[Json]:
+    """By weight, or by who calls: one route, or two where the answer to who has no cookie yet sets one."""
     shares = [{"name": share.cluster, "weight": share.weight} for share in _by_name(routes.shares) if share.weight]
-    return {
+    split = {
         "name": name,
         "match": {"prefix": "/", "headers": list(headers)},
         "route": {"weighted_clusters": {"clusters": shares}, **_patience(routes.timeout_ms)},
         "request_body_buffer_limit": RETRY_BYTES,
     }
+    return sticking(split, routes.sticky)
 
 
 def _mirror(mirror: Share) -> Json:

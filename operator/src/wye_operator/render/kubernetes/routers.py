@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from wye_operator.plan.names import CONFIG, ORIGIN, digest
 from wye_operator.plan.record import Record, to_json
-from wye_operator.plan.wanted import RouterPlan
+from wye_operator.plan.wanted import ROUTER_MEMORY, RouterPlan
 from wye_operator.render.envoy import auth_files, bootstrap, route_files
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
 from wye_operator.render.kubernetes.drain import drain, most_seconds
@@ -19,7 +19,7 @@ from wye_operator.render.process import router_argv
 from wye_operator.render.resources import Json, canonical
 
 BOOTSTRAP, RECORD, NONCE = "bootstrap.json", "in-effect.json", "nonce"
-RESOURCES: Json = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+RESOURCES: Json = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": ROUTER_MEMORY}}
 LIVENESS = {"period": 10, "timeout": 5, "failureThreshold": 3}
 READINESS = {"period": 1, "timeout": 2, "failureThreshold": 3}
 STARTUP = {"period": 1, "timeout": 2, "failureThreshold": 60}
