@@ -34,6 +34,7 @@ MEMORY = {
     "the default": ({}, 512 * 2**20),
     "a limit": ({"router": {"resources": {"limits": {"memory": "1G"}}}}, 10**9),
     "no limit": ({"router": {"resources": {"requests": {"memory": "64Mi"}}}}, None),
+    "a limit of 0 is none": ({"router": {"resources": {"limits": {"memory": 0}}}}, None),
 }
 
 

@@ -60,7 +60,7 @@ def _listener(spec: EndpointSpec) -> Listener:
         byte_count(spec.limits.max_request_bytes),
         spec.router.access_log,
         spec.error_statuses,
-        None if memory is None else int(amount(memory)),
+        int(amount(memory)) or None if memory is not None else None,  # a limit of 0 is none
     )
 
 
