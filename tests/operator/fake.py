@@ -139,6 +139,9 @@ class FakeApi:
         self._call("apply", where[0], where[2])
         await asyncio.sleep(0)
         live = copy.deepcopy(self.objects.get(where, {}))
+        version = manifest["metadata"].get("resourceVersion")
+        if live and version and version != live["metadata"]["resourceVersion"]:
+            raise Conflict("the object has been modified", status=409)
         before = self._applied.get(where, {})
         self._applied[where] = copy.deepcopy(manifest)
         wanted = _merged(_without(live, before, manifest), manifest)

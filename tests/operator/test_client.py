@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 
@@ -151,3 +152,19 @@ async def test_writes_are_server_side_apply_by_our_manager():
         ("PATCH", f"{endpoints}/a/status", forced, apply),
         ("PATCH", "/api/v1/namespaces/default/pods/p", {"fieldManager": "wye"}, merge),
     ]
+
+
+async def test_a_watch_that_is_silent_ends_without_an_error(monkeypatch):
+    """Some servers send no bookmarks of a kind that nobody touches: nobody can tell that from a dead connection."""
+    monkeypatch.setattr("wye_operator.cluster.client.SILENCE", aiohttp.ClientTimeout(sock_read=0.05))
+    added = {"type": "ADDED", "object": {"metadata": {"resourceVersion": "10"}}}
+
+    async def answer(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(json.dumps(added).encode() + b"\n")
+        await asyncio.sleep(5)
+        return response
+
+    async with client_of(answer) as client:
+        assert [event async for event in client.watch(CONFIGMAPS, "default", "", "9")] == [added]

@@ -10,7 +10,7 @@ import pytest
 from wye_operator.cluster import follow
 from wye_operator.cluster.errors import Unavailable
 from wye_operator.cluster.follow import Feed
-from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, WATCHED
+from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, SERVICES, WATCHED
 from wye_operator.cluster.store import Key, Store
 from wye_operator.telemetry import Metrics
 
@@ -111,3 +111,63 @@ async def test_a_server_that_is_away_is_asked_until_it_is_back():
     api.fail = lambda verb, kind, name: Unavailable("away") if next(left, None) is not None else None
     async with feeding(api) as (feed, _):
         assert feed.store.get(ENDPOINTS, "default", "fraud")
+
+
+class Breaking(FakeApi):
+    """The first watch of each kind fails; the next ones have nothing to say."""
+
+    async def watch(self, kind, namespace, selector, version):
+        first = ("watch", kind.plural, "") not in self.calls
+        async for event in super().watch(kind, namespace, selector, version):
+            yield event
+            if first:
+                raise Unavailable("the API server cannot be reached")
+
+
+async def test_a_watch_that_failed_is_whole_again_before_anything_happens():
+    api = Breaking()
+    async with feeding(api) as (feed, _):
+        await until(lambda: ("watch", "configmaps", "") in api.calls)
+        api.user(ours())
+        await until(lambda: "configmaps cannot be followed" in feed.trouble())
+        await until(lambda: feed.trouble() == "")
+        assert feed.store.count(CONFIGMAPS) == 1
+
+
+class Ending(FakeApi):
+    """Every watch ends after the first event it has, or at once."""
+
+    async def watch(self, kind, namespace, selector, version):
+        events = super().watch(kind, namespace, selector, version)
+        try:
+            async with asyncio.timeout(0.02):
+                yield await anext(events)
+        except TimeoutError:
+            return
+
+
+async def test_a_watch_that_ends_goes_on_where_it_was_without_a_list():
+    api = Ending()
+    async with feeding(api) as (feed, _):
+        lists = [call for call in api.calls if call[0] == "list"]
+        for number in range(3):
+            api.user(ours(f"map-{number}"))
+        await until(lambda: feed.store.count(CONFIGMAPS) == 3)
+        await until(lambda: CONFIGMAPS in feed.heard and SERVICES in feed.heard)
+        assert [call for call in api.calls if call[0] == "list"] == lists
+        assert feed.trouble() == ""
+
+
+async def test_an_edit_by_a_person_is_told_apart_from_what_we_reported():
+    api = FakeApi()
+    async with feeding(api) as (feed, _):
+        edited = []
+        feed.edited = edited.append
+        fresh = api.user(endpoint())
+        feed.seen(ENDPOINTS, "ADDED", fresh)
+        assert edited == [FRAUD]
+        reported = api.user({**fresh, "status": {"observedGeneration": 1}})
+        feed.seen(ENDPOINTS, "MODIFIED", reported)
+        assert edited == [FRAUD]
+        feed.seen(ENDPOINTS, "MODIFIED", api.user(endpoint(traffic={"blue": 100})))
+        assert edited == [FRAUD, FRAUD]

@@ -231,6 +231,28 @@ async def test_somebody_elses_object_of_our_name_is_left_alone(place):
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 
+async def test_what_came_while_ours_was_refused_is_not_taken_over(place):
+    """Something of our name was there, was gone when it was asked for, and another is there now."""
+    theirs = {"selector": {}, "ports": [], "clusterIP": "10.96.0.9"}
+    foreign = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "fraud"}, "spec": theirs}
+    tries = []
+
+    def fail(verb, kind, name):
+        if (verb, kind, name) != ("apply", SERVICES, "fraud"):
+            return None
+        tries.append(name)
+        if len(tries) == 2:
+            place.api.user(foreign)
+        return Conflict("the object has been modified", status=409) if len(tries) == 1 else None
+
+    place.api.fail = fail
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle(horizon=3)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "NameTaken")
+    assert place.api.find(SERVICES, "fraud")["spec"] == theirs
+
+
 async def test_objects_of_an_earlier_life_are_waited_for(place):
     await serving(place)
     old = {k: o for k, o in place.api.objects.items() if k[0] == CONFIGMAPS}
@@ -441,3 +463,16 @@ async def test_copies_that_routers_did_not_make_are_told_and_asked_for_each_minu
     place.api.calls.clear()
     await place.settle(horizon=61, seconds=130)
     assert place.api.writes == []
+
+
+async def test_what_is_new_is_made_with_one_call_for_each_object(place):
+    """An object is asked for by name only where making it was refused; of the two Secrets each is asked for once."""
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle()
+    assert [call for call in place.api.calls if call[0] == "get"] == [
+        ("get", "secrets", "fraud-keys"),
+        ("get", "secrets", "fraud-router"),
+    ]
+    made = [o for (kind, _, _), o in place.api.objects.items() if kind in (WORKLOADS, SERVICES, CONFIGMAPS, SECRETS)]
+    assert all(body["metadata"]["resourceVersion"] != "1" for body in made)

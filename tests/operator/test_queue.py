@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wye_operator.cluster.errors import TooMany
-from wye_operator.cluster.queue import LONGEST_BACK_OFF, Schedule, Workers, back_off
+from wye_operator.cluster.queue import FIRST, LONGEST_BACK_OFF, Schedule, Workers, back_off
 from wye_operator.telemetry import Metrics
 
 
@@ -213,3 +213,34 @@ async def test_a_worker_that_is_stopped_leaves_its_key_for_the_next_one():
         await task
     assert workers.schedule.running == 0
     assert workers.schedule.waiting(asyncio.get_running_loop().time()) == 1
+
+
+def test_what_a_person_edited_goes_before_all_that_are_due():
+    schedule: Schedule[int] = Schedule(gap=0)
+    for key in range(1000):
+        schedule.add(key, now=0)
+    schedule.take(1)
+    schedule.first(700, now=1)
+    schedule.add(700, now=1)
+    assert schedule.take(1) == (700, 1)
+    schedule.done(700, 2, look_again=0.25)
+    assert schedule.take(2) == (1, 2), "it is not due yet"
+    assert schedule.take(2.25) == (700, 0), "an edit is several passes"
+    schedule.done(700, 2.25)
+    taken = [schedule.take(3)[0] for _ in range(997)]
+    assert taken == [k for k in range(2, 1000) if k != 700]
+    assert schedule.take(3) is None
+
+
+def test_what_was_edited_goes_first_for_a_while_only():
+    schedule: Schedule[str] = Schedule(gap=0)
+    schedule.first("b", now=0)
+    schedule.add("b", now=0)
+    schedule.take(0)
+    schedule.done("b", 0)
+    schedule.add("b", now=FIRST + 1)
+    schedule.take(FIRST + 1)  # it went first for the last time
+    schedule.done("b", FIRST + 1)
+    schedule.add("a", now=FIRST + 2)
+    schedule.add("b", now=FIRST + 3)
+    assert schedule.take(FIRST + 3) == ("a", 1)

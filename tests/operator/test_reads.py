@@ -9,7 +9,7 @@ import pytest
 
 from wye_operator.cluster.errors import Forbidden, Unavailable
 from wye_operator.cluster.kinds import SECRETS
-from wye_operator.cluster.reads import Reads
+from wye_operator.cluster.reads import EVERY, IN_A_SECOND, Reads
 from wye_operator.cluster.store import Key
 
 from .fake import FakeApi
@@ -110,3 +110,28 @@ async def test_without_a_watch_it_is_every_30_s(reader, error, caplog):
     assert await reader.gets() == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_many_that_are_old_at_once_are_spread_over_time(reader):
+    names = [f"keys-{number:02}" for number in range(99)]
+    for name in names:
+        reader.api.user(secret(name))
+        await reader.reads.get(SECRETS, name, KEY)
+    seconds, read = 0, []
+    while len(set(read)) < 100:
+        reader.time = EVERY + seconds
+        assert await reader.gets() <= IN_A_SECOND
+        read += [name for _, _, name in reader.api.calls]
+        seconds += 1
+    assert seconds == -(-100 // IN_A_SECOND)
+    assert len(read) == 100, "the oldest first, so none is read twice"
+
+
+async def test_what_is_missing_is_asked_for_once_in_a_pass_and_again_in_the_next(reader):
+    reader.api.calls.clear()
+    assert await reader.reads.get(SECRETS, "keys", KEY) is None
+    assert await reader.reads.get(SECRETS, "keys", KEY) is None
+    assert len(reader.api.calls) == 1
+    reader.api.user(secret("keys"))
+    reader.time = 1.0
+    assert await reader.reads.get(SECRETS, "keys", KEY) is not None

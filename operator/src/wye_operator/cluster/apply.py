@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from wye_operator.api.status import Reason
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, owner_of, place_of, uid_of
-from wye_operator.cluster.errors import NotFound, Refused
+from wye_operator.cluster.errors import Conflict, Refused
 from wye_operator.cluster.kinds import (
     ACCOUNTS,
     BUDGETS,
@@ -44,6 +44,7 @@ from wye_operator.render.kubernetes.metadata import annotated
 
 log = logging.getLogger(__name__)
 REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, BUDGETS)
+NO_VERSION = "1"  # of any object: the first ones that an API server writes are its own
 # times that one child may be missing and made anew, or be written by another operator, and the seconds for it
 MOST_MADE, MOST_FOUGHT, WITHIN = 4, 3, 60.0
 
@@ -85,16 +86,16 @@ async def _objects(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> 
 async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obstacle | None:
     """Write one object where that is needed; returns what stands in the way."""
     manifest, kind = step.manifest, kind_of(step.manifest)
-    live = await _live(cluster, key, kind, manifest)
-    if live is not None:
-        obstacle = obstacle_of(live, manifest)
-        if obstacle is not None or is_current(live, step):
-            return obstacle
-        _count_fought(cluster, live, manifest, memory)
-    else:
-        _count_made(cluster, manifest, memory)
+    live = await _known(cluster, key, kind, manifest)
     try:
-        written = await cluster.api.apply(annotated(manifest, step.notes) if step.notes else manifest)
+        written = await _made(cluster, step, memory) if live is None else None
+        if written is None:
+            live = live or await cluster.api.get(kind, key.namespace, manifest["metadata"]["name"])
+            obstacle = obstacle_of(live, manifest)
+            if obstacle is not None or is_current(live, step):
+                return obstacle
+            _count_fought(cluster, live, manifest, memory)
+            written = await cluster.api.apply(_noted(step))
     except Refused as error:
         return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, f"the cluster refuses {_named(manifest)}: {error}")
     memory.changed, memory.wrote[_named(manifest)] = True, annotations_of(manifest)[APPLIED]
@@ -107,28 +108,44 @@ async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obst
     return None
 
 
-async def _live(cluster: Cluster, key: Key, kind: Kind, manifest: Object) -> Object | None:
-    """The object as it is. A name that the store does not hold is asked for: it may be somebody else's."""
+def _noted(step: Step) -> Object:
+    return annotated(step.manifest, step.notes) if step.notes else step.manifest
+
+
+async def _made(cluster: Cluster, step: Step, memory: Memory) -> Object | None:
+    """The object, made where nothing of its name is; None: something is, and it may be somebody else's.
+
+    No object has the version that it is applied over, so the API server refuses to change one with it (of a Service
+    since 1.23: kubernetes#106745).
+    """
+    _check_made(cluster, step.manifest, memory)
+    manifest = _noted(step)
+    try:
+        made = await cluster.api.apply(
+            {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
+        )
+    except Conflict:
+        return None
+    _counted(memory.made, _named(manifest), cluster.clock())
+    return made
+
+
+async def _known(cluster: Cluster, key: Key, kind: Kind, manifest: Object) -> Object | None:
+    """The object as it is, as far as it is known to be there."""
     name = manifest["metadata"]["name"]
     if kind == SECRETS:
         read = await cluster.reads.get(SECRETS, name, key)
         stale = read is not None and obstacle_of(read, manifest) is not None
         return await cluster.reads.get(SECRETS, name, key, fresh=True) if stale else read
-    found = cluster.store.get(kind, key.namespace, name)
-    if found is not None:
-        return found
-    try:
-        return await cluster.api.get(kind, key.namespace, name)
-    except NotFound:
-        return None
+    return cluster.store.get(kind, key.namespace, name)
 
 
-def _count_made(cluster: Cluster, manifest: Object, memory: Memory) -> None:
+def _check_made(cluster: Cluster, manifest: Object, memory: Memory) -> None:
     """Somebody may remove what we make: then a fight would be all that the two of us do."""
     name = _named(manifest)
-    times = _counted(memory.made, name, cluster.clock())
-    if times >= MOST_MADE:
-        raise WyeError(f"{name} was made {times} times within a minute and is gone again: somebody removes it")
+    times = [at for at in memory.made.get(name, []) if cluster.clock() - at < WITHIN]
+    if len(times) >= MOST_MADE:
+        raise WyeError(f"{name} was made {len(times)} times within a minute and is gone again: somebody removes it")
 
 
 def _count_fought(cluster: Cluster, live: Object, manifest: Object, memory: Memory) -> None:

@@ -23,7 +23,7 @@ MANAGER = "wye"
 PAGE = 500
 PATIENCE = aiohttp.ClientTimeout(total=30, connect=5)
 APPLY, MERGE, JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
-SILENCE = aiohttp.ClientTimeout(total=None, connect=5, sock_read=90)  # of a watch: a bookmark comes every minute
+SILENCE = aiohttp.ClientTimeout(total=None, connect=5, sock_read=90)  # of a watch: most servers send bookmarks
 WATCH_SECONDS = 600  # then the follower lists again
 
 
@@ -133,11 +133,15 @@ class Client:
         return str(page["metadata"]["resourceVersion"])
 
     async def watch(self, kind: Kind, namespace: str | None, selector: str, version: str) -> AsyncIterator[Object]:
-        """The changes since a version, until the server ends the stream. Raises Gone when that is too old."""
+        """The changes since a version, until the server ends the stream or is silent. Raises Gone when that is too old.
+
+        Of a kind that nobody touches some servers say nothing for hours, not even where they are: that is no failure.
+        """
         query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_SECONDS)}
         query |= {"resourceVersion": version, **({"labelSelector": selector} if selector else {})}
         async with self._answer(Call("GET", kind, kind.path(namespace), query, timeout=SILENCE)) as response:
-            async for line in _lines(response.content):
+            lines = _lines(response.content)
+            while line := await _next(lines):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise _from_status(event["object"].get("code", 0), event["object"], kind)
@@ -241,6 +245,14 @@ def _from_status(code: int, status: Any, kind: Kind, wait: float = 0.0) -> ApiEr
 def _path(manifest: Object, part: str = "") -> str:
     metadata = manifest["metadata"]
     return kind_of(manifest).path(metadata["namespace"], metadata["name"], part)
+
+
+async def _next(lines: AsyncIterator[bytes]) -> bytes:
+    """The next line; nothing at the end, or after a silence."""
+    try:
+        return await anext(lines, b"")
+    except TimeoutError:
+        return b""
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

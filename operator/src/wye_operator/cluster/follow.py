@@ -22,7 +22,7 @@ from wye_operator.plan.names import MANAGED_BY, MANAGER
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
-AFTER_RELIST, EVERY = 2.0, 600.0
+AFTER_RELIST, EVERY, SLACK = 2.0, 600.0, 30.0
 RETRIES = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 
@@ -30,6 +30,11 @@ SELECTOR = f"{MANAGED_BY}={MANAGER}"
 def selector_of(kind: Kind) -> str:
     """What is ours of a kind, chosen by the server; of what users write, everything."""
     return "" if kind in OURS else SELECTOR
+
+
+def _is_edited(body: Object) -> bool:
+    """Whether its status does not speak of this spec yet."""
+    return bool((body.get("status") or {}).get("observedGeneration") != body["metadata"].get("generation"))
 
 
 @dataclass(slots=True)
@@ -41,9 +46,11 @@ class Feed:
     namespace: str | None
     wake: Callable[[Key], None]
     metrics: Metrics
+    edited: Callable[[Key], None] = lambda key: None  # called before `wake` where a person waits for it
     heard: dict[Kind, float] = field(default_factory=dict)  # when a watch last said anything, be it that it cannot be
     failing: dict[Kind, str] = field(default_factory=dict)  # what cannot be listed or watched now, and why
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
+    _versions: dict[Kind, str] = field(default_factory=dict)  # up to where each kind has been followed
     _stale: asyncio.Event = field(default_factory=asyncio.Event)
     whole: asyncio.Event = field(default_factory=asyncio.Event)  # every kind was listed once
     tried_at: float = 0.0  # when the kinds that kopf watches were last listed, or could not be
@@ -53,7 +60,11 @@ class Feed:
         self.heard[kind] = self.clock()
         if event is None:
             self._stale.set()
-        self._wake(self.store.drop(kind, body) if event == "DELETED" else self.store.put(kind, body))
+        concerned = self.store.drop(kind, body) if event == "DELETED" else self.store.put(kind, body)
+        if kind in OURS and _is_edited(body):
+            for key in concerned:
+                self.edited(key)
+        self._wake(concerned)
 
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -103,26 +114,33 @@ class Feed:
         return listing.version
 
     async def _follow(self, kind: Kind) -> None:
-        failures = 0
+        """LIST, then WATCH. A watch that ended goes on where it was; one that failed, or is old, begins with a LIST."""
+        failures, listed_at = 0, 0.0
         while True:
             try:
-                await self._watch(kind, await self.list(kind))
+                if kind not in self._versions or self.clock() - listed_at > EVERY - SLACK:
+                    self._versions[kind], listed_at = await self.list(kind), self.clock()
+                await self._watch(kind)
                 failures = 0
             except Gone:
+                self._versions.pop(kind, None)
                 failures = 0
             except ApiError as error:
+                self._versions.pop(kind, None)
                 failures = self._later(error, failures)
                 await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1])
 
-    async def _watch(self, kind: Kind, version: str) -> None:
-        """Until the stream ends, which it does every ten minutes: then it is time for a LIST anyway."""
+    async def _watch(self, kind: Kind) -> None:
+        """Until the stream ends: after ten minutes, or after a silence in which nobody can tell whether it still is."""
         with self._told(kind):
-            async for event in self.api.watch(kind, self.namespace, selector_of(kind), version):
+            async for event in self.api.watch(kind, self.namespace, selector_of(kind), self._versions[kind]):
                 self.heard[kind] = self.clock()
+                self._versions[kind] = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] == "DELETED":
                     self._wake(self.store.drop(kind, event["object"]))
                 elif event["type"] != "BOOKMARK":
                     self._wake(self.store.put(kind, event["object"]))
+        self.heard[kind] = self.clock()
 
     @contextmanager
     def _told(self, kind: Kind) -> Iterator[None]:

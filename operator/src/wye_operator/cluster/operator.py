@@ -69,7 +69,9 @@ class Operator:
         self.trouble: WyeError | None = None
         self.clock = asyncio.get_running_loop().time
         self.session = aiohttp.ClientSession(trust_env=False)
-        self.feed = Feed(self.api, self.store, options.namespace, self._wake, self.metrics, clock=self.clock)
+        self.feed = Feed(
+            self.api, self.store, options.namespace, self._wake, self.metrics, edited=self._edited, clock=self.clock
+        )
         self.reads = Reads(self.api, self._wake, self.clock)
         self.upgrades = Upgrades(self.store, self._wake, self.metrics, options.upgrades)
         self.passes = Passes(self._cluster())
@@ -97,6 +99,9 @@ class Operator:
 
     def _wake(self, key: Key) -> None:
         self.workers.add(key)
+
+    def _edited(self, key: Key) -> None:
+        self.workers.schedule.first(key, self.clock())
 
     def _gauges(self) -> None:
         kinds = (*WATCHED, *FOLLOWED)

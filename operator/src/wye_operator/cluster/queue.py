@@ -3,6 +3,7 @@
              add ──> due later ──(time)──> due ──take──> running ──done──> out, or due again if added meanwhile
                                                             └─failed──> due later, and later each time
 
+What a person has edited goes before the rest for a while, so that a thousand others at a start are not in its way.
 `Schedule` is pure: the time is an argument. `Workers` runs it, a bounded number of passes at once.
 """
 
@@ -22,6 +23,7 @@ from wye_operator.telemetry import Metrics
 log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.5, 60.0
+FIRST = 10.0  # seconds for which an edited key goes first: an edit is several passes
 GAP = 0.2  # seconds between two passes over one Endpoint, so that a burst of events is one pass
 
 
@@ -37,11 +39,19 @@ class Schedule(Generic[K]):
     gap: float = GAP
     _due: dict[K, float] = field(default_factory=dict)
     _heap: list[tuple[float, int, K]] = field(default_factory=list)
+    _urgent: list[tuple[float, int, K]] = field(default_factory=list)  # what goes first stands in here as well
+    _first: dict[K, float] = field(default_factory=dict)  # until when it does
     _number: int = 0
     _running: dict[K, float | None] = field(default_factory=dict)  # value: when it is due again
     _started: dict[K, float] = field(default_factory=dict)
     _failures: dict[K, int] = field(default_factory=dict)
     _not_before: dict[K, float] = field(default_factory=dict)
+
+    def first(self, key: K, now: float) -> None:
+        """Take the key before all others that are due, for a while."""
+        self._first[key] = now + FIRST
+        if key in self._due:
+            self._push(key, self._due[key])
 
     def add(self, key: K, now: float, delay: float = 0.0) -> None:
         """Look at the key after `delay`; of two times the sooner one counts, but no failed key before its time."""
@@ -57,21 +67,29 @@ class Schedule(Generic[K]):
         self._due[key] = when
         self._number += 1
         heapq.heappush(self._heap, (when, self._number, key))
+        if key in self._first:
+            heapq.heappush(self._urgent, (when, self._number, key))
 
     def take(self, now: float) -> tuple[K, float] | None:
-        """The key that has been due for longest, and for how long; None: nothing is due."""
+        """The key that has been due for longest, and for how long; None: nothing is due. What goes first does."""
         self._skip_stale()
-        if not self._heap or self._heap[0][0] > now:
+        for heap in (self._urgent, self._heap):
+            if heap and heap[0][0] <= now:
+                when, _, key = heapq.heappop(heap)
+                break
+        else:
             return None
-        when, _, key = heapq.heappop(self._heap)
         del self._due[key]
         self._running[key] = None
         self._started[key] = now
+        if self._first.get(key, now) < now:
+            del self._first[key]
         return key, now - when
 
     def _skip_stale(self) -> None:
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
+        for heap in (self._urgent, self._heap):
+            while heap and self._due.get(heap[0][2]) != heap[0][0]:
+                heapq.heappop(heap)
 
     def done(self, key: K, now: float, look_again: float | None = None) -> None:
         """A pass went well; `look_again`: seconds until the next one, None: when something changes."""
