@@ -43,9 +43,12 @@ class Wye:
         """Run it until the end of the block, which is Ctrl-C; the file that its output goes to."""
         file = self.folder / "going-on.txt"
         with file.open("w") as out, subprocess.Popen(self._argv(*words), stdout=out, cwd=self.folder) as running:
-            yield file
-            running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 130
+            try:
+                yield file
+                running.send_signal(signal.SIGINT)
+                assert running.wait(10) == 130
+            finally:
+                running.kill()
 
     def _argv(self, *words: str) -> list[str]:
         return [*WYE, *words, "-n", self.namespace, "--kubeconfig", self.kubeconfig]
