@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from wye_runtime import codecs
-from wye_runtime.contract import bound, parse
+from wye_runtime.codecs import score
+from wye_runtime.contract import bound, parse, scored
 from wye_runtime.errors import ConfigError, InvalidInput, ModelError, ModelInvalid
 from wye_runtime.protocol import Signature, TensorSpec
-from wye_runtime.service.jobs import by_contract
-from wye_runtime.service.scores import score
 
 Y = TensorSpec("y", "FP32", (-1, 1))
 
@@ -257,10 +256,8 @@ def test_instances_behind_the_last_mistake_are_not_read():
 
 
 BODIES_OF_UNKNOWN_KEYS = {
-    "/score with a contract": lambda keys: by_contract(
-        fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))]), keys
-    ),
-    "beside instances, with a contract": lambda keys: by_contract(
+    "/score with a contract": lambda keys: scored(fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))]), keys),
+    "beside instances, with a contract": lambda keys: scored(
         fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))]), {**keys, "instances": []}
     ),
     "/score without a contract": lambda keys: score(Signature((AB,), (Y,)), keys),

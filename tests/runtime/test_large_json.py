@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from wye_runtime.codecs import MANY_VALUES, loads
+from wye_runtime.codecs.bodies import MANY_VALUES, loads
 from wye_runtime.errors import BadRequest, PayloadTooLarge
 
 

@@ -3,5 +3,6 @@
 from wye_runtime.contract.binding import bound
 from wye_runtime.contract.contract import Contract
 from wye_runtime.contract.declared import Declared, Field, Output, parse
+from wye_runtime.contract.scoring import scored
 
-__all__ = ["Contract", "Declared", "Field", "Output", "bound", "parse"]
+__all__ = ["Contract", "Declared", "Field", "Output", "bound", "parse", "scored"]

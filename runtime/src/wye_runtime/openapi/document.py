@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from wye_runtime.codecs import example
 from wye_runtime.openapi.fields import Schema, contract_schemas, is_readable, ref, tensor_schemas
 from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, Signature
 from wye_runtime.service.loading import Loaded
-from wye_runtime.service.scores import example
 from wye_runtime.settings import Config
 from wye_runtime.tensors import to_json
 

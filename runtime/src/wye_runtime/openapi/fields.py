@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from wye_runtime.codecs import example
 from wye_runtime.contract import Contract, Field
 from wye_runtime.contract.answering import BoundOutput, width
 from wye_runtime.protocol import INTEGERS, Signature, TensorSpec
-from wye_runtime.service.scores import example
 from wye_runtime.tensors import to_json
 
 Schema = dict[str, Any]

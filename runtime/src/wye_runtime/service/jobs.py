@@ -1,17 +1,14 @@
-"""A request into the work it asks for: decode, validate, run, encode, in whichever thread the caller chooses."""
+"""A request into the work it asks for: what to run and how to answer, in whichever thread the caller chooses."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from wye_runtime import codecs
-from wye_runtime.contract import Contract
-from wye_runtime.errors import InvalidInput, ModelNotFound, Offences, UnsupportedMediaType, shown
-from wye_runtime.metrics import Metrics
-from wye_runtime.model import Model, Run
+from wye_runtime.codecs import Score
+from wye_runtime.contract import Contract, scored
+from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
+from wye_runtime.model import Model
 from wye_runtime.protocol import RawRequest, RawResponse, Tensors
-from wye_runtime.service.scores import Score, score
 from wye_runtime.settings import Config
 
 # curl -d sends the second one where nobody names a type
@@ -28,7 +25,7 @@ class Job:
 
     batches: Sequence[Tensors]
     outputs: Sequence[str]
-    run: Callable[[Run | None], RawResponse]
+    answer: Callable[[list[Tensors]], RawResponse]
 
 
 @dataclass(slots=True)
@@ -38,7 +35,6 @@ class Jobs:
     config: Config
     model: Model
     contract: Contract | None
-    metrics: Metrics
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
@@ -71,31 +67,23 @@ class Jobs:
         source = self.config.model
         head: dict[str, object] = {"model_name": source.name, "model_version": source.version}
 
-        def run(run: Run | None) -> RawResponse:
-            outputs = self.outputs(request.feeds, request.outputs, run)
-            return codecs.encode(request, outputs, self.model.datatypes, head)
+        def answer(outputs: list[Tensors]) -> RawResponse:
+            return codecs.encode(request, outputs[0], self.model.datatypes, head)
 
-        return Job([request.feeds], request.outputs, run)
+        return Job([request.feeds], request.outputs, answer)
 
     def score_job(self, raw: RawRequest) -> Job:
         check_media_type(raw.content_type)
         body = codecs.loads(raw.body)
         contract, signature = self.contract, self.model.signature
-        return self.scored(by_contract(contract, body) if contract else score(signature, body))
+        return score_job(scored(contract, body) if contract else codecs.score(signature, body))
 
-    def scored(self, wanted: Score) -> Job:
-        def run(run: Run | None) -> RawResponse:
-            outputs = [self.outputs(feeds, wanted.outputs, run) for feeds in wanted.batches]
-            return RawResponse(codecs.dumps(wanted.answer(outputs)))
 
-        return Job(wanted.batches, wanted.outputs, run)
+def score_job(wanted: Score) -> Job:
+    def answer(outputs: list[Tensors]) -> RawResponse:
+        return RawResponse(codecs.dumps(wanted.answer(outputs)))
 
-    def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
-        """One run of the model, timed."""
-        began = time.perf_counter()
-        outputs = self.model.run(feeds, names, run)
-        self.metrics.run_seconds.observe(time.perf_counter() - began)
-        return outputs
+    return Job(wanted.batches, wanted.outputs, answer)
 
 
 def check_media_type(content_type: str | None) -> None:
@@ -104,34 +92,3 @@ def check_media_type(content_type: str | None) -> None:
         raise UnsupportedMediaType("text/csv is not served yet: send application/json")
     if media not in JSON_TYPES:
         raise UnsupportedMediaType(f"the body is {shown(media)}, want application/json")
-
-
-def by_contract(contract: Contract, body: Any) -> Score:
-    """One object, or `instances` alone with a list of them."""
-    if not isinstance(body, dict):
-        raise InvalidInput(f"the body must be a JSON object, got {shown(body)}")
-    is_list = "instances" in body
-    instances = listed(body) if is_list else [body]
-    batches = contract.batches(instances, is_list=is_list)
-
-    def answer(outputs: list[Tensors]) -> Any:
-        counts = [len(instances)] if contract.is_batched else [1] * len(outputs)
-        rows = [
-            row
-            for each, count in zip(outputs, counts[: len(outputs)], strict=True)
-            for row in contract.answers(each, count)
-        ]
-        return {"predictions": rows} if is_list else rows[0]
-
-    return Score(batches, contract.tensors, answer)
-
-
-def listed(body: dict[str, Any]) -> list[Any]:
-    message = "is not known beside instances"
-    offences = Offences()
-    offences.add({"field": name, "message": message} for name in body if name != "instances")
-    if offences.count:
-        raise InvalidInput("instances stands alone in its object", offences.details)
-    if not isinstance(body["instances"], list):
-        raise InvalidInput(f"instances must be a list, got {shown(body['instances'])}")
-    return body["instances"]

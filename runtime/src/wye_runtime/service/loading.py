@@ -4,14 +4,15 @@ import time
 from dataclasses import dataclass
 
 from wye_runtime import codecs, contract, model
+from wye_runtime.codecs import Score, example
 from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelInvalid, RequestError
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model
 from wye_runtime.protocol import RawRequest
-from wye_runtime.service.jobs import Job, Jobs
+from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
-from wye_runtime.service.scores import Score, example
+from wye_runtime.service.running import Runner
 from wye_runtime.settings import Config
 
 
@@ -22,6 +23,7 @@ class Loaded:
     model: Model
     contract: Contract | None
     jobs: Jobs
+    runner: Runner
     place: Placement
     seconds: float
 
@@ -33,20 +35,20 @@ def loaded(config: Config, metrics: Metrics) -> Loaded:
     session = model.load(artifact, config.engine)
     declared = contract.parse(config.contract) if config.contract is not None else None
     fitted = contract.bound(declared, session.signature) if declared else None
-    jobs = Jobs(config, session, fitted, metrics)
-    job = warmed(jobs, config)
+    jobs, runner = Jobs(config, session, fitted), Runner(session, metrics)
+    job = warmed(jobs, runner, config)
     place = placement(session, job.batches if job else (), job.outputs if job else ())
-    return Loaded(session, fitted, jobs, place, time.perf_counter() - began)
+    return Loaded(session, fitted, jobs, runner, place, time.perf_counter() - began)
 
 
-def warmed(jobs: Jobs, config: Config) -> Job | None:
+def warmed(jobs: Jobs, runner: Runner, config: Config) -> Job | None:
     """Runs the model as often as asked, and gives what ran; None where no input that it takes is known."""
     if not config.warmup.requests:
         return None
     try:
         job = warm_job(jobs, config)
         for _ in range(config.warmup.requests):
-            job.run(None)
+            runner.run(job, None)
     except RequestError as error:
         if config.warmup.input is not None:
             raise ModelInvalid(f"the warm-up with warmup.input failed: {error.message}") from error
@@ -65,4 +67,4 @@ def warm_job(jobs: Jobs, config: Config) -> Job:
         return jobs.job(RawRequest(codecs.dumps(body), "warm-up"))
     signature = jobs.model.signature
     names = tuple(spec.name for spec in signature.outputs)
-    return jobs.scored(Score([{spec.name: example(spec) for spec in signature.inputs}], names, lambda _: None))
+    return score_job(Score([{spec.name: example(spec) for spec in signature.inputs}], names, lambda _: None))

@@ -111,11 +111,11 @@ class Service:
         self.requests += 1
         deadline = asyncio.get_running_loop().time() + self.config.request.timeout
         if not ready.jobs.is_light(raw):
-            return Pending(raw, lambda run: ready.jobs.job(raw).run(run), deadline)
+            return Pending(raw, lambda run: ready.runner.run(ready.jobs.job(raw), run), deadline)
         job = ready.jobs.job(raw)
         if self.is_inline and is_short(job, ready.place.elements):
-            return self.sampled(raw, self.at_once(job))
-        return Pending(raw, job.run, deadline)
+            return self.sampled(raw, self.at_once(ready, job))
+        return Pending(raw, lambda run: ready.runner.run(job, run), deadline)
 
     async def finish(self, pending: Pending) -> RawResponse:
         """Waits for a slot and for the run in it."""
@@ -127,10 +127,10 @@ class Service:
             log_sampled(raw, response)
         return response
 
-    def at_once(self, job: Job) -> RawResponse:
+    def at_once(self, ready: Loaded, job: Job) -> RawResponse:
         """Runs in the event loop, and never again once that has taken too much of the thread's time."""
         began = time.thread_time()
-        response = job.run(None)
+        response = ready.runner.run(job, None)
         taken = time.thread_time() - began
         if self.patience.is_over(taken):
             self.is_inline = False

@@ -1,14 +1,12 @@
 """Bodies of the Open Inference Protocol v2 into tensors and back: JSON, and the binary tensor extension."""
 
-import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from wye_runtime import tensors
-from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, Offences, PayloadTooLarge, shown
+from wye_runtime.codecs.bodies import dumps, loads
+from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, Offences, shown
 from wye_runtime.protocol import (
     BINARY_TYPE,
     HEADER_LENGTH,
@@ -23,7 +21,6 @@ REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs"})
 INPUT_KEYS = frozenset({"name", "shape", "datatype", "data", "parameters"})
 OUTPUT_KEYS = frozenset({"name", "parameters"})
 BINARY_SIZE = "binary_data_size"
-MANY_VALUES = 2_000_000  # of one JSON body: some 0.1 s in which nothing else in the process runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +31,6 @@ class InferRequest:
     feeds: Tensors
     outputs: tuple[str, ...]
     binary: frozenset[str]
-
-
-def loads(body: bytes | memoryview) -> Any:
-    """The JSON value of a body; while a large one is made, nobody else in the process can run."""
-    if len(body) > MANY_VALUES:
-        return parsed_without_collector(limited(body))
-    return parsed(body)
-
-
-def parsed(body: bytes | memoryview) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
-
-
-def parsed_without_collector(body: bytes | memoryview) -> Any:
-    """New values are no garbage: looking for some among millions of them takes longer than making them."""
-    gc.disable()
-    try:
-        return parsed(body)
-    finally:
-        gc.enable()
-
-
-def limited(body: bytes | memoryview) -> bytes | memoryview:
-    """The body, unless it has more values than may hold up everybody else."""
-    counted = bytes(body)
-    if sum(counted.count(mark) for mark in (b",", b"[", b"{")) > MANY_VALUES:
-        raise PayloadTooLarge(f"the JSON has more than {MANY_VALUES:,} values: send tensors in binary")
-    return body
-
-
-def dumps(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def decode(signature: Signature, body: bytes, header_length: str | None) -> InferRequest:
