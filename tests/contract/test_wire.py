@@ -26,6 +26,7 @@ from wye_operator.plan.deployment_status import OWN_WORDS
 from wye_operator.plan.planner import plan
 from wye_operator.plan.world import Address
 from wye_operator.render import process
+from wye_runtime.contract import parse
 
 CONTRACT = {
     "inputs": [{"name": f"f{i}", "type": "number"} for i in range(6)] + [{"name": "chip", "type": "boolean"}],
@@ -129,6 +130,14 @@ def test_the_operators_defaults_are_the_runtimes() -> None:
     read = wye_runtime.settings.parse_config(written)
     assert (alone.engine, alone.request, alone.max_request_bytes) == (read.engine, read.request, read.max_request_bytes)
     assert (alone.warmup.requests, alone.contract) == (read.warmup.requests, read.contract)
+
+
+def test_a_bound_beyond_2_to_the_53_arrives_as_it_was_written() -> None:
+    bounds = {"minimum": 2**53 + 1, "maximum": 2**63 - 1}
+    fields = {"inputs": [{"name": "id", "type": "integer", **bounds}], "outputs": [{"name": "y"}]}
+    written = json.loads(process.runtime_config(workload(contract=fields), "/m"))
+    [field] = parse(written["contract"]).inputs
+    assert (field.minimum, field.maximum) == (2**53 + 1, 2**63 - 1)
 
 
 async def signature_at(inner: Address):

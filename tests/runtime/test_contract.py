@@ -36,6 +36,22 @@ AB, C = TensorSpec("ab", "FP32", (-1, 2)), TensorSpec("c", "INT64", (-1,))
 OUT = [{"name": "y"}]
 
 
+def test_the_largest_number_of_a_tensor_is_taken_in_its_shortest_form():
+    contract = fitted([number("a")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
+    assert fed(contract, {"a": 3.4028235e38})["x"] == [[np.finfo(np.float32).max]]
+    with pytest.raises(InvalidInput, match="expected a number, got 3.5e"):
+        fed(contract, {"a": 3.5e38})
+
+
+def test_integers_and_their_bounds_are_exact_beyond_2_to_the_53():
+    field = {"name": "a", "type": "integer", "minimum": 2**53 + 1, "maximum": 2**53 + 3}
+    contract = fitted([field], OUT, [TensorSpec("x", "INT64", (-1, 1))])
+    assert fed(contract, {"a": 2**53 + 3})["x"] == [[2**53 + 3]]
+    for outside in (2**53, 2**53 + 4):
+        with pytest.raises(InvalidInput, match="from 9007199254740993 to 9007199254740995"):
+            fed(contract, {"a": outside})
+
+
 def test_fields_fill_columns_in_tensor_order():
     contract = fitted([number("p"), number("q"), {"name": "r", "type": "integer"}], OUT, [AB, C])
     assert fed(contract, {"p": 1, "q": 2, "r": 3}, {"p": 4, "q": 5, "r": 6}) == {"ab": [[1, 2], [4, 5]], "c": [3, 6]}
@@ -88,6 +104,11 @@ def test_one_instance_a_run_where_the_batch_is_fixed():
         ([number("a", tensor="ab", index=2), number("b")], [AB], r"names ab\[2\]: the model does not have it"),
         ([number("a", tensor="ab", index=0), number("b", tensor="ab", index=0)], [AB], "another field has it"),
         ([{"name": "a", "type": "string"}], [TensorSpec("x", "FP32", (-1, 1))], "give the string's values"),
+        (
+            [{"name": "a", "type": "string", "values": ["no", "yes"]}],
+            [TensorSpec("x", "BOOL", (-1, 1))],
+            "is a string, .* want a boolean",
+        ),
         ([number("a")], [TensorSpec("x", "BYTES", (-1, 1))], "want a string"),
         ([number("a")], [C], "want an integer"),
         ([number("a")], [TensorSpec("x", "BOOL", (-1, 1))], "want a boolean"),
@@ -255,6 +276,10 @@ def test_instances_behind_the_last_mistake_are_not_read():
     assert len(refused(contract, [{}] * 1000 + [Watched()], is_list=True).details) == 1000
 
 
+def decoded(body, takes=(AB,)):
+    return codecs.InferCodec(Signature(takes, (Y,)), "toy", "1").decode(body, None)
+
+
 BODIES_OF_UNKNOWN_KEYS = {
     "/score with a contract": lambda keys: scored(fitted([number("p")], OUT, [TensorSpec("x", "FP32", (-1, 1))]), keys),
     "beside instances, with a contract": lambda keys: scored(
@@ -263,15 +288,11 @@ BODIES_OF_UNKNOWN_KEYS = {
     "/score without a contract": lambda keys: score(Signature((AB,), (Y,)), keys),
     "beside instances, without a contract": lambda keys: score(Signature((AB,), (Y,)), {**keys, "instances": []}),
     "an instance by input names": lambda keys: score(Signature((AB, C), (Y,)), {"instances": [keys]}),
-    "the protocol": lambda keys: codecs.decode(Signature((AB,), (Y,)), codecs.dumps(keys), None),
-    "a tensor of the protocol": lambda keys: codecs.decode(
-        Signature((AB,), (Y,)), codecs.dumps({"inputs": [keys]}), None
-    ),
-    "tensors of the protocol": lambda keys: codecs.decode(
-        Signature((AB,), (Y,)), codecs.dumps({"inputs": [{"name": key} for key in keys]}), None
-    ),
-    "outputs of the protocol": lambda keys: codecs.decode(
-        Signature((), (Y,)), codecs.dumps({"inputs": [], "outputs": [{"name": key} for key in keys]}), None
+    "the protocol": lambda keys: decoded(codecs.dumps(keys)),
+    "a tensor of the protocol": lambda keys: decoded(codecs.dumps({"inputs": [keys]})),
+    "tensors of the protocol": lambda keys: decoded(codecs.dumps({"inputs": [{"name": key} for key in keys]})),
+    "outputs of the protocol": lambda keys: decoded(
+        codecs.dumps({"inputs": [], "outputs": [{"name": key} for key in keys]}), takes=()
     ),
 }
 

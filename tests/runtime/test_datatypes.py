@@ -1,6 +1,7 @@
 """Every datatype of the protocol goes in and comes out as it was, in JSON and in binary."""
 
 import json
+import math
 import struct
 
 import ml_dtypes
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 
 import toys
+from wye_runtime import tensors
+from wye_runtime.errors import Misfit
+from wye_runtime.protocol import ROUNDED
 
 DTYPES = {
     **{name: np.dtype(name.lower()) for name in ("UINT8", "UINT16", "UINT32", "UINT64")},
@@ -107,6 +111,38 @@ def test_float32_is_written_in_its_shortest_form(servers):
     server = server_for(servers, "FP32")
     body = {"inputs": [*others("FP32"), {"name": "in_FP32", "datatype": "FP32", "shape": [1], "data": [0.1]}]}
     assert '"data":[0.1]' in server.http.post("/v2/models/toy/infer", json=body | asked("FP32", is_binary=False)).text
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_floats_of_16_bits_are_written_in_their_own_shortest_form(servers, datatype):
+    server = server_for(servers, datatype)
+    values = [0.1, -0.2, 3, 1e-3, 0.0, -0.0]
+    head, _ = posted(server, datatype, values, binary_in=False, binary_out=False)
+    assert [str(each) for each in head["outputs"][0]["data"]] == ["0.1", "-0.2", "3.0", "0.001", "0.0", "-0.0"]
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_every_float_of_16_bits_has_a_form_that_reads_as_itself(datatype):
+    magnitudes = np.arange(1 << 15, dtype=np.uint16).view(DTYPES[datatype])
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(magnitudes)
+    both = np.concatenate([magnitudes[finite], -magnitudes[finite]])
+    short = tensors.shortest(both)
+    assert (short.astype(DTYPES[datatype]).view(np.uint16) == both.view(np.uint16)).all()
+    assert all(map(math.isnan, tensors.shortest(magnitudes[-1:])))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "largest", "above"),
+    [("FP16", 65504, 65520), ("BF16", 3.3895314e38, 3.4e38), ("FP32", 3.4028235e38, 3.4028236e38)],
+)
+def test_the_largest_value_is_taken_in_any_spelling_that_rounds_to_it(datatype, largest, above):
+    assert np.isfinite(tensors.array_of(datatype, [largest])).all()
+    assert ROUNDED[datatype] >= largest
+    assert np.isfinite(tensors.array_of(datatype, [ROUNDED[datatype]])).all()
+    with pytest.raises(Misfit, match="expected a number within"):
+        tensors.array_of(datatype, [above])
+    assert ROUNDED[datatype] < above
 
 
 def test_empty_tensors_and_dimensions(servers):

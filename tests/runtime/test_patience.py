@@ -57,7 +57,10 @@ def sized(side):
 def inline(servers):
     """A server that measured its model as short; on a busy machine a measurement may say otherwise."""
     for _ in range(STARTS):
-        server = servers.start(toys.squared(), warmup={"input": {"size": 1}}, engine={"threads": 1}).ready()
+        settings = {"requestTimeoutMs": 60_000}  # on a busy machine, too
+        server = servers.start(
+            toys.squared(), warmup={"input": {"size": 1}}, engine={"threads": 1}, requestSettings=settings
+        ).ready()
         if server.line("decided where runs happen")["mode"] == "inline":
             return server
         server.stop()

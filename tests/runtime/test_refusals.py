@@ -238,6 +238,21 @@ def test_content_types_of_score(server, content_type, status):
         assert refusal(response)[1] == "UnsupportedMediaType"
 
 
+@pytest.mark.parametrize("path", ["/score", "/v2/models/toy/infer"])
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 415), ("br, gzip", 415), ("identity", 422), ("", 422)])
+def test_a_compressed_body_is_refused_before_it_is_read(server, path, encoding, status):
+    response = server.http.post(path, content=b'{"a": 1}', headers={"content-encoding": encoding})
+    assert refusal(response)[0] == status
+    if status == 415:
+        assert f'Content-Encoding "{encoding}": send it uncompressed' in response.json()["error"]["message"]
+
+
+def test_a_key_that_stands_twice_is_refused(server):
+    response = server.http.post("/score", content=b'{"data": [[1, 2, 3]], "data": [[4, 5, 6]]}')
+    assert refusal(response)[:2] == (400, "BadRequest")
+    assert response.json()["error"]["message"] == 'the key "data" stands twice in one object'
+
+
 def test_a_failing_run_is_a_model_error_without_paths(servers, wait_until):
     server = servers.one("raising", toys.raising)
     response = server.infer([{"name": "index", "datatype": "INT64", "shape": [1], "data": [7]}])

@@ -126,8 +126,7 @@ class Model:
         self.threads = threads
         self.signature = signature_of(session)
         self.provider = session.get_providers()[0]
-        self.datatypes = {spec.name: spec.datatype for spec in self.signature.outputs}
-        self.uses_bfloat16_outputs = "BF16" in self.datatypes.values()
+        self.uses_bfloat16_outputs = any(spec.datatype == "BF16" for spec in self.signature.outputs)
         self.forbid_strings_with_bfloat16()
 
     def forbid_strings_with_bfloat16(self) -> None:

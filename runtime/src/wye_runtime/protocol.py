@@ -1,5 +1,6 @@
 """The words of the Open Inference Protocol v2: datatypes, tensors, and one request and answer without any transport."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,12 +33,19 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
 INTEGERS = frozenset(name for name in DTYPES if "INT" in name)
-# the largest finite value, so that a number that would become infinite is refused
+# the largest finite value, for sentences
 LARGEST: Mapping[str, float] = {
     "FP16": float(np.finfo(np.float16).max),
     "BF16": 3.3895313892515355e38,
     "FP32": float(np.finfo(np.float32).max),
     "FP64": float(np.finfo(np.float64).max),
+}
+# the largest number that still rounds to that value: 3.4028235e38, the shortest form of FP32's largest, is above it
+ROUNDED: Mapping[str, float] = {
+    "FP16": math.nextafter(2.0**16 - 2.0**4, 0),
+    "BF16": math.nextafter(2.0**128 - 2.0**119 - 2.0**103, 0),
+    "FP32": math.nextafter(2.0**128 - 2.0**103, 0),
+    "FP64": LARGEST["FP64"],
 }
 
 
@@ -77,6 +85,7 @@ class RawRequest:
     model: str | None = None
     version: str | None = None
     content_type: str | None = None
+    content_encoding: str | None = None
     header_length: str | None = None
 
 

@@ -3,13 +3,14 @@
 import math
 import struct
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from wye_runtime.errors import Misfit, shown
-from wye_runtime.protocol import DTYPES, DYNAMIC, FLOATS, INTEGERS, LARGEST, Array, TensorSpec
+from wye_runtime.protocol import DTYPES, DYNAMIC, FLOATS, INTEGERS, LARGEST, Array, Signature, TensorSpec
 
 # an empty tensor's other dimensions cost its caller nothing; a model may multiply them
 EMPTY_LIMIT = 1 << 20
@@ -20,20 +21,45 @@ KINDS: dict[str, frozenset[type]] = {
     **dict.fromkeys(INTEGERS, frozenset({int})),
     **dict.fromkeys(FLOATS, frozenset({int, float})),
 }
+INTEGER = frozenset({int})
+# how struct packs an element: several times faster than numpy reads a list, and it refuses what does not fit
+PACKED = {
+    **{
+        "INT8": "b",
+        "INT16": "h",
+        "INT32": "i",
+        "INT64": "q",
+        "UINT8": "B",
+        "UINT16": "H",
+        "UINT32": "I",
+        "UINT64": "Q",
+    },
+    **{"FP16": "e", "FP32": "f", "FP64": "d"},
+}
+SHORT_FLOATS = ("FP16", "BF16")
+MAGNITUDES = 1 << 15  # of a float of 16 bits, without its sign
+MOST_DIGITS = 5  # that such a float needs
+PLAIN = frozenset("?bhilqBHILQfd")  # numpy's codes of what orjson writes as we want it
 
 
 def checked_shape(spec: TensorSpec, given: object) -> tuple[int, ...]:
     """The shape of a request, once it fits the model's."""
-    if not isinstance(given, list) or any(type(size) is not int or size < 0 for size in given):
+    if not isinstance(given, list) or not INTEGER.issuperset(map(type, given)) or min(given, default=0) < 0:
         raise Misfit("shape must be a list of integers that are not negative")
-    fits = len(given) == len(spec.shape) and all(
-        want in (DYNAMIC, size) for want, size in zip(spec.shape, given, strict=True)
-    )
-    if not fits:
+    if not fits(spec.shape, given):
         raise Misfit(f"shape is {given}, the model wants {list(spec.shape)} (-1: any size)")
     if 0 in given and math.prod(size for size in given if size) > EMPTY_LIMIT:
         raise Misfit(f"shape {given} is empty, and too large in its other dimensions")
     return tuple(given)
+
+
+def fits(wanted: tuple[int, ...], given: Sequence[int]) -> bool:
+    if len(wanted) != len(given):
+        return False
+    for want, size in zip(wanted, given, strict=True):  # noqa: SIM110 -- a generator costs more than the check
+        if want not in (DYNAMIC, size):
+            return False
+    return True
 
 
 def from_json(datatype: str, shape: tuple[int, ...], data: object) -> Array:
@@ -64,13 +90,23 @@ def array_of(datatype: str, flat: Sequence[Any]) -> Array:
     """A one-dimensional array of values, or a Misfit that names the first wrong one."""
     if not KINDS[datatype].issuperset(map(type, flat)):
         raise first_misfit(datatype, flat)
+    form = PACKED.get(datatype)
+    if form is None:
+        return unpackable(datatype, flat)
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(flat, np.float64 if datatype == "BF16" else DTYPES[datatype])
-            array = array.astype(DTYPES[datatype], copy=False)
-    except OverflowError:
+        packed = struct.pack(f"<{len(flat)}{form}", *flat)
+    except (struct.error, OverflowError):
         raise first_misfit(datatype, flat) from None
-    if datatype in FLOATS and len(flat) and not np.isfinite(array).all():
+    return np.frombuffer(packed, DTYPES[datatype])
+
+
+def unpackable(datatype: str, flat: Sequence[Any]) -> Array:
+    """An array of what struct does not know: booleans, strings, BF16."""
+    if datatype != "BF16":
+        return np.array(flat, DTYPES[datatype])
+    with np.errstate(over="ignore"):
+        array: Array = np.array(flat, np.float64).astype(DTYPES[datatype])
+    if not np.isfinite(array).all():
         raise first_misfit(datatype, flat)
     return array
 
@@ -91,9 +127,14 @@ def holds(datatype: str, value: object) -> bool:
         least, most = integer_range(datatype)
         return isinstance(value, int) and least <= value <= most
     if datatype in FLOATS and isinstance(value, int | float):
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.float64(value).astype(DTYPES[datatype])))
+        return is_finite(datatype, value)
     return True
+
+
+def is_finite(datatype: str, value: float) -> bool:
+    """Whether a number is still one in this precision: the largest finite value has many spellings that round to it."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.float64(value).astype(DTYPES[datatype])))
 
 
 def expected(datatype: str) -> str:
@@ -169,11 +210,42 @@ def to_json(array: Array) -> Any:
     """What orjson writes as this array's values; NaN and infinities come out as null."""
     if array.dtype == np.object_:
         return array.tolist()
-    if array.dtype == DTYPES["BF16"]:
-        array = array.astype(np.float32)
+    if array.dtype.char not in PLAIN:
+        array = shortest(array)
     if array.ndim:
         return np.ascontiguousarray(array)
     return array[()] if is_float(array) else array.item()
+
+
+def shortest(array: Array) -> Array:
+    """A float of 16 bits as the double whose shortest form is the shortest that still reads as that float."""
+    bits = np.asarray(array).view(np.uint16)
+    datatype = "FP16" if array.dtype == np.float16 else "BF16"
+    values = np.copysign(short_magnitudes(datatype)[bits & (MAGNITUDES - 1)], np.where(bits >= MAGNITUDES, -1.0, 1.0))
+    return np.asarray(values)
+
+
+def prepare_short_floats(signature: Signature) -> None:
+    """Makes at load what the first answer would wait for."""
+    for spec in signature.outputs:
+        if spec.datatype in SHORT_FLOATS:
+            short_magnitudes(spec.datatype)
+
+
+@cache
+def short_magnitudes(datatype: str) -> Array:
+    """For every float of 16 bits without its sign; made once, which takes a moment."""
+    dtype = DTYPES[datatype]
+    with np.errstate(over="ignore", invalid="ignore"):
+        short = np.arange(MAGNITUDES, dtype=np.uint16).view(dtype).astype(np.float64)
+        exact = np.array(short)
+        left = np.flatnonzero(np.isfinite(exact))
+        for digits in range(MOST_DIGITS):
+            tried = np.array([float(f"{value:.{digits}e}") for value in exact[left].tolist()])
+            reads_the_same = tried.astype(dtype).astype(np.float64) == exact[left]
+            short[left[reads_the_same]] = tried[reads_the_same]
+            left = left[~reads_the_same]
+    return short
 
 
 def listed(array: Array) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from wye_operator.api.base import Description, Model, Rule, Text, Unique
@@ -35,10 +35,23 @@ class AnyScalar:
         return {"x-kubernetes-preserve-unknown-fields": True, "x-sentence": sentence}
 
 
+class Exact:
+    """A double cannot say every integer beyond 2^53: there, the integer that was written stays."""
+
+    @staticmethod
+    def checked(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """What pydantic makes of it, but for such an integer."""
+        return value if type(value) is int and abs(value) > 2**53 else handler(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self.checked, handler(source))
+
+
 FieldName = Annotated[str, FIELD_NAME]
 TensorName = Annotated[str, Field(min_length=1, max_length=512)]
 Index = Annotated[int, Field(ge=0, le=1_000_000)]
 Word = Annotated[str, Field(max_length=253)]
+Bound = Annotated[float, Exact()]
 Scalar = Annotated[bool | int | float | str, AnyScalar()]
 FieldType = Literal["number", "integer", "boolean", "string"]
 
@@ -81,8 +94,8 @@ class InputField(Model):
         default=None,
         description="JSON type of the value; `number` where neither the Endpoint nor the Deployment says one.",
     )
-    minimum: float | None = Field(default=None, description="Smallest value, inclusive.")
-    maximum: float | None = Field(default=None, description="Largest value, inclusive.")
+    minimum: Bound | None = Field(default=None, description="Smallest value, inclusive.")
+    maximum: Bound | None = Field(default=None, description="Largest value, inclusive.")
     values: Annotated[list[Word], Field(min_length=1, max_length=1000), Unique()] | None = Field(
         default=None,
         description="The strings that are valid; a numeric tensor gets the value's index in this list.",

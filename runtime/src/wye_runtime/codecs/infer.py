@@ -21,6 +21,7 @@ REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs"})
 INPUT_KEYS = frozenset({"name", "shape", "datatype", "data", "parameters"})
 OUTPUT_KEYS = frozenset({"name", "parameters"})
 BINARY_SIZE = "binary_data_size"
+NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +34,52 @@ class InferRequest:
     binary: frozenset[str]
 
 
-def decode(signature: Signature, body: bytes, header_length: str | None) -> InferRequest:
-    """A request's tensors, checked against the model's; every offending tensor is named at once."""
-    header, raw = framed(body, header_length)
-    head = objects(loads(header), "the body", REQUEST_KEYS)
-    given = listed(head.get("inputs"), "inputs", INPUT_KEYS)
-    feeds = fed(signature, given, Payload(raw, is_framed=header_length is not None))
-    return InferRequest(request_id(head), feeds, *asked(signature, head))
+class InferCodec:
+    """The protocol's bodies for one model."""
+
+    def __init__(self, signature: Signature, name: str, version: str) -> None:
+        self.inputs = {spec.name: spec for spec in signature.inputs}
+        self.outputs = tuple(spec.name for spec in signature.outputs)
+        self.datatypes = {spec.name: spec.datatype for spec in signature.outputs}
+        self.head = {"model_name": name, "model_version": version}
+
+    def decode(self, body: bytes, header_length: str | None) -> InferRequest:
+        """A request's tensors, checked against the model's; every offending tensor is named at once."""
+        header, raw = framed(body, header_length)
+        head = objects(loads(header), "the body", REQUEST_KEYS)
+        given = listed(head.get("inputs"), "inputs", INPUT_KEYS)
+        feeds = fed(self.inputs, given, Payload(raw, is_framed=header_length is not None))
+        return InferRequest(request_id(head), feeds, *asked(self.outputs, head))
+
+    def encode(self, request: InferRequest, outputs: Mapping[str, Array]) -> RawResponse:
+        """The answer: JSON, or JSON with the raw tensors behind it."""
+        raws: list[bytes] = []
+        described = [self.described(name, outputs[name], request.binary, raws) for name in request.outputs]
+        identity = {} if request.id is None else {"id": request.id}
+        body = dumps({**self.head, **identity, "outputs": described})
+        if not request.binary:
+            return RawResponse(body)
+        return RawResponse(b"".join((body, *raws)), BINARY_TYPE, {HEADER_LENGTH: str(len(body))})
+
+    def described(self, name: str, array: Array, binary: frozenset[str], raws: list[bytes]) -> dict[str, object]:
+        """One output; its raw bytes go to `raws`."""
+        entry: dict[str, object] = {"name": name, "datatype": self.datatypes[name], "shape": array.shape}
+        if name in binary:
+            raws.append(tensors.to_bytes(array))
+            entry["parameters"] = {BINARY_SIZE: len(raws[-1])}
+        else:
+            entry["data"] = tensors.to_json(array.reshape(-1))
+        return entry
 
 
-def framed(body: bytes, header_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+def framed(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     """The JSON part and the raw part."""
     if header_length is None:
-        return body, memoryview(b"")
+        return body, NOTHING
     size = header_size(header_length)
     if size > len(body):
         raise BadRequest(f"{HEADER_LENGTH} is {size}, the body has only {len(body)} bytes")
-    view = memoryview(body)
-    return view[:size], view[size:]
+    return body[:size], memoryview(body)[size:]
 
 
 def header_size(given: str) -> int:
@@ -63,22 +92,23 @@ def objects(value: object, where: str, known: frozenset[str]) -> dict[str, Any]:
     """The object itself, once it is one and has no key that would be ignored."""
     if not isinstance(value, dict):
         raise InvalidInput(f"{where} must be a JSON object, got {shown(value)}")
+    if value.keys() <= known:
+        return value
     offences = Offences()
     offences.add({"field": name, "message": "is not known here"} for name in value if name not in known)
-    if offences.count:
-        first = shown(offences.details[0]["field"])
-        raise InvalidInput(f"{where} has the unknown field {first}{offences.others}", offences.details)
-    return value
+    first = shown(offences.details[0]["field"])
+    raise InvalidInput(f"{where} has the unknown field {first}{offences.others}", offences.details)
 
 
 def listed(value: object, where: str, known: frozenset[str]) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise InvalidInput(f"{where} must be a list of tensors, got {shown(value)}")
-    each = [objects(item, f"{where}[{at}]", known) for at, item in enumerate(value)]
-    for at, item in enumerate(each):
+    for at, item in enumerate(value):
+        objects(item, f"{where}[{at}]", known)
+    for at, item in enumerate(value):
         if not isinstance(item.get("name"), str):
             raise InvalidInput(f"{where}[{at}].name must be a string")
-    return each
+    return value
 
 
 def request_id(head: Mapping[str, Any]) -> str | None:
@@ -111,9 +141,8 @@ class Payload:
             raise BadRequest(f"{len(self.rest)} bytes are left after the last tensor")
 
 
-def fed(signature: Signature, given: list[dict[str, Any]], payload: Payload) -> Tensors:
+def fed(specs: Mapping[str, TensorSpec], given: list[dict[str, Any]], payload: Payload) -> Tensors:
     """The arrays of all inputs, or one InvalidInput with every offence."""
-    specs = {spec.name: spec for spec in signature.inputs}
     feeds: Tensors = {}
     offences = Offences()
     raws = [raw_part(item, payload) for item in given]
@@ -126,9 +155,9 @@ def fed(signature: Signature, given: list[dict[str, Any]], payload: Payload) -> 
             feeds[name] = array_of(specs, item, raw)
         except Misfit as misfit:
             offences.add([misfit.detail(tensor=name)])
-    missing = specs.keys() - {item["name"] for item in given}
-    offences.add({"tensor": name, "message": "is missing"} for name in specs if name in missing)
-    if offences.count:
+    if offences.count or len(feeds) < len(specs):
+        named = {item["name"] for item in given}
+        offences.add({"tensor": name, "message": "is missing"} for name in specs if name not in named)
         raise refusal("inputs", offences)
     return feeds
 
@@ -167,12 +196,11 @@ def array_of(specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memo
     return tensors.from_bytes(spec.datatype, shape, raw)
 
 
-def asked(signature: Signature, head: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
+def asked(known: tuple[str, ...], head: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Which outputs, in the caller's order, and which of them in binary."""
-    known = [spec.name for spec in signature.outputs]
     default = flag(parameters(head, "the request"), "binary_data_output", fallback=False)
     if head.get("outputs") is None:
-        return tuple(known), frozenset(known if default else ())
+        return known, frozenset(known if default else ())
     items = listed(head["outputs"], "outputs", OUTPUT_KEYS)
     names = tuple(item["name"] for item in items)
     offences = Offences()
@@ -180,19 +208,19 @@ def asked(signature: Signature, head: Mapping[str, Any]) -> tuple[tuple[str, ...
     offences.add({"tensor": n, "message": "is asked twice"} for n in known if names.count(n) > 1)
     if offences.count:
         raise refusal("outputs", offences)
-    return names or tuple(known), frozenset(n for n, i in zip(names, items, strict=True) if is_binary(i, default))
+    return names or known, frozenset(n for n, i in zip(names, items, strict=True) if is_binary(i, default=default))
 
 
-def output_detail(name: str, known: list[str]) -> Detail:
+def output_detail(name: str, known: tuple[str, ...]) -> Detail:
     message = f"is not an output of the model, which has {', '.join(known)}"
     return {"tensor": name, "message": message}
 
 
-def is_binary(item: Mapping[str, Any], default: object) -> bool:
+def is_binary(item: Mapping[str, Any], *, default: bool) -> bool:
     given = parameters(item, shown(item["name"]))
     if "classification" in given:
         raise InvalidInput("the classification extension is not served; ask for the tensor itself")
-    return flag(given, "binary_data", fallback=bool(default))
+    return flag(given, "binary_data", fallback=default)
 
 
 def flag(given: Mapping[str, Any], name: str, *, fallback: bool) -> bool:
@@ -200,28 +228,3 @@ def flag(given: Mapping[str, Any], name: str, *, fallback: bool) -> bool:
     if not isinstance(value, bool):
         raise InvalidInput(f"{name} must be a boolean (true or false), got {shown(value)}")
     return value
-
-
-def encode(
-    request: InferRequest,
-    outputs: Mapping[str, Array],
-    datatypes: Mapping[str, str],
-    head: dict[str, object],
-) -> RawResponse:
-    """The answer: JSON, or JSON with the raw tensors behind it."""
-    raws: list[bytes] = []
-    described = []
-    for name in request.outputs:
-        array = outputs[name]
-        entry: dict[str, object] = {"name": name, "datatype": datatypes[name], "shape": array.shape}
-        if name in request.binary:
-            raws.append(tensors.to_bytes(array))
-            entry["parameters"] = {BINARY_SIZE: len(raws[-1])}
-        else:
-            entry["data"] = tensors.to_json(array.reshape(-1))
-        described.append(entry)
-    identity = {} if request.id is None else {"id": request.id}
-    body = dumps({**head, **identity, "outputs": described})
-    if not request.binary:
-        return RawResponse(body)
-    return RawResponse(b"".join((body, *raws)), BINARY_TYPE, {HEADER_LENGTH: str(len(body))})

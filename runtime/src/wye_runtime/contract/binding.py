@@ -107,12 +107,12 @@ def check_type(field: Field, spec: TensorSpec) -> None:
 
 
 def clash(field: Field, datatype: str) -> str | None:
-    if field.type == "string" and datatype != "BYTES" and (field.values is None or datatype == "BOOL"):
+    if field.type != "boolean" and datatype == "BOOL":
+        return "want a boolean"
+    if field.type == "string" and datatype != "BYTES" and field.values is None:
         return "give the string's values, so that each becomes its index"
     if field.type != "string" and datatype == "BYTES":
         return "want a string"
-    if field.type in ("number", "integer") and datatype == "BOOL":
-        return "want a boolean"
     if field.type == "number" and datatype in INTEGERS:
         return "want an integer"
     return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from wye_runtime.contract.declared import NO_DEFAULT, Field
 from wye_runtime.errors import Misfit, shown
-from wye_runtime.protocol import INTEGERS, LARGEST
+from wye_runtime.protocol import INTEGERS, LARGEST, ROUNDED
 from wye_runtime.tensors import integer_range
 
 
@@ -60,9 +60,9 @@ def text(value: object) -> str:
 
 def numbers(field: Field, datatype: str) -> Callable[[object], Any]:
     """A number within the field's range and the tensor's."""
-    least, most = limits(field, datatype)
+    least, most = limits(field, *taken(datatype))
     is_integer = field.type == "integer"
-    wanted = expected(field, least, most)
+    wanted = expected(field, *limits(field, *range_of(datatype)))
 
     def read(value: object) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -74,17 +74,23 @@ def numbers(field: Field, datatype: str) -> Callable[[object], Any]:
     return read
 
 
-def limits(field: Field, datatype: str) -> tuple[float, float]:
-    least, most = number_range(datatype)
+def limits(field: Field, least: float, most: float) -> tuple[float, float]:
+    """The tensor's range, narrowed to the field's."""
     if field.minimum is not None:
         least = max(least, field.minimum)
     return least, most if field.maximum is None else min(most, field.maximum)
 
 
-def number_range(datatype: str) -> tuple[float, float]:
+def range_of(datatype: str) -> tuple[float, float]:
+    """From the least to the largest element."""
     if datatype in INTEGERS:
         return integer_range(datatype)
     return -LARGEST[datatype], LARGEST[datatype]
+
+
+def taken(datatype: str) -> tuple[float, float]:
+    """The numbers that become an element of this range."""
+    return (-ROUNDED[datatype], ROUNDED[datatype]) if datatype in ROUNDED else range_of(datatype)
 
 
 def expected(field: Field, least: float, most: float) -> str:

@@ -133,6 +133,7 @@ def raw_request(request: Request, body: bytes) -> RawRequest:
         model=request.path_params.get("model"),
         version=request.path_params.get("version"),
         content_type=request.headers.get("content-type"),
+        content_encoding=request.headers.get("content-encoding"),
         header_length=request.headers.get(HEADER_LENGTH),
     )
 

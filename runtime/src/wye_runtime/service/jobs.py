@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wye_runtime import codecs
-from wye_runtime.codecs import Score
+from wye_runtime.codecs import InferCodec, Score
 from wye_runtime.contract import Contract, scored
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
@@ -35,9 +35,11 @@ class Jobs:
     config: Config
     model: Model
     contract: Contract | None
+    codec: InferCodec
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
+        check_encoding(raw.content_encoding)
         return self.score_job(raw) if raw.model is None else self.infer_job(raw)
 
     def is_light(self, raw: RawRequest) -> bool:
@@ -63,14 +65,8 @@ class Jobs:
             raise ModelNotFound(f"model {name} has the version {version} here, not {shown(raw.version)}")
 
     def infer_job(self, raw: RawRequest) -> Job:
-        request = codecs.decode(self.model.signature, raw.body, raw.header_length)
-        source = self.config.model
-        head: dict[str, object] = {"model_name": source.name, "model_version": source.version}
-
-        def answer(outputs: list[Tensors]) -> RawResponse:
-            return codecs.encode(request, outputs[0], self.model.datatypes, head)
-
-        return Job([request.feeds], request.outputs, answer)
+        request = self.codec.decode(raw.body, raw.header_length)
+        return Job([request.feeds], request.outputs, lambda outputs: self.codec.encode(request, outputs[0]))
 
     def score_job(self, raw: RawRequest) -> Job:
         check_media_type(raw.content_type)
@@ -84,6 +80,13 @@ def score_job(wanted: Score) -> Job:
         return RawResponse(codecs.dumps(wanted.answer(outputs)))
 
     return Job(wanted.batches, wanted.outputs, answer)
+
+
+def check_encoding(content_encoding: str | None) -> None:
+    """Read as it stands, a compressed body is nonsense at best."""
+    given = (content_encoding or "identity").strip().lower()
+    if given not in ("", "identity"):
+        raise UnsupportedMediaType(f"the body has the Content-Encoding {shown(given)}: send it uncompressed")
 
 
 def check_media_type(content_type: str | None) -> None:

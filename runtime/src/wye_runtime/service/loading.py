@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from wye_runtime import codecs, contract, model
-from wye_runtime.codecs import Score, example
+from wye_runtime.codecs import InferCodec, Score, example
 from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelInvalid, RequestError
 from wye_runtime.metrics import Metrics
@@ -14,6 +14,7 @@ from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
 from wye_runtime.service.running import Runner
 from wye_runtime.settings import Config
+from wye_runtime.tensors import prepare_short_floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,12 @@ class Loaded:
 def loaded(config: Config, metrics: Metrics) -> Loaded:
     """All of it, or a CannotServe."""
     began = time.perf_counter()
-    artifact = model.artifact_at(config.model)
-    session = model.load(artifact, config.engine)
+    session = model.load(model.artifact_at(config.model), config.engine)
+    prepare_short_floats(session.signature)
     declared = contract.parse(config.contract) if config.contract is not None else None
     fitted = contract.bound(declared, session.signature) if declared else None
-    jobs, runner = Jobs(config, session, fitted), Runner(session, metrics)
+    codec = InferCodec(session.signature, config.model.name, config.model.version)
+    jobs, runner = Jobs(config, session, fitted, codec), Runner(session, metrics)
     job = warmed(jobs, runner, config)
     place = placement(session, job.batches if job else (), job.outputs if job else ())
     return Loaded(session, fitted, jobs, runner, place, time.perf_counter() - began)
