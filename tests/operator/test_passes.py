@@ -19,6 +19,7 @@ from wye_operator.cluster.kinds import (
     WORKLOADS,
 )
 from wye_operator.cluster.passes import Passes
+from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
 
 from .place import NOWHERE, Place, deployment, endpoint
@@ -201,6 +202,32 @@ async def test_deployments_of_a_deleted_endpoint_stop_after_the_grace_and_come_b
     place.api.user(endpoint())
     await place.settle()
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_a_deployment_that_comes_back_at_another_endpoint_is_seen_there(place):
+    """The garbage collector is slow, and the pass of the Endpoint it had before sees it first."""
+    await serving(place)
+    place.api.user(endpoint("other"))
+    await place.settle()
+    workload = place.api.find(WORKLOADS, "fraud-blue-model")
+    late = []
+    place.api.heard = [lambda *event: late.append(event)]
+    place.api.remove(DEPLOYMENTS, "fraud-blue")
+    gone = [event for event in late if event[0] != WORKLOADS]
+    place.api.user(workload)
+    late.clear()
+    place.api.user(deployment("fraud-blue", of="other"))
+    for event in gone:
+        place._hear(*event)
+    (key,) = place.passes.targets.keys() - {Key("default", "other")}
+    place.schedule.take(place.time + 1)
+    await place._pass(key)
+    place.api.heard = [place._hear]
+    place.api.remove(WORKLOADS, "fraud-blue-model")
+    for event in late:
+        place._hear(*event)
+    await place.settle()
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("True", "Ready")
 
 
 async def test_a_lost_deletion_ends_with_the_next_list_and_no_fight(place):

@@ -34,7 +34,7 @@ from wye_operator.cluster.kinds import (
     Object,
 )
 from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
-from wye_operator.cluster.store import Key
+from wye_operator.cluster.store import Key, key_of
 from wye_operator.errors import WyeError
 from wye_operator.plan.keys import keys_in
 from wye_operator.plan.masking import masked
@@ -77,7 +77,7 @@ class NotYet(WyeError):
 
 async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     """Everything there is to know about the Endpoint of that name."""
-    found = await _confirmed(cluster, ENDPOINTS, key.namespace, key.name)
+    found = await _confirmed(cluster, ENDPOINTS, key, key.name)
     deployments = await _deployments(cluster, key)
     memory.uids = {(b["kind"], b["metadata"]["name"]): uid_of(b) for b in (*([found] if found else []), *deployments)}
     endpoint = _endpoint_seen(cluster, found, memory) if found else None
@@ -106,19 +106,23 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     )
 
 
-async def _confirmed(cluster: Cluster, kind: Kind, namespace: str, name: str) -> Object | None:
-    """The object; None only when a LIST of its kind succeeded since start and a GET says that it is not there."""
-    found = cluster.store.get(kind, namespace, name)
+async def _confirmed(cluster: Cluster, kind: Kind, key: Key, name: str) -> Object | None:
+    """The object; None only when a LIST of its kind succeeded since start and a GET says that it is not there.
+
+    What another Endpoint's pass looks at is not kept: its event would be no news then, and wake nobody.
+    """
+    found = cluster.store.get(kind, key.namespace, name)
     if found is None:
         if kind not in cluster.store.listed:
             raise NotYet(f"{kind.plural} could not be listed yet")
         try:
-            found = await cluster.api.get(kind, namespace, name)
+            found = await cluster.api.get(kind, key.namespace, name)
         except NotFound as error:
             if f'"{name}"' not in str(error):  # the kind is missing, not the object
                 raise NotYet(f"the cluster knows no {kind.plural} now: {error}") from error
             return None
-        cluster.store.put(kind, found)
+        if key_of(kind, found) == key:
+            cluster.store.put(kind, found)
     return None if is_going(found) else found
 
 
@@ -127,8 +131,8 @@ async def _deployments(cluster: Cluster, key: Key) -> list[Object]:
     found = {body["metadata"]["name"]: body for body in cluster.store.of(DEPLOYMENTS, key) if not is_going(body)}
     running = {owner_of(w) for w in cluster.store.of(WORKLOADS, key) if _is(w, MODEL)}
     for name in sorted(running - set(found) - {""}):
-        missing = await _confirmed(cluster, DEPLOYMENTS, key.namespace, name)
-        if missing is not None and missing["spec"].get("endpointName") == key.name:
+        missing = await _confirmed(cluster, DEPLOYMENTS, key, name)
+        if missing is not None and key_of(DEPLOYMENTS, missing) == key:
             found[name] = missing
     return [found[name] for name in sorted(found)]
 
