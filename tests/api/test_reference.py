@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from wye_operator.api.fields import fields_of, schema_of
 from wye_operator.api.objects import Deployment, Endpoint
-from wye_operator.api.reasons import EXPLANATIONS, Group
+from wye_operator.api.reasons import EVENTS, EXPLANATIONS, Group
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.cli import reference
 from wye_operator.cli.main import parser
 from wye_operator.plan import conditions
 
 CHECKED_IN = Path(__file__).parents[2] / "docs" / "reference"
+SOURCE = Path(__file__).parents[2] / "operator" / "src"
 
 
 def test_every_reason_has_an_entry() -> None:
@@ -22,6 +24,17 @@ def test_every_reason_has_an_entry() -> None:
     assert all(e.meaning.endswith(".") and e.to_do.endswith(".") for e in EXPLANATIONS.values())
     page = reference.pages()["reasons.md"]
     assert [reason for reason in Reason if f"| `{reason}` |" not in page] == []
+
+
+def told(code: str) -> set[str]:
+    """The reasons of events that a module writes out."""
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    events = (call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Event")
+    return {each.args[3].value for each in events if isinstance(each.args[3], ast.Constant)}
+
+
+def test_every_reason_of_an_event_has_an_entry() -> None:
+    assert set().union(*(told(path.read_text()) for path in SOURCE.rglob("*.py"))) == set(EVENTS)
 
 
 @pytest.mark.parametrize(

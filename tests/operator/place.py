@@ -107,6 +107,7 @@ class Machinery:
         self.uids = itertools.count(1)
         self.slow: set[str] = set()  # Deployments of apps/v1 whose pods are not replaced now
         self.given_up: set[str] = set()  # those of which the cluster says that their rollout does not get on
+        self.refused: dict[str, str] = {}  # those whose pods the cluster does not make, and what it says
 
     def run(self) -> None:
         for kind, _, name in list(self.api.objects):
@@ -125,6 +126,9 @@ class Machinery:
             self._progress(name, f"{name}-{version}-")
             return
         wanted = {f"{name}-{version}-{n}" for n in range(replicas)}
+        if name in self.refused:
+            self._progress(name, f"{name}-{version}-")
+            return
         for gone in there - wanted:
             self.api.remove(PODS, gone)
         for new in sorted(wanted - there):
@@ -158,6 +162,9 @@ class Machinery:
             "availableReplicas": len(ready),
             "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable" if complete else waits}],
         }
+        if name in self.refused:
+            failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+            status["conditions"].append({**failure, "message": self.refused[name]})
         if of.get("status") != status:
             self.api.user({**of, "status": status})
 

@@ -306,6 +306,74 @@ async def test_what_the_cluster_refuses_is_told_with_its_own_words(place):
     assert "no such class" in ready["message"]
 
 
+QUOTA = "exceeded quota: few, requested: count/{0}=1, used: count/{0}=9, limited: count/{0}=9"
+POLICY = 'admission webhook "policy.example" denied the request: users cannot use this {0}'
+
+
+@pytest.mark.parametrize("words", [QUOTA, POLICY], ids=["a quota", "an admission policy"])
+async def test_what_a_quota_or_a_policy_forbids_is_told_and_the_rest_is_written(place, words):
+    """They answer 403, as a role does that is too narrow."""
+    refusal = Forbidden(f'services "fraud" is forbidden: {words.format("services")}', status=403)
+    place.api.fail = lambda *call: refusal if call == ("apply", SERVICES, "fraud") else None
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle(horizon=3)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "InvalidDeploymentSpec")
+    assert f"refuses Service fraud: {refusal}" in place.status(ENDPOINTS, "fraud")["conditions"][0]["message"]
+    assert "fraud-router" in place.api.names(WORKLOADS)
+    assert place.failures == []
+
+
+async def test_keys_that_are_refused_are_told_and_no_router_gets_keys_that_nobody_has(place):
+    refusal = Forbidden(f'secrets "fraud-keys" is forbidden: {QUOTA.format("secrets")}', status=403)
+    place.api.fail = lambda *call: refusal if call[0] == "create" and call[1] == SECRETS else None
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle(horizon=3)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "InvalidDeploymentSpec")
+    assert place.api.names(SECRETS) == []
+    place.api.fail = lambda *call: None
+    await place.settle(horizon=6)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'User "system:serviceaccount:wye-system:wye" cannot patch resource "services" in API group "" in the namespace',
+        "unable to create new content in namespace default because it is being terminated",
+    ],
+    ids=["a role", "a namespace that ends"],
+)
+async def test_what_would_be_forbidden_of_any_object_fails_the_pass(place, words):
+    refusal = Forbidden(f'services "fraud" is forbidden: {words}', status=403)
+    place.api.fail = lambda *call: refusal if call[:2] == ("apply", SERVICES) else None
+    place.api.user(endpoint())
+    await place.settle(horizon=1)
+    assert place.failures
+    assert place.status(ENDPOINTS, "fraud") == {}
+
+
+@pytest.mark.parametrize(
+    ("workload", "kind", "name"),
+    [("fraud-blue-model", DEPLOYMENTS, "fraud-blue"), ("fraud-router", ENDPOINTS, "fraud")],
+    ids=["of a model", "of routers"],
+)
+async def test_pods_that_the_cluster_refuses_are_told_with_its_own_words(place, workload, kind, name):
+    """A quota, pod security or a policy refuses the pods; the Deployment of apps/v1 itself was taken."""
+    words = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes'
+    place.machinery.refused[workload] = words
+    place.api.user(endpoint())
+    place.api.user(deployment())
+    await place.settle(horizon=16, seconds=60)
+    assert place.ready(kind, name) == ("False", "InvalidDeploymentSpec")
+    assert words in place.status(kind, name)["conditions"][0]["message"]
+    del place.machinery.refused[workload]
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("True", "Ready")
+
+
 async def test_a_busy_server_is_asked_again_when_it_said(place):
     times = iter([TooMany("later", status=429, retry_after=3)])
     place.api.fail = lambda verb, kind, name: next(times, None) if verb == "apply" else None
@@ -390,6 +458,20 @@ async def test_keys_are_made_once_and_a_rotation_stays(place):
     assert place.api.find(SECRETS, "fraud-keys")["data"]["primaryKey"] == "bmV3"
     assert [c for c in place.api.writes if c[1] == "secrets"] == [("apply", "secrets", "fraud-router")]
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_keys_that_are_renewed_are_told_by_an_event_each_time(place):
+    await serving(place)
+    before = place.api.find(SECRETS, "fraud-keys")["data"]
+    for _ in range(2):
+        place.api.remove(SECRETS, "fraud-keys")
+        place.time += 31
+        await place.reads.refresh()
+        await place.settle()
+    assert not set(before.values()) & set(place.api.find(SECRETS, "fraud-keys")["data"].values())
+    told = [e["note"] for (k, _, _), e in place.api.objects.items() if k == EVENTS and e["reason"] == "KeysRenewed"]
+    assert len(told) == 2
+    assert told[0].startswith("Secret fraud-keys was gone and was made anew at 2026-11-01T00:")
 
 
 async def test_a_secret_of_the_default_name_that_is_not_ours_is_only_read(place):

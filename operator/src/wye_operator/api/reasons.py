@@ -170,3 +170,11 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "Look at the status of the Deployments.",
     ),
 }
+
+# Events have the reason of `Ready` where it becomes True, Degraded or Stalled; and these of their own.
+EVENTS: Mapping[str, str] = {
+    "TrafficInEffect": "Other shares are in effect: the sentence has them.",
+    "FailedOver": "A Deployment in effect is lost: the sentence says where its share goes.",
+    "TrafficKept": "`traffic` is absent: what is in effect stays, and the sentence says what to write.",
+    "KeysRenewed": "The Secret of the keys was deleted: there are two new keys, and the ones before let nobody in.",
+}

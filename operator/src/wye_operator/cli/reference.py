@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from wye_operator.api.base import TWICE
 from wye_operator.api.fields import Field, Schema, fields_of, no_name, schema_of, wanted
 from wye_operator.api.objects import Deployment, Endpoint
-from wye_operator.api.reasons import CONDITIONS, EXPLANATIONS, Group
+from wye_operator.api.reasons import CONDITIONS, EVENTS, EXPLANATIONS, Group
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.cli.main import parser
 from wye_operator.cli.manual import sections
@@ -108,6 +108,9 @@ def _reasons_page() -> str:
     for group in Group:
         rows = [(f"`{reason}`", e.meaning, e.to_do) for reason, e in EXPLANATIONS.items() if e.group is group]
         parts += [f"## {group}", CONDITIONS[group], _table(("Reason", "When", "What to do"), rows)]
+    told = "An event has the reason of `Ready` where that becomes True, `Degraded` or Stalled, or one of these:"
+    events = [(f"`{reason}`", meaning) for reason, meaning in EVENTS.items()]
+    parts += ["## Of events", told, _table(("Reason", "What happened"), events)]
     return _page("Reasons", *parts)
 
 

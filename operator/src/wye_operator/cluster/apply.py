@@ -18,11 +18,12 @@ from dataclasses import replace
 
 from wye_operator.api.status import Reason
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, owner_of, place_of, uid_of
-from wye_operator.cluster.errors import Conflict, Refused
+from wye_operator.cluster.errors import ApiError, Conflict, is_about_the_object
 from wye_operator.cluster.kinds import (
     ACCOUNTS,
     BUDGETS,
     CONFIGMAPS,
+    ENDPOINTS,
     POLICIES,
     SECRETS,
     SERVICES,
@@ -39,7 +40,7 @@ from wye_operator.errors import WyeError
 from wye_operator.plan.names import APPLIED, MANAGED_BY, MANAGER, router_name
 from wye_operator.plan.wanted import Plan
 from wye_operator.plan.world import Obstacle
-from wye_operator.render.kubernetes import keys_object, objects_for
+from wye_operator.render.kubernetes import ClusterPlace, keys_object, objects_for
 from wye_operator.render.kubernetes.metadata import annotated
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,13 @@ async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> Non
     memory.changed = False
     if wanted.status_only:
         return
+    place = await _place(cluster, key, wanted, memory)
+    refusal = await _make_keys(cluster, key, keys_object(wanted, place), memory)
+    if refusal is not None:  # what would be rendered from keys that nobody has
+        memory.obstacles = {(ENDPOINTS.name, key.name): (refusal,)}
+        return
     obstacles: dict[tuple[str, str], list[Obstacle]] = {}
-    objects = await _objects(cluster, key, wanted, memory)
+    objects = list(objects_for(wanted, place))
     for step in cluster.upgrades.steps(key, objects):
         obstacle = await _write(cluster, key, step, memory)
         if obstacle is not None:
@@ -66,21 +72,31 @@ async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> Non
         await refresh_routers(cluster, key, wanted.router, memory)
 
 
-async def _objects(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> list[Object]:
-    """Everything that should be there; the keys, made once, before what is rendered from them."""
+async def _place(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> ClusterPlace:
+    """Where the objects are, with what stands in the routers' files now."""
     secret = await cluster.reads.get(SECRETS, router_name(key.name), key) if wanted.router else None
     files = cluster.store.get(CONFIGMAPS, key.namespace, router_name(key.name))
-    place = replace(
+    return replace(
         place_of(cluster, key, memory),
         auth_in_force=(secret or {}).get("data") or {},
         nonce=nonce_for(files, memory.routers, wanted.record, cluster.now()),
     )
-    keys = keys_object(wanted, place)
-    if keys is not None and await cluster.reads.get(SECRETS, keys["metadata"]["name"], key) is None:
-        cluster.reads.put(SECRETS, await cluster.api.create(keys), key)
-        cluster.metrics.count("wye_writes_total", verb="create", resource=SECRETS.plural)
-        log.info("made keys", extra={"key": str(key)})
-    return list(objects_for(wanted, place))
+
+
+async def _make_keys(cluster: Cluster, key: Key, keys: Object | None, memory: Memory) -> Obstacle | None:
+    """Make the keys where there are none: once, and before what is rendered from them."""
+    if keys is None or await cluster.reads.get(SECRETS, keys["metadata"]["name"], key) is not None:
+        return None
+    try:
+        made = await cluster.api.create(keys)
+    except ApiError as error:
+        return _refusal(keys, error)
+    cluster.reads.put(SECRETS, made, key)
+    cluster.metrics.count("wye_writes_total", verb="create", resource=SECRETS.plural)
+    log.info("made keys", extra={"key": str(key)})
+    if await cluster.reads.get(SECRETS, router_name(key.name), key) is not None:
+        memory.renewed = made["metadata"]["creationTimestamp"]
+    return None
 
 
 async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obstacle | None:
@@ -96,8 +112,8 @@ async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obst
                 return obstacle
             _count_fought(cluster, live, manifest, memory)
             written = await cluster.api.apply(_noted(step))
-    except Refused as error:
-        return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, f"the cluster refuses {_named(manifest)}: {error}")
+    except ApiError as error:
+        return _refusal(manifest, error)
     memory.changed, memory.wrote[_named(manifest)] = True, annotations_of(manifest)[APPLIED]
     cluster.metrics.count("wye_writes_total", verb="apply", resource=kind.plural)
     log.info("applied", extra={"key": str(key), "object": _named(manifest), "new": live is None})
@@ -106,6 +122,14 @@ async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obst
     else:
         memory.overtaken |= cluster.store.answered(kind, written, "spec")
     return None
+
+
+def _refusal(manifest: Object, error: ApiError) -> Obstacle:
+    """What a write of the object was answered; raised where another object would be answered the same."""
+    if not is_about_the_object(error):
+        raise error
+    log.warning("the cluster refuses an object", extra={"object": _named(manifest), "why": str(error)})
+    return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, f"the cluster refuses {_named(manifest)}: {error}")
 
 
 def _noted(step: Step) -> Object:

@@ -62,6 +62,7 @@ class Memory:
     wrote: dict[str, str] = field(default_factory=dict)  # the hash that each child was last written with
     fought: dict[str, list[float]] = field(default_factory=dict)  # when another operator had written a child
     told: dict[tuple[str, str, str], str] = field(default_factory=dict)  # kind, name, reason of events -> message
+    renewed: str = ""  # when keys that had been there were made anew, until an event has told it
     overtaken: bool = False  # whether a write of this pass was answered with a change that the pass had not seen
     changed: bool = False  # whether the last apply wrote anything
 

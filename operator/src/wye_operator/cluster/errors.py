@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from wye_operator.errors import WyeError
+
+OF_A_ROLE = re.compile(r'User "[^"]*" cannot \S+ resource|because it is being terminated')
 
 
 class ApiError(WyeError):
@@ -53,3 +57,8 @@ def error_for(status: int, message: str, reason: str = "", retry_after: float = 
     """The error of one HTTP status."""
     kind = BY_STATUS.get(status, Unavailable if status >= 500 or status == 0 else ApiError)
     return kind(message, status=status, reason=reason, retry_after=retry_after)
+
+
+def is_about_the_object(error: ApiError) -> bool:
+    """Whether a write was refused for what it says: by validation, a quota or an admission policy, not by a role."""
+    return isinstance(error, Refused) or (error.status == 403 and not OF_A_ROLE.search(str(error)))

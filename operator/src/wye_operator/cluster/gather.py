@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
-from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.api.validation import understood
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, label_of, owner_of, uid_of
 from wye_operator.cluster.errors import ApiError, NotFound
@@ -33,7 +33,7 @@ from wye_operator.cluster.kinds import (
     Kind,
     Object,
 )
-from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
+from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready, refusal_of
 from wye_operator.cluster.store import Key, key_of
 from wye_operator.errors import WyeError
 from wye_operator.plan.keys import keys_in
@@ -57,6 +57,7 @@ from wye_operator.plan.world import (
     Failure,
     InstanceSeen,
     Keys,
+    Obstacle,
     RouterSeen,
     Taken,
     WorkloadSeen,
@@ -172,9 +173,20 @@ def _endpoint_seen(cluster: Cluster, body: Object, memory: Memory) -> EndpointSe
         spec=spec,
         status=_status(EndpointStatus, body),
         url=_url(cluster.store.get(SERVICES, metadata["namespace"], metadata["name"])),
-        obstacles=memory.obstacles.get(("Endpoint", metadata["name"]), ()),
+        obstacles=_obstacles(cluster, body, router_name(metadata["name"]), memory),
         misfit=misfit,
     )
+
+
+def _obstacles(cluster: Cluster, body: Object, workload: str, memory: Memory) -> tuple[Obstacle, ...]:
+    """What kept the last pass from writing, and the cluster from making the pods of what was written."""
+    metadata = body["metadata"]
+    told = memory.obstacles.get((body["kind"], metadata["name"]), ())
+    refusal = refusal_of(cluster.store.get(WORKLOADS, metadata["namespace"], workload))
+    if not refusal:
+        return told
+    sentence = f"the cluster refuses the pods of Deployment {workload}: {refusal}"
+    return (*told, Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, sentence))
 
 
 def _url(service: Object | None) -> str:
@@ -201,7 +213,7 @@ async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Mem
         status=_status(DeploymentStatus, body),
         content=content,
         content_problem=problem,
-        obstacles=memory.obstacles.get(("Deployment", metadata["name"]), ()),
+        obstacles=_obstacles(cluster, body, model_name(metadata["name"]), memory),
         misfit=misfit,
     )
 

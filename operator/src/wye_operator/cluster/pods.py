@@ -1,4 +1,4 @@
-"""What a pod's status says: whether it is ready, and how its container failed. Pure; called by gather.
+"""What a pod's status says: whether it is ready, how its container failed, why there is none. Pure; called by gather.
 
 A container that ends without last words has the end of its log there instead: kubelet puts it there, see
 docs/decisions/0008-last-lines-by-kubelet.md.
@@ -49,6 +49,13 @@ def address_of(pod: Object) -> str:
 def identity_of(pod: Object) -> str:
     """The pod and its containers' lives: another one after each restart."""
     return f"{pod['metadata'].get('uid')}/{sum(_restarts(c) for c in _containers(pod))}"
+
+
+def refusal_of(workload: Object | None) -> str:
+    """Why the cluster makes no pods for an apps/v1 Deployment (a quota, pod security, a policy), "" where it does."""
+    conditions = _status(workload or {}).get("conditions") or ()
+    refused = (c for c in conditions if (c["type"], c.get("status")) == ("ReplicaFailure", "True"))
+    return next((str(c.get("message") or c.get("reason")) for c in refused), "")
 
 
 def failure_of(pods: Iterable[Object], hidden: Iterable[str] = ()) -> Failure | None:

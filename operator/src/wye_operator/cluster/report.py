@@ -12,7 +12,7 @@ from wye_operator.cluster.base import Cluster, Memory
 from wye_operator.cluster.errors import ApiError, Conflict, NotFound
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, EVENTS, WORKLOADS, Kind, Object
 from wye_operator.cluster.store import Key
-from wye_operator.plan.names import digest, model_name
+from wye_operator.plan.names import digest, keys_secret, model_name
 from wye_operator.plan.wanted import Event, Plan
 from wye_operator.render.kubernetes import status_body
 
@@ -40,6 +40,14 @@ async def report(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> No
     for event in (*wanted.events, *transitions):
         if (event.kind, event.name) in changed:
             await _tell(cluster, key, event, memory)
+    if memory.renewed:
+        await _tell(cluster, key, _renewal(key, memory.renewed), memory)
+        memory.renewed = ""
+
+
+def _renewal(key: Key, made_at: str) -> Event:
+    words = f"Secret {keys_secret(key.name)} was gone and was made anew at {made_at}: only its two new keys are valid"
+    return Event("Endpoint", key.name, "Warning", "KeysRenewed", words)
 
 
 async def _write(cluster: Cluster, key: Key, told: tuple[Kind, Object], memory: Memory) -> Object | None:
