@@ -13,7 +13,7 @@ from typing import Any
 
 from wye_operator.cluster.client import Listing
 from wye_operator.cluster.errors import ApiError, Conflict, Gone, NotFound
-from wye_operator.cluster.kinds import Kind, Object, kind_of
+from wye_operator.cluster.kinds import PAGES, Kind, Object, kind_of
 
 WRITES = ("create", "replace", "apply", "status", "patch", "delete")
 Where = tuple[Kind, str, str]
@@ -27,6 +27,7 @@ class FakeApi:
         self.calls: list[tuple[str, str, str]] = []
         self.fail: Callable[[str, Kind, str], ApiError | None] = lambda verb, kind, name: None
         self.logs: dict[str, str] = {}
+        self.pages: dict[str, bytes] = {}  # of the server itself, by path
         self.heard: list[Callable[[Kind, str, Object], None]] = []  # who is told of each change, as kopf would be
         self._applied: dict[Where, Object] = {}
         self._version = 100
@@ -171,6 +172,12 @@ class FakeApi:
 
     async def log(self, namespace: str, pod: str, since_seconds: int) -> str:
         return self.logs.get(pod, "")
+
+    async def page(self, path: str) -> bytes:
+        self._call("get", PAGES, path)
+        if path not in self.pages:
+            raise NotFound(f"{path} not found", status=404)
+        return self.pages[path]
 
     # inside
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from wye_operator.cluster.base import Cluster
 from wye_operator.cluster.follow import selector_of
+from wye_operator.cluster.identity import reader
 from wye_operator.cluster.kinds import CONFIGMAPS, FOLLOWED, PODS, SECRETS, SERVICES, SLICES, WATCHED, WORKLOADS
 from wye_operator.cluster.passes import Passes
 from wye_operator.cluster.queue import Schedule
@@ -21,8 +22,9 @@ from wye_operator.cluster.store import Key, Store
 from wye_operator.cluster.terms import Terms
 from wye_operator.cluster.upgrades import Upgrades
 from wye_operator.errors import WyeError
+from wye_operator.issuers import KeySets, Unread
 from wye_operator.plan.names import BUMPED, COMPONENT, ENDPOINT, MANAGED_BY, ROUTER, digest
-from wye_operator.plan.world import Deadlines, Signature, Taken, TensorSeen
+from wye_operator.plan.world import THIS_CLUSTER, Deadlines, KeySet, Signature, Taken, TensorSeen
 from wye_operator.render.kubernetes import ClusterPlace, Images
 from wye_operator.telemetry import Metrics
 
@@ -217,6 +219,7 @@ class Place:
         self.time = 1_000.0
         self.failures: list[Exception] = []
         self.where, self.terms = NOWHERE, Terms()  # what the next operator is told
+        self.issuers: dict[str, KeySet | str] = {}  # by jwksUri: the key set, or why there is none
         self.restart()
 
     def restart(self) -> None:
@@ -224,12 +227,14 @@ class Place:
         self.store, self.schedule = Store(), Schedule[Key](gap=0)
         self.metrics = Metrics()
         self.reads = Reads(self.api, self.wake, lambda: self.time)
+        self.key_sets = KeySets(self.read_key_set, self.wake, lambda: self.time)
         keys = itertools.count(1)
         cluster = Cluster(
             api=self.api,
             store=self.store,
             reads=self.reads,
             asks=self.pods,
+            key_sets=self.key_sets,
             metrics=self.metrics,
             upgrades=Upgrades(self.store, self.wake, self.metrics, self.terms),
             place=self.where,
@@ -240,6 +245,15 @@ class Place:
         )
         self.passes = Passes(cluster)
         self.api.heard = [self._hear]
+
+    async def read_key_set(self, source: str) -> KeySet:
+        """What an issuer answers: of this cluster the real reader asks the API server."""
+        if source == THIS_CLUSTER:
+            return await reader(self.api, None)(source)  # type: ignore[arg-type]
+        found = self.issuers.get(source, "it does not answer")
+        if isinstance(found, str):
+            raise Unread(found)
+        return found
 
     def wake(self, key: Key) -> None:
         self.schedule.add(key, self.time)

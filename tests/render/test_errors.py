@@ -20,7 +20,7 @@ from wye_operator.plan.world import Keys
 
 KEY = {"api-key": "key-one"}
 PIN = "azureml-model-deployment"
-NEEDED = "a valid key is needed: Authorization: Bearer KEY, or api-key: KEY"
+NEEDED = "a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY"
 
 
 @pytest.fixture(scope="module")

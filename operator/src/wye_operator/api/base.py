@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -25,6 +26,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 TWICE = "names {} a second time; each may stand once"
 NOT_BUILT = "is not built in this version of Wye; remove it"
 ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}  # of a map that is one thing: two owners never mix it
+SERVED = {"served": True}  # the validation context of what an API server has accepted
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -47,6 +49,7 @@ class Rule:
     holds: Callable[[Any], bool]
     figure: Callable[[Any], str] | None = None
     figure_cel: str = ""
+    in_condition: bool = False  # where an API server let it pass, the planner finds it again and says it
 
     def message(self, value: object) -> str:
         """The sentence, with the figure that broke the rule."""
@@ -182,8 +185,9 @@ class Model(BaseModel):
         return {name: value for name, value in data.items() if value is not None}
 
     @model_validator(mode="after")
-    def _rules_hold(self) -> Self:
-        broken = [(rule.field, rule.message(self)) for rule in self.RULES if not rule.holds(self)]
+    def _rules_hold(self, info: ValidationInfo) -> Self:
+        rules = (rule for rule in self.RULES if not (rule.in_condition and info.context == SERVED))
+        broken = [(rule.field, rule.message(self)) for rule in rules if not rule.holds(self)]
         if broken:
             raise PydanticCustomError("rules", "rules", {"broken": broken})
         return self

@@ -23,6 +23,7 @@ from wye_operator.api.base import (
 from wye_operator.api.contract import Contract
 from wye_operator.api.flow import Cors, Sticky
 from wye_operator.api.pod import Annotations, Pod, Resources
+from wye_operator.api.token import Token
 
 MOST_REQUEST_BYTES = 2**30
 HUNDREDTHS = "self.traffic.map(k, int(self.traffic[k] * 100.0 + 0.5)).sum()"
@@ -120,12 +121,13 @@ class EndpointSpec(Model):
 
     description: Description | None = Field(default=None, description="Free text.")
     tags: Tags | None = Field(default=None, description="Free labels for people; nothing selects by them.")
-    auth_mode: Literal["Key", "None"] = Field(
+    auth_mode: Literal["Key", "Token", "None"] = Field(
         default="Key",
-        json_schema_extra={"x-later": ["Token"]},
-        description="`Key`: a primary and a secondary key. `None`: open, for callers the network already limits.",
+        description="`Key`: a primary and a secondary key. `Token`: JWTs of OIDC providers or of this cluster's "
+        "service accounts. `None`: open, for callers the network already limits.",
     )
     keys: Keys | None = Field(default=None, description="Where the keys are kept.")
+    token: Token | None = Field(default=None, description="Whose tokens are taken, with `authMode: Token`.")
     traffic: Annotated[dict[Name, Percent], Field(max_length=20)] | None = Field(
         default=None,
         json_schema_extra=ATOMIC,
@@ -159,9 +161,15 @@ class EndpointSpec(Model):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "keys.secretName",
-            "!has(self.authMode) || self.authMode != 'None' || !has(self.keys) || !has(self.keys.secretName)",
-            "must not be set with authMode None, which asks for no key: remove one of the two",
-            lambda spec: spec.auth_mode != "None" or spec.keys is None or spec.keys.secret_name is None,
+            "!has(self.authMode) || self.authMode == 'Key' || !has(self.keys) || !has(self.keys.secretName)",
+            "must not be set with authMode None or Token, which ask for no key: remove one of the two",
+            lambda spec: spec.auth_mode == "Key" or spec.keys is None or spec.keys.secret_name is None,
+        ),
+        Rule(
+            "token",
+            "(has(self.authMode) && self.authMode == 'Token') == has(self.token)",
+            "and authMode Token belong together: set both, or neither",
+            lambda spec: (spec.auth_mode == "Token") == (spec.token is not None),
         ),
         Rule(
             "traffic",
@@ -180,6 +188,6 @@ class EndpointSpec(Model):
         ),
     )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("token", "tls", "expose", "rollout", "stopped", "type"),
+        ("tls", "expose", "rollout", "stopped", "type"),
         NOT_BUILT,
     )

@@ -134,6 +134,12 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "The Secret of `keys.secretName` does not exist, or has not both keys. Nobody is let in until then.",
         "Create the Secret with `primaryKey` and `secondaryKey`.",
     ),
+    Reason.TOKEN_KEYS_NOT_FOUND: _waits(
+        "The public keys of an issuer in `token` cannot be read, or are none: its `jwksUri` does not answer, or not "
+        "with a JSON Web Key Set. Keys that were read before stay in force; without any, none of its tokens is taken.",
+        "Read the message; mend `jwksUri`, or what stands between the operator and the issuer. It is read again by "
+        "itself.",
+    ),
     Reason.ROUTER_STARTING: _waits("No router is ready yet.", "Wait; if it lasts, look at the router's own log."),
     Reason.ROUTER_BEHIND: _waits(
         "A ready router has not taken the new routing yet.",

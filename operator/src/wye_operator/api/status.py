@@ -35,6 +35,7 @@ class Reason(StrEnum):
     ENDPOINT_NOT_FOUND = "EndpointNotFound"
     WAITING_FOR_DEPLOYMENT = "WaitingForDeployment"
     KEYS_NOT_FOUND = "KeysNotFound"
+    TOKEN_KEYS_NOT_FOUND = "TokenKeysNotFound"
     ROUTER_STARTING = "RouterStarting"
     ROUTER_BEHIND = "RouterBehind"
     INSTANCES_STARTING = "PodsStarting"
@@ -94,6 +95,9 @@ class RouterStatus(StatusModel):
     replicas: int = Field(description="Routers that run.")
     ready_replicas: int = Field(description="Routers that are ready.")
     version: str | None = Field(default=None, description="Routing that every ready router took.")
+    auth_version: str | None = Field(
+        default=None, description="Keys or token issuers that every ready router took: a fingerprint, no secret."
+    )
 
 
 class EndpointStatus(StatusModel):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from wye_operator.api.base import TWICE
+from wye_operator.api.base import SERVED, TWICE
 from wye_operator.api.fields import Path, Schema, no_name, schema_at, schema_of, wanted
 from wye_operator.api.objects import API_VERSION, KINDS, Deployment, Endpoint
 from wye_operator.errors import FieldProblem, WyeError
@@ -58,14 +58,14 @@ def understood(
     `stand_ins` are there instead of needed fields. Raises ValidationError where nothing is left to work with.
     """
     try:
-        return model.model_validate_json(json.dumps(_as_json(spec))), ""
+        return model.model_validate_json(json.dumps(_as_json(spec)), context=SERVED), ""
     except ValidationError as error:
         schema, found = schema_of(model), error.errors()
         problems = sorted({p for detail in found for p in _problems(detail, schema, "spec")}, key=_order)
     wrong = {problem.path[0] for problem in problems if problem.path}
     rest = {**(stand_ins or {}), **{name: value for name, value in spec.items() if name not in wrong}}
     said = "; ".join(f"spec.{problem.field} {problem.message}" for problem in problems)
-    return model.model_validate_json(json.dumps(_as_json(rest))), said
+    return model.model_validate_json(json.dumps(_as_json(rest)), context=SERVED), said
 
 
 def shown(value: object) -> str:

@@ -99,6 +99,7 @@ def _address(args: argparse.Namespace, given: Url | Folder, key: str | None) -> 
     if not served.address:
         raise WyeError(f"Endpoint {served.name} has no address yet: wye local status {given.path}")
     if not key:
+        insist_on_keys(served.name, served.auth_mode)
         keys = served.keys
         key = keys.primary if keys else None
     return served.address.removesuffix("/score") + args.path, key
@@ -110,10 +111,17 @@ def _in_cluster(args: argparse.Namespace, given: InCluster, key: str | None, bod
     with connect(given.access) as api:
         endpoint = endpoint_of(api, given.name)
         if not key:
+            insist_on_keys(given.name, (endpoint.get("spec") or {}).get("authMode"))
             keys = keys_of(api, endpoint)
             key = keys.primary if keys else None
         answer = to_pod(api, _router(api, given.name), args.path, _request(args, key, body))
     return answer, f" (Endpoint {given.name}, namespace {api.namespace}, {api.place})"
+
+
+def insist_on_keys(endpoint: str, mode: str | None) -> None:
+    """Nobody but the caller has a token."""
+    if mode == "Token":
+        raise WyeError(f"Endpoint {endpoint} takes tokens: give one with --key, or in $WYE_KEY")
 
 
 def _router(api: Api, endpoint: str) -> str:

@@ -76,7 +76,9 @@ def _keys(args: argparse.Namespace) -> Keys | None:
     if isinstance(given, Folder):
         served = served_by(given, args.state or given.path / FOLDER, args.endpoint)
         keys = served.keys
-        if keys is None and served.auth_mode != "None":
+        if served.auth_mode == "Token":
+            raise WyeError(f"Endpoint {served.name} has no keys: its authMode is Token")
+        if keys is None and served.auth_mode == "Key":
             raise WyeError(f"the twin of {given.path} has no keys for {served.name} yet")
         return keys
     assert isinstance(given, InCluster)

@@ -33,7 +33,7 @@ class Served:
 
         A mistake elsewhere in the folder does not matter: what is in force goes on.
         """
-        if self.auth_mode == "None":
+        if self.auth_mode != "Key":
             return None
         secret = secret_for(read_manifests(self.directory), self.namespace, self.name, self.key_secret)
         if secret is not None:

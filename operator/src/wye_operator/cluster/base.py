@@ -11,6 +11,7 @@ from wye_operator.cluster.inner import Asks
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
 from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
+from wye_operator.issuers import KeySets
 from wye_operator.plan.names import OWNER
 from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen
 from wye_operator.render.kubernetes import ClusterPlace
@@ -30,6 +31,7 @@ class Cluster:
     store: Store
     reads: Reads
     asks: Asks
+    key_sets: KeySets[Key]
     metrics: Metrics
     upgrades: Upgrades
     place: ClusterPlace  # of nobody yet: images, namespaces and flags

@@ -1,4 +1,4 @@
-"""The operator's client of the API server: seven calls over the one aiohttp session that it shares with kopf.
+"""The operator's client of the API server: a few calls over the one aiohttp session that it shares with kopf.
 
 The session is read at each call, because kopf closes it on a 401 and our login handler makes a new one. Nothing is
 tried again here: every failure is a typed error, and the work queue knows when to come back.
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from wye_operator.cluster.errors import ApiError, Gone, NotFound, Unavailable, error_for
-from wye_operator.cluster.kinds import PODS, Kind, Object, kind_of
+from wye_operator.cluster.kinds import PAGES, PODS, Kind, Object, kind_of
 from wye_operator.telemetry import Metrics
 
 MANAGER = "wye"
@@ -84,6 +84,9 @@ class Api(Protocol):
 
     async def log(self, namespace: str, pod: str, since_seconds: int) -> str:
         """The end of a pod's log."""
+
+    async def page(self, path: str) -> bytes:
+        """What stands at a path of the server itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,11 @@ class Client:
         query = {"tailLines": "200", "limitBytes": "65536", "sinceSeconds": str(max(1, since_seconds))}
         async with self._answer(Call("GET", PODS, PODS.path(namespace, pod, "log"), query)) as response:
             return (await response.read()).decode(errors="replace")
+
+    async def page(self, path: str) -> bytes:
+        """What stands at a path of the server itself."""
+        async with self._answer(Call("GET", PAGES, path)) as response:
+            return await response.read()
 
     async def _json(self, call: Call) -> Object:
         async with self._answer(call) as response:

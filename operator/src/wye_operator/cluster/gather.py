@@ -36,6 +36,7 @@ from wye_operator.cluster.kinds import (
 from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready, refusal_of
 from wye_operator.cluster.store import Key, key_of
 from wye_operator.errors import WyeError
+from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.keys import keys_in
 from wye_operator.plan.masking import masked
 from wye_operator.plan.names import (
@@ -63,6 +64,7 @@ from wye_operator.plan.world import (
     WorkloadSeen,
     World,
 )
+from wye_operator.render.auth import written_key_sets, written_keys, written_open
 from wye_operator.render.envoy import refused
 
 IN_EFFECT = "in-effect.json"
@@ -85,6 +87,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     keys, problem = None, ""
     if endpoint is not None and endpoint.spec.auth_mode == "Key":
         endpoint, keys, problem = await _keys(cluster, key, endpoint, memory.uids[ENDPOINTS.name, key.name])
+    files = await _auth_files(cluster, key) if endpoint else {}
     record = _record(cluster, key)
     workloads, routers = await asyncio.gather(
         _workloads(cluster, key, memory, deployments), _routers(cluster, key, record)
@@ -102,6 +105,9 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
         keys_problem=problem,
         fresh_keys=Keys(cluster.fresh_key(), cluster.fresh_key()),
         now=cluster.now(),
+        written_keys=written_keys(files),
+        written_open=written_open(files),
+        key_sets=cluster.key_sets.of(key, sources_of(endpoint.spec) if endpoint else (), written_key_sets(files)),
         deadlines=cluster.deadlines,
         sources=CLUSTER_SOURCES,
     )
@@ -251,6 +257,12 @@ async def _keys(cluster: Cluster, key: Key, endpoint: EndpointSeen, uid: str) ->
         spec = endpoint.spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": name})})
         endpoint = replace(endpoint, spec=spec)
     return endpoint, keys, problem
+
+
+async def _auth_files(cluster: Cluster, key: Key) -> dict[str, bytes]:
+    """What the routers were last told of who may call."""
+    secret = await cluster.reads.get(SECRETS, router_name(key.name), key)
+    return {name: base64.b64decode(data) for name, data in ((secret or {}).get("data") or {}).items()}
 
 
 def _owners(secret: Object, key: Key) -> list[str]:

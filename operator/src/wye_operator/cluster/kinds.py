@@ -49,6 +49,7 @@ POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
+PAGES = Kind("v1", "", "pages")  # of the server itself, no objects
 
 OURS = (ENDPOINTS, DEPLOYMENTS)  # what users write
 WATCHED = (ENDPOINTS, DEPLOYMENTS, WORKLOADS, PODS)  # through kopf

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from wye_operator import settings
-from wye_operator.cluster import handlers
+from wye_operator.cluster import handlers, identity
 from wye_operator.cluster.base import Cluster
 from wye_operator.cluster.client import Client, Connection
 from wye_operator.cluster.errors import ApiError, Forbidden, NotFound
@@ -32,6 +32,7 @@ from wye_operator.cluster.store import Key, Store
 from wye_operator.cluster.terms import Terms
 from wye_operator.cluster.upgrades import Upgrades
 from wye_operator.errors import WyeError
+from wye_operator.issuers import KeySets
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
@@ -74,6 +75,7 @@ class Operator:
         )
         self.reads = Reads(self.api, self._wake, self.clock)
         self.upgrades = Upgrades(self.store, self._wake, self.metrics, options.upgrades)
+        self.key_sets = KeySets(identity.reader(self.api, self.session), self._wake, self.clock)
         self.passes = Passes(self._cluster())
         self.workers: Workers[Key] = Workers(self.passes.run, self.metrics, self.clock, options.workers)
         self.lease = Lease(self.api, options.place.operator_namespace, LEASE, options.identity, settings.now)
@@ -87,6 +89,7 @@ class Operator:
             store=self.store,
             reads=self.reads,
             asks=Inner(self.session, self.metrics),
+            key_sets=self.key_sets,
             metrics=self.metrics,
             upgrades=self.upgrades,
             place=self.options.place,
@@ -165,6 +168,7 @@ class Operator:
                 tasks.create_task(self.reads.run())
                 for kind in (SECRETS, CONFIGMAPS) if self.options.watch_secrets else ():
                     tasks.create_task(self.reads.follow(kind, self.options.namespace))
+                tasks.create_task(self.key_sets.run())
                 tasks.create_task(self._lead_when_whole())
         finally:
             await runner.cleanup()

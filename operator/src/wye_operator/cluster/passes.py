@@ -77,6 +77,7 @@ class Passes:
         memory = self.targets.pop(key).memory
         self.cluster.asks.forget(memory.pods)
         self.cluster.reads.forget(key)
+        self.cluster.key_sets.of(key, (), {})
 
 
 def _asking(look_again: float | None, memory: Memory, now: float) -> float | None:

@@ -14,8 +14,9 @@ from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.local.manifests import DataObject, Manifests, Placed
 from wye_operator.plan.keys import keys_in
 from wye_operator.plan.names import keys_secret
-from wye_operator.plan.world import Keys
+from wye_operator.plan.world import Keys, KeySet
 
+NO_CLUSTER = KeySet(problem="there is no cluster on this machine; token.issuers works here")
 FILE, CONFIGMAP = "file://", "configmap://"
 
 
@@ -49,7 +50,7 @@ def deployments_of(manifests: Manifests, namespace: str, name: str) -> list[Plac
 
 def secret_of(manifests: Manifests, endpoint: Endpoint | None) -> Secret | None:
     """The Secret with the keys of an Endpoint; None when the twin keeps them."""
-    if endpoint is None:
+    if endpoint is None or endpoint.spec.auth_mode != "Key":
         return None
     named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
     return secret_for(manifests, endpoint.metadata.namespace, endpoint.metadata.name, named)
@@ -64,11 +65,17 @@ def secret_for(manifests: Manifests, namespace: str, endpoint: str, named: str |
     return Secret(name, None, f"there is no Secret {name} in the folder") if named else None
 
 
-def spec_with(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
-    """The spec as the planner should see it: the user's Secret is named, also where it has the default name."""
-    if secret is None:
-        return spec
-    return spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": secret.name})})
+def spec_here(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
+    """The spec as the planner should see it on this machine.
+
+    The user's Secret is named, also where it has the default name. ServiceAccounts, which only a cluster has, are left
+    out where other issuers stand beside them.
+    """
+    if secret is not None:
+        spec = spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": secret.name})})
+    if spec.token is not None and spec.token.issuers and spec.token.service_accounts:
+        spec = spec.model_copy(update={"token": spec.token.model_copy(update={"service_accounts": None})})
+    return spec
 
 
 def source_of(placed: Placed[Deployment]) -> Path | None:

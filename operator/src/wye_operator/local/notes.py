@@ -12,6 +12,7 @@ OF_A_DEPLOYMENT = (
     *("environment_from", "resources", "liveness_probe", "readiness_probe", "startup_probe"),
     *("pod", "strategy"),
 )
+OF_A_TOKEN = ("service_accounts",)
 OF_A_ROUTER = ("replicas", "resources", "service", "pod")
 
 
@@ -19,6 +20,8 @@ def notes_of(manifests: Manifests) -> Iterator[str]:
     """One line for each object with fields that only a cluster uses."""
     for endpoint in manifests.endpoints:
         yield from _note(endpoint.value.metadata.name, "spec.router.", endpoint.value.spec.router, OF_A_ROUTER)
+        if endpoint.value.spec.token is not None:
+            yield from _note(endpoint.value.metadata.name, "spec.token.", endpoint.value.spec.token, OF_A_TOKEN)
     for deployment in manifests.deployments:
         yield from _note(deployment.value.metadata.name, "spec.", deployment.value.spec, OF_A_DEPLOYMENT)
 

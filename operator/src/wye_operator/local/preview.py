@@ -12,23 +12,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from wye_operator.api.objects import Deployment
+from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.api.status import Condition
 from wye_operator.local.folder import content_of
-from wye_operator.local.lookup import deployments_of, endpoint_of, names_of, secret_of, spec_with
+from wye_operator.local.lookup import NO_CLUSTER, deployments_of, endpoint_of, names_of, secret_of, spec_here
 from wye_operator.local.manifests import Manifests, Placed
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.state import label
+from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.masking import HIDDEN
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import Record
-from wye_operator.plan.wanted import Plan, RouterPlan, Workload
+from wye_operator.plan.wanted import Auth, Plan, RouterPlan, Workload
 from wye_operator.plan.world import (
+    THIS_CLUSTER,
     Address,
     DeploymentSeen,
     EndpointSeen,
     InstanceSeen,
     Keys,
+    KeySet,
     RouterSeen,
     Signature,
     Taken,
@@ -57,7 +60,7 @@ def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
     return World(
         name=name,
         namespace=namespace,
-        endpoint=EndpointSeen(name, namespace, 1, spec_with(secret, endpoint.spec), url=url) if endpoint else None,
+        endpoint=EndpointSeen(name, namespace, 1, spec_here(secret, endpoint.spec), url=url) if endpoint else None,
         deployments=tuple(_deployment(manifests, p) for p in deployments_of(manifests, namespace, name)),
         workloads={},
         routers=(),
@@ -67,7 +70,14 @@ def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
         fresh_keys=Keys(HIDDEN, HIDDEN),
         now=NOON,
         most_routers=1,
+        key_sets=_key_sets(endpoint),
     )
+
+
+def _key_sets(endpoint: Endpoint | None) -> Mapping[str, KeySet]:
+    """As if every issuer had answered."""
+    sources = sources_of(endpoint.spec) if endpoint else ()
+    return {source: NO_CLUSTER if source == THIS_CLUSTER else KeySet(HIDDEN) for source in sources}
 
 
 def _deployment(manifests: Manifests, placed: Placed[Deployment]) -> DeploymentSeen:
@@ -152,8 +162,14 @@ def _routing(router: RouterPlan) -> dict[str, Any]:
         "maxRequestBytes": router.listener.most_request_bytes,
         "maxMirrorBytes": routes.most_mirror_bytes,
         "accessLog": router.listener.access_log,
-        "keys": "open" if router.auth.open else f"primaryKey {HIDDEN} secondaryKey {HIDDEN}",
+        "keys": _auth(router.auth),
     }
+
+
+def _auth(auth: Auth) -> str:
+    if auth.issuers:
+        return f"tokens of {', '.join(issuer.issuer for issuer in auth.issuers)}"
+    return "open" if auth.open else f"primaryKey {HIDDEN} secondaryKey {HIDDEN}"
 
 
 def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str, Any]:

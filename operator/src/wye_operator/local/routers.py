@@ -43,6 +43,10 @@ class Router:
         except (ValueError, KeyError, TypeError):
             return Record()
 
+    def auth_files(self) -> dict[str, bytes]:
+        """What the Envoys were last told of who may call."""
+        return files.contents(self._auth)
+
     def write(self, wanted: RouterPlan, record: Record) -> bool:
         """Write what the Envoys should take, and what a restart must not forget, in one step; False: nothing new."""
         self._wanted = wanted

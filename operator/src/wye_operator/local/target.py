@@ -20,24 +20,29 @@ from pydantic import ValidationError
 from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.issuers import KeySets
 from wye_operator.local.groups import Group
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import Home, Launch
-from wye_operator.local.lookup import Secret, spec_with
+from wye_operator.local.lookup import NO_CLUSTER, Secret, spec_here
 from wye_operator.local.models import Content
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.routers import Router
 from wye_operator.local.state import KeyFiles, Known, label
+from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.record import Record
 from wye_operator.plan.wanted import Plan, Workload
 from wye_operator.plan.world import (
+    THIS_CLUSTER,
     Address,
     Deadlines,
     DeploymentSeen,
     EndpointSeen,
     Keys,
+    KeySet,
     World,
 )
+from wye_operator.render.auth import written_key_sets, written_keys, written_open
 from wye_operator.render.process import runtime_config, runtime_environment
 
 FRESH = {"waiting": None}  # a deadline does not run while no twin does
@@ -71,6 +76,7 @@ class Machine:
     router_home: Home
     routers: Path
     keys: KeyFiles
+    key_sets: KeySets[tuple[str, str]]
     reserve: Callable[[str], socket.socket]
     deadlines: Deadlines
 
@@ -114,6 +120,7 @@ class EndpointTarget:
             await self.router.observe(self.machine.inner, now)
         self.models = {d.metadata.name: content.path for d, _, content in found.deployments if content.path}
         keys, problem = self._keys(found)
+        files = self.router.auth_files() if self.router else {}
         return World(
             name=name,
             namespace=self.namespace,
@@ -126,9 +133,18 @@ class EndpointTarget:
             keys_problem=problem,
             fresh_keys=Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32)),
             now=settings.now(),
+            written_keys=written_keys(files),
+            written_open=written_open(files),
+            key_sets=self._key_sets(found, written_key_sets(files)),
             deadlines=self.machine.deadlines,
             most_routers=1,
         )
+
+    def _key_sets(self, found: Found, written: Mapping[str, KeySet]) -> Mapping[str, KeySet]:
+        """What is known of token issuers; this machine is none."""
+        sources = sources_of(found.endpoint[0].spec) if found.endpoint else ()
+        addresses = [source for source in sources if source != THIS_CLUSTER]
+        return {THIS_CLUSTER: NO_CLUSTER, **self.machine.key_sets.of((self.namespace, self.name), addresses, written)}
 
     def _open(self) -> None:
         self.port = self.machine.reserve(self.label)
@@ -140,7 +156,7 @@ class EndpointTarget:
         if found.endpoint is None:
             return None
         endpoint, known = found.endpoint
-        spec = spec_with(found.secret, endpoint.spec)
+        spec = spec_here(found.secret, endpoint.spec)
         return EndpointSeen(self.name, self.namespace, known.generation, spec, self.status, self.url)
 
     def _deployment(self, deployment: Deployment, known: Known, content: Content) -> DeploymentSeen:
@@ -260,6 +276,7 @@ class EndpointTarget:
 
     def forget(self) -> None:
         """Remove what a later Endpoint of the same name should not find."""
+        self.machine.key_sets.of((self.namespace, self.name), (), {})
         shutil.rmtree(self.machine.routers / self.label, ignore_errors=True)
 
     @property

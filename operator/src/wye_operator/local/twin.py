@@ -21,6 +21,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -29,6 +30,7 @@ import aiohttp
 from wye_operator import settings
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.errors import WyeError
+from wye_operator.issuers import KeySets, read_key_set
 from wye_operator.local import files
 from wye_operator.local.envoy import find_envoy
 from wye_operator.local.envoys import Envoy
@@ -93,6 +95,7 @@ class Twin:
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._mistakes: list[str] = []
         self._written: dict[str, Any] | None = None
 
@@ -108,21 +111,28 @@ class Twin:
             await self._close()
             raise
         self._loop = asyncio.create_task(self._keep())
+        self._reading = asyncio.create_task(self._key_sets.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._loop is not None:
-            self._loop.cancel()
+        for task in (self._loop, self._reading):
+            if task is not None:
+                task.cancel()
         try:
-            if self._loop is not None:
-                with suppress(asyncio.CancelledError):
-                    await self._loop
+            for task in (self._loop, self._reading):
+                if task is not None:
+                    with suppress(asyncio.CancelledError):
+                        await task
         finally:
             await self._close()
 
     def _open(self) -> None:
         folder = self._state.folder
         self._folder.open(settings.now())
+        read = partial(read_key_set, self._session)
+        self._key_sets: KeySets[tuple[str, str]] = KeySets(
+            read, lambda _: self._woken.set(), asyncio.get_running_loop().time
+        )
         self._machine = Machine(
             source=self._folder,
             inner=Inner(self._session),
@@ -132,6 +142,7 @@ class Twin:
             router_home=self._home("routers"),
             routers=folder / "routers",
             keys=KeyFiles(folder / "keys"),
+            key_sets=self._key_sets,
             reserve=self._ports.take,
             deadlines=self._options.deadlines,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentShare, EndpointStatus, Reason, RouterStatus
 from wye_operator.plan.acknowledged import has_taken, is_late
+from wye_operator.plan.auth import keys_for
 from wye_operator.plan.conditions import (
     Before,
     Now,
@@ -19,10 +20,10 @@ from wye_operator.plan.conditions import (
     verdict,
 )
 from wye_operator.plan.facts import Facts
+from wye_operator.plan.issuers import issuer_problems
 from wye_operator.plan.members import Member
 from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE
-from wye_operator.plan.routes import keys_for
 from wye_operator.plan.shares import hundredths, percents, shares_text
 from wye_operator.plan.wanted import Event
 from wye_operator.plan.world import EndpointSeen, RouterSeen
@@ -71,10 +72,14 @@ def _now(facts: Facts, endpoint: EndpointSeen) -> Now:
 def _router_status(facts: Facts, old: EndpointStatus | None) -> RouterStatus:
     """The version moves only when every ready router took it."""
     ready = [router for router in facts.world.routers if router.ready]
-    version = old.router.version if old else None
+    version, auth = (old.router.version, old.router.auth_version) if old else (None, None)
     if ready and not _behind(facts):
         version = facts.router.version
-    return RouterStatus(replicas=len(facts.world.routers), ready_replicas=len(ready), version=version)
+    if ready and all(router.taken.auth == facts.router.auth.version for router in ready):
+        auth = facts.router.auth.version
+    return RouterStatus(
+        replicas=len(facts.world.routers), ready_replicas=len(ready), version=version, auth_version=auth
+    )
 
 
 def _share(facts: Facts, name: str, member: Member) -> DeploymentShare:
@@ -117,6 +122,7 @@ def _endpoint_problems(facts: Facts, endpoint: EndpointSeen) -> Iterator[Problem
         yield Problem(Reason.DEGRADED, _loss(facts, spec))
     if spec.auth_mode == "Key" and keys_for(facts.world, spec) is None:
         yield Problem(Reason.KEYS_NOT_FOUND, facts.world.keys_problem or "the keys are not there")
+    yield from issuer_problems(facts.world, spec)
     yield from _router_problems(facts)
 
 

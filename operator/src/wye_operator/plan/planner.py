@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from wye_operator.api.status import DeploymentStatus
 from wye_operator.plan.acknowledged import extended, has_everything, held_versions, known_to
+from wye_operator.plan.auth import NOBODY, keys_for
 from wye_operator.plan.deployment_status import deployment_status
 from wye_operator.plan.endpoint_status import endpoint_events, endpoint_status
 from wye_operator.plan.facts import Facts
 from wye_operator.plan.members import Members, members_of, reference_for, standing_of
 from wye_operator.plan.record import Published, Record
-from wye_operator.plan.routes import keys_for, named_by, router_for
+from wye_operator.plan.routes import named_by, router_for
 from wye_operator.plan.routing import Routing, routing_for
-from wye_operator.plan.wanted import Auth, Listener, Plan, RouterPlan, Routes
+from wye_operator.plan.wanted import Listener, Plan, RouterPlan, Routes
 from wye_operator.plan.workloads import grace_left, workloads_for
 from wye_operator.plan.world import EndpointSeen, World
 
@@ -24,7 +25,7 @@ NO_ROUTER = RouterPlan(
     "",
     (),
     Routes("NoLiveTraffic", (), (), (), 0, 0),
-    Auth(open=False, keys=None, version=""),
+    NOBODY,
     "",
 )
 
@@ -104,7 +105,14 @@ def _record(world: World, routing: Routing, router: RouterPlan) -> Record:
         clusters=extended(world.record.clusters, clusters, held_versions(world, "clusters")),
         routes=extended(world.record.routes, routes, held_versions(world, "routes")),
         hosts={name: world.record.hosts.get(name, world.now) for name in sorted(fed)},
+        auth=_auth_record(world, router),
     )
+
+
+def _auth_record(world: World, router: RouterPlan) -> Published | None:
+    before = world.record.auth
+    same = before is not None and before.version == router.auth.version
+    return before if same or not router.auth.version else Published(router.auth.version, (), world.now)
 
 
 def _taken_mirrors(world: World, routing: Routing) -> dict[str, int]:
@@ -118,7 +126,7 @@ def _asking(world: World, router: RouterPlan, record: Record) -> float | None:
     """Routers are asked again while one of them has not taken what is written."""
     behind = [r for r in world.routers if r.ready and not has_everything(r, router)]
     if world.routers and not behind:
-        return None
+        return ASK_AGAIN if router.auth.retiring else None  # old keys end in the next pass
     has_routing = (router.clusters_version, router.routes.version)
     if any((r.taken.clusters, r.taken.routes) == has_routing for r in behind):
         return ASK_AGAIN  # it lacks keys or addresses, and no record says when those were written

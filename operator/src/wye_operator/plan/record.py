@@ -47,6 +47,7 @@ class Record:
     clusters: tuple[Published, ...] = ()  # oldest first; the last one is what is written now
     routes: tuple[Published, ...] = ()
     hosts: Mapping[str, float] = field(default_factory=dict)  # since when a cluster has had addresses
+    auth: Published | None = None  # of the file with keys or issuers; None: an earlier version wrote it
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def to_json(record: Record) -> dict[str, Any]:
         "clusters": [_published_to_json(p) for p in record.clusters],
         "routes": [_published_to_json(p) for p in record.routes],
         "hosts": dict(sorted(record.hosts.items())),
+        "auth": None if record.auth is None else _published_to_json(record.auth),
     }
 
 
@@ -68,6 +70,7 @@ def from_json(data: Mapping[str, Any]) -> Record:
         clusters=tuple(_published_from_json(p) for p in data["clusters"]),
         routes=tuple(_published_from_json(p) for p in data["routes"]),
         hosts={str(name): float(since) for name, since in _mapping(data["hosts"]).items()},
+        auth=None if data.get("auth") is None else _published_from_json(data["auth"]),
     )
 
 

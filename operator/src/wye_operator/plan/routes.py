@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 from wye_operator.api.base import byte_count
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.pod import amount, plain
 from wye_operator.plan.acknowledged import Known, still_named
+from wye_operator.plan.auth import auth_for
 from wye_operator.plan.callers import callers_of
 from wye_operator.plan.members import Member, Members
 from wye_operator.plan.names import digest, mirror_cluster
@@ -18,7 +17,6 @@ from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.routing import Routing
 from wye_operator.plan.wanted import (
     ROUTER_MEMORY,
-    Auth,
     Hosts,
     Listener,
     Pin,
@@ -28,7 +26,7 @@ from wye_operator.plan.wanted import (
     Routes,
     Share,
 )
-from wye_operator.plan.world import Keys, WorkloadSeen, World
+from wye_operator.plan.world import WorkloadSeen, World
 
 DEFAULT_TIMEOUT_MS = 5000
 # How long a router that ends waits for requests (docs/decisions/0007): the first that no Deployment's time-out exceeds.
@@ -40,7 +38,7 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
     clusters = _clusters(world, spec, members)
     version = digest(clusters)
     routes = replace(_routes(spec, members, routing, known), **callers_of(world, spec))
-    auth = _auth(world, spec)
+    auth = auth_for(world, spec)
     return RouterPlan(
         listener=_listener(spec),
         clusters=clusters,
@@ -136,27 +134,3 @@ def named_by(routes: Routes, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ..
     """The clusters that these routes name."""
     names = {share.cluster for share in (*routes.shares, *routes.mirrors)} | {p.cluster for p in routes.pins}
     return tuple(c for c in clusters if c.name in names - {UNAVAILABLE})
-
-
-def keys_for(world: World, spec: EndpointSpec) -> Keys | None:
-    """The keys in force: those that were seen, else fresh ones under the default name; named ones are the user's."""
-    if spec.auth_mode == "None":
-        return None
-    named = spec.keys is not None and spec.keys.secret_name is not None
-    return world.keys if named else world.keys or world.fresh_keys
-
-
-def _auth(world: World, spec: EndpointSpec) -> Auth:
-    if spec.auth_mode == "None":
-        return Auth(open=True, keys=None, version="open")
-    keys = keys_for(world, spec)
-    if keys is None:
-        return Auth(open=False, keys=None, version="")
-    return Auth(open=False, keys=keys, version=_fingerprint(keys.primary, keys.secondary, world.name))
-
-
-@lru_cache(maxsize=4096)
-def _fingerprint(primary: str, secondary: str, salt: str) -> str:
-    """Identity of two keys that may be shown: a slow hash, so that a weak key cannot be tried against it."""
-    text = f"{primary}\n{secondary}".encode()
-    return hashlib.scrypt(text, salt=salt.encode(), n=2**12, r=8, p=1, dklen=6).hex()

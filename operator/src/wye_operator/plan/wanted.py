@@ -12,7 +12,7 @@ from typing import Any, Literal
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.plan.names import digest
 from wye_operator.plan.record import Cluster, Record
-from wye_operator.plan.world import Address, Keys
+from wye_operator.plan.world import Address, Keys, WrittenKey
 
 ROUTER_MEMORY = "512Mi"  # of a router whose Endpoint names no resources
 
@@ -144,12 +144,28 @@ class Hosts:
 
 
 @dataclass(frozen=True, slots=True)
+class Trusted:
+    """An issuer whose tokens are taken, with the public keys to check them with."""
+
+    source: str  # where its keys are read, "" where they stand in the manifest
+    issuer: str
+    audiences: tuple[str, ...]
+    keys: str  # a JSON Web Key Set
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Auth:
-    """Who may call: whoever has a key, or everybody."""
+    """Who may call: everybody, or whoever has a key or a token.
+
+    No keys, no issuers and not open: what is in force stays in force, and where nothing is, nobody may call.
+    """
 
     open: bool
-    keys: Keys | None  # None and not open: what is in force stays in force, and where nothing is, nobody may call
+    keys: Keys | None
     version: str
+    retiring: tuple[WrittenKey, ...] = ()  # old keys, valid until every router has the new ones
+    issuers: tuple[Trusted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from wye_operator.plan.record import Record
 
 LOCAL_SOURCES = ("configmap", "file")  # of models: the schemes that the twin reads,
 CLUSTER_SOURCES = ("configmap", "https", "pvc")  # and those that a pod can have
+THIS_CLUSTER = "cluster"  # where the keys of its ServiceAccount tokens come from
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,6 +36,29 @@ class Keys:
 
     def __repr__(self) -> str:
         return "Keys(…)"  # never in a log or an error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WrittenKey:
+    """A key as the routers' file has it; `client` is what the model is told of its bearer."""
+
+    key: str
+    client: str
+
+    def __repr__(self) -> str:
+        return f"WrittenKey(…, {self.client})"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The public keys of a token issuer as they were last good, and what is wrong now.
+
+    Only this cluster says by itself who it is as an issuer; of others the Endpoint says it.
+    """
+
+    keys: str = ""  # canonical JSON, "" while none was ever read
+    problem: str = ""
+    issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +223,9 @@ class World:
     keys_problem: str  # why named keys cannot be used, else ""
     fresh_keys: Keys
     now: float
+    written_keys: tuple[WrittenKey, ...] = ()  # those that the routers' file holds now, of whatever plan
+    written_open: bool = False  # whether that file lets everybody in
+    key_sets: Mapping[str, KeySet] = field(default_factory=dict)  # of token issuers, by jwksUri or THIS_CLUSTER
     deadlines: Deadlines = Deadlines()
     sources: tuple[str, ...] = LOCAL_SOURCES
     most_routers: int | None = None  # that can run here; None: as many as the Endpoint asks for

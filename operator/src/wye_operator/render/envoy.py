@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 from wye_operator.plan.wanted import Hosts, RouterPlan
 from wye_operator.plan.world import Address, Taken
-from wye_operator.render.auth import FILE as AUTH_FILE
-from wye_operator.render.auth import auth_extension
+from wye_operator.render import auth
 from wye_operator.render.clusters import assignment, cluster, hosts_file, static_clusters
 from wye_operator.render.listener import data_listener, inner_listener
 from wye_operator.render.resources import Json, canonical, discovery, extension, socket, watched
@@ -81,8 +80,8 @@ def route_files(router: RouterPlan, place: Place) -> dict[str, bytes]:
 
 
 def auth_files(router: RouterPlan) -> dict[str, bytes]:
-    """The one file with keys in it."""
-    return {AUTH_FILE: discovery(router.auth.version, auth_extension(router.auth))}
+    """Who may call: the one file with keys in it, and what the operator keeps beside it."""
+    return auth.auth_files(router.auth)
 
 
 def taken(stats: str) -> Taken:

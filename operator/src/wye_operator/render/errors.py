@@ -64,7 +64,7 @@ ANSWERS: tuple[Mapped, ...] = (
     Mapped("NotFound", "there is nothing here", ("NR",), status=404),
     Mapped(
         "Unauthorized",
-        "a valid key is needed: Authorization: Bearer KEY, or api-key: KEY",
+        "a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY",
         was=401,
         headers=(("www-authenticate", "Bearer"),),
     ),
