@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +39,8 @@ class ApiServer:
         self.objects: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # (namespace, plural) -> name -> object
         self.logs: dict[tuple[str, str], Log] = {}  # (pod, container), or (pod, "container/previous")
         self.kinds = {"mlendpoints", "mldeployments", "pods", "secrets"}
-        self.forbidden: set[str] = set()  # resources, such as "pods/log"
+        self.forbidden: set[str] = set()  # resources, such as "pods/log", or with a verb: "patch secrets"
+        self.written: Callable[[str, dict[str, Any]], None] = lambda plural, change: None  # hears of each PATCH
         self.broken = False  # a proxy before it answers in its place
         self.target: tuple[str, int] | None = None  # where port-forwards lead
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -80,6 +81,7 @@ class ApiServer:
             app.router.add_get(f"{root}/{{plural}}", self._list)
             app.router.add_get(f"{root}/namespaces/{{namespace}}/{{plural}}", self._list)
             app.router.add_get(f"{root}/namespaces/{{namespace}}/{{plural}}/{{name}}", self._get)
+            app.router.add_patch(f"{root}/namespaces/{{namespace}}/{{plural}}/{{name}}", self._patch)
             app.router.add_get(f"{root}/namespaces/{{namespace}}/{{plural}}/{{name}}/log", self._log)
             app.router.add_get(f"{root}/namespaces/{{namespace}}/{{plural}}/{{name}}/portforward", self._forward)
         return app
@@ -91,7 +93,7 @@ class ApiServer:
             return web.Response(status=503, text="<html>no healthy upstream</html>")
         if request.headers.get("authorization") not in {f"Bearer {token}" for token in self.tokens}:
             return _status(401, "Unauthorized", "Unauthorized")
-        if resource in self.forbidden:
+        if resource in self.forbidden or f"{verb} {resource}" in self.forbidden:
             name, namespace = request.match_info.get("name", ""), request.match_info.get("namespace")
             where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
             group = "wye.dev" if plural.startswith("ml") else ""
@@ -123,6 +125,23 @@ class ApiServer:
             return refused
         body = self.objects.get((namespace, plural), {}).get(name)
         return web.json_response(body) if body else _status(404, "NotFound", f'{plural} "{name}" not found')
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        plural, namespace, name = (request.match_info[n] for n in ("plural", "namespace", "name"))
+        if refused := self._refused(request, "patch", plural):
+            return refused
+        body = self.objects.get((namespace, plural), {}).get(name)
+        if body is None:
+            return _status(404, "NotFound", f'{plural} "{name}" not found')
+        assert request.content_type == "application/merge-patch+json"
+        change = await request.json()
+        version = change.get("metadata", {}).pop("resourceVersion", None)
+        if version not in (None, body["metadata"].get("resourceVersion")):
+            return _status(409, "Conflict", "the object has been modified")
+        _merge(body, change)
+        body["metadata"]["resourceVersion"] = str(int(body["metadata"].get("resourceVersion") or 1) + 1)
+        self.written(plural, change)
+        return web.json_response(body)
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         if refused := self._refused(request, "get", "pods/log"):
@@ -178,6 +197,14 @@ class ApiServer:
         answers.cancel()
         writer.close()
         return line
+
+
+def _merge(into: dict[str, Any], change: dict[str, Any]) -> None:
+    for name, value in change.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(name, {}), value)
+        else:
+            into[name] = value
 
 
 def _text(lines: list[tuple[int, str]]) -> bytes:

@@ -229,6 +229,23 @@ async def test_keys_show_reads_the_secret_of_that_endpoint(manifests, up, capsys
         assert "there are several Endpoints, name one with --endpoint: fraud, team.fraud" in capsys.readouterr().err
 
 
+async def test_keys_regenerate_leaves_a_secret_of_the_folder_alone(manifests, up, capsys):
+    keyed(manifests, "team", "fraud-keys", "of-team")
+    async with up() as run:
+        await run.until(lambda s: "team.fraud" in s.endpoints)
+        assert await wye("keys", "regenerate", manifests.folder, "--key", "primary") == 1
+    assert "Secret fraud-keys is yours (it stands in a manifest of the folder)" in capsys.readouterr().err
+
+
+async def test_keys_regenerate_of_an_open_endpoint_says_so(manifests, up, capsys):
+    manifests.endpoint(authMode="None")
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.traffic("blue=100")
+        assert await wye("keys", "regenerate", manifests.folder, "--key", "primary") == 1
+    assert capsys.readouterr().err == "wye: Endpoint fraud asks for no key: its authMode is None\n"
+
+
 async def test_a_folder_called_like_an_endpoint_is_the_twin_until_a_cluster_is_named(
     running, manifests, tmp_path, monkeypatch, capsys
 ):

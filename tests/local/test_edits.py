@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
-from local.load import Caller
+from local.load import Caller, Load
+from wye_operator.cli.main import main
 
 
 def files_of(state, endpoint="fraud"):
@@ -154,6 +156,26 @@ async def test_edited_keys_count_at_once_on_open_connections_too(manifests, up):
             await run.until(lambda s: s.settled and run.twin.keys("fraud").primary == "new-1")
             statuses = [(await caller.call(api_key=key)).status for key in (old["primaryKey"], "new-1", "new-2")]
         assert statuses == [401, 200, 200]
+
+
+async def test_three_keys_made_anew_under_load_lose_nothing_and_the_old_ones_end(manifests, up, capsys):
+    manifests.endpoint()
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.traffic("blue=100")
+        bearer = {"authorization": f"Bearer {run.twin.keys('fraud').secondary}"}
+        async with Caller(run.port) as caller, Load(run.port, bearer, callers=16, pause=0.05) as load:
+            for _ in range(3):
+                old = run.twin.keys("fraud").primary
+                assert (await caller.call(api_key=old)).status == 200
+                command = ["keys", "regenerate", str(manifests.folder), "--key", "primary"]
+                assert await asyncio.to_thread(main, command) == 0
+                assert "live on 1 router, and the old one is refused" in capsys.readouterr().out
+                new = files_of(manifests.folder / ".wye")["primaryKey"]
+                statuses = [(await caller.call(api_key=key)).status for key in (old, new)]
+                assert statuses == [401, 200]
+        assert load.failed == []
+        assert load.total > 100
 
 
 async def test_a_file_of_keys_with_a_mistake_leaves_the_keys_in_force(manifests, up):

@@ -11,6 +11,7 @@ from joserfc.jwk import RSAKey
 from wye_operator.api.jwks import public_keys
 from wye_operator.cluster.identity import DISCOVERY, KEYS
 from wye_operator.cluster.kinds import ENDPOINTS, SECRETS
+from wye_operator.plan.names import RENEWED
 from wye_operator.plan.world import KeySet
 
 from .place import Place, deployment, endpoint
@@ -175,3 +176,18 @@ async def test_a_key_that_is_replaced_goes_through_every_router_before_the_old_o
     files = [base64.b64decode(body["data"]["auth.json"]).decode() for body in told]
     assert [("new-primary" in text, old in text) for text in files] == [(True, True), (True, False)]
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_a_key_made_anew_is_read_at_once_when_the_endpoint_says_so(place: Place) -> None:
+    await served(place)
+    secret = place.api.find(SECRETS, "fraud-keys")
+    place.api.user({**secret, "data": {**secret["data"], "primaryKey": base64.b64encode(b"fresh").decode()}})
+    await place.settle()
+    assert "fresh" not in auth(place)
+    found = place.api.find(ENDPOINTS, "fraud")
+    place.api.user({**found, "metadata": {**found["metadata"], "annotations": {RENEWED: "8"}}})
+    await place.settle()
+    assert "fresh" in auth(place)
+    reads = len([call for call in place.api.calls if call[:3] == ("get", "secrets", "fraud-keys")])
+    await place.settle(horizon=20)
+    assert len([call for call in place.api.calls if call[:3] == ("get", "secrets", "fraud-keys")]) == reads

@@ -64,3 +64,8 @@ def identity() -> str:
 def now() -> float:
     """Seconds since the epoch: the one clock that becomes `World.now`."""
     return time.time()
+
+
+def fresh_key() -> str:
+    """A key that nobody knows: 32 random bytes."""
+    return secrets.token_urlsafe(32)

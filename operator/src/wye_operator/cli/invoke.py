@@ -12,10 +12,10 @@ from wye_operator import settings
 from wye_operator.cli.arguments import Commands, add_access, command
 from wye_operator.cli.ask import OURS, access_of, endpoint_of
 from wye_operator.cli.calling import Answer, Request, to_pod, to_url
-from wye_operator.cli.keys import keys_of, refuse_for_a_cluster
+from wye_operator.cli.key_secrets import keys_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.twin import served_by
-from wye_operator.cli.where import Folder, InCluster, Url, url_folder_or_name, where
+from wye_operator.cli.where import Folder, InCluster, Url, refuse_for_a_cluster, url_folder_or_name, where
 from wye_operator.cluster.kinds import PODS
 from wye_operator.cluster.pods import is_ready
 from wye_operator.errors import WyeError

@@ -157,6 +157,10 @@ class Api:
             if not query["continue"]:
                 return items
 
+    def patch(self, kind: Kind, namespace: str, name: str, change: Object) -> Object:
+        """Merge a change into an object. Raises Conflict where `metadata.resourceVersion` in it is not the newest."""
+        return self._json(Question(kind, namespace, name, change=change))
+
     def log(self, namespace: str, pod: str, query: Mapping[str, str]) -> Iterator[str]:
         """The lines of a container's log, as they come."""
         question = Question(PODS, namespace, pod, "log", query, patience=STREAM)
@@ -201,9 +205,16 @@ class Api:
         from urllib3.exceptions import HTTPError
 
         path = question.kind.path(question.namespace, question.name, question.part)
-        accept = {"Accept": "application/json"}
+        headers = {"Accept": "application/json"}
+        if question.change is not None:
+            headers["Content-Type"] = "application/merge-patch+json"
         call = self._client.param_serialize(
-            "GET", path, query_params=list(question.query.items()), header_params=accept, auth_settings=["BearerToken"]
+            "GET" if question.change is None else "PATCH",
+            path,
+            query_params=list(question.query.items()),
+            header_params=headers,
+            body=question.change,
+            auth_settings=["BearerToken"],
         )
         try:
             answer = self._client.call_api(*call, _request_timeout=question.patience)
@@ -242,7 +253,7 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One GET."""
+    """One GET, or with a change one PATCH."""
 
     kind: Kind
     namespace: str | None
@@ -250,6 +261,7 @@ class Question:
     part: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     patience: tuple[float, float | None] = PATIENCE
+    change: Object | None = None
 
     @property
     def resource(self) -> str:
@@ -264,8 +276,9 @@ def names_a_kind(error: NotFound) -> bool:
 
 def _needed(question: Question, message: str) -> str:
     """Who may not do what, in the API server's words, and the role that would do."""
-    who = message.partition("is forbidden: ")[2] or message or f"you may not read {question.resource}"
-    role = "edit" if question.resource in EDITORS else "view"
+    verb = "read" if question.change is None else "change"
+    who = message.partition("is forbidden: ")[2] or message or f"you may not {verb} {question.resource}"
+    role = "edit" if question.resource in EDITORS or question.change is not None else "view"
     where = f"in namespace {question.namespace}" if question.namespace else "in all namespaces"
     return f"{who.rstrip('.')}; the ClusterRole {role}, bound {where}, would allow it"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wye_operator.cli.where import Folder, is_name
 from wye_operator.errors import WyeError
 from wye_operator.local import files
-from wye_operator.local.lookup import secret_for
+from wye_operator.local.lookup import Secret, secret_for
 from wye_operator.local.manifests import read_manifests
 from wye_operator.local.state import KeyFiles, holder, label
 from wye_operator.local.status import Item
@@ -35,7 +37,7 @@ class Served:
         """
         if self.auth_mode != "Key":
             return None
-        secret = secret_for(read_manifests(self.directory), self.namespace, self.name, self.key_secret)
+        secret = self._secret
         if secret is not None:
             keys, problem = secret.keys, secret.problem
         else:
@@ -44,14 +46,33 @@ class Served:
             raise WyeError(problem)
         return keys
 
+    @property
+    def secret(self) -> str | None:
+        """The user's Secret in the folder that has its keys, None where the twin keeps them."""
+        return self._secret.name if self._secret else None
+
+    @property
+    def _secret(self) -> Secret | None:
+        return secret_for(read_manifests(self.directory), self.namespace, self.name, self.key_secret)
+
 
 def served_by(given: Folder, state: Path, name: str | None) -> Served:
     """The Endpoint of that name, or the only one."""
     _insist_on_a_twin(given, state)
+    return _served(given.path, state, _item(state, name))
+
+
+def status_of(served: Served) -> Mapping[str, Any]:
+    """What the twin says of it now."""
+    _insist_on_a_twin(Folder(served.directory), served.state)
+    status: Mapping[str, Any] = _item(served.state, label(served.namespace, served.name))["status"]
+    return status
+
+
+def _item(state: Path, name: str | None) -> Item:
     path = state / "status.json"
     try:
-        items = (files.read_json(path) or {"items": []})["items"]
-        return _served(given.path, state, _chosen(items, name))
+        return _chosen((files.read_json(path) or {"items": []})["items"], name)
     except files.MISSHAPEN:
         raise WyeError(f"{path} is not what a twin writes: the twin's next change writes it anew") from None
 

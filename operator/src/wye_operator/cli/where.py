@@ -75,3 +75,17 @@ def endpoint_name(text: str) -> str:
     if not is_name(name):
         raise WyeError(f"{text} is no Endpoint's name; for the twin of a folder: wye local status DIR, wye invoke DIR")
     return name
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """An Endpoint of a cluster, or one of a twin's folder."""
+    about = "an Endpoint of the cluster, or a folder that is up"
+    parser.add_argument("where", type=folder_or_name, metavar="ENDPOINT|DIR", help=about)
+    parser.add_argument("--endpoint", help="which Endpoint of the folder (needed where there are several)")
+    parser.add_argument("--state", type=Path, help="the folder's state (default: DIR/.wye)")
+
+
+def refuse_for_a_cluster(args: argparse.Namespace) -> None:
+    """`--endpoint` and `--state` choose in a folder."""
+    if args.endpoint or args.state:
+        raise WyeError(f"--endpoint and --state are for a folder, and {args.where} is an Endpoint of a cluster here")

@@ -43,6 +43,7 @@ from wye_operator.plan.names import (
     COMPONENT,
     MODEL,
     ORIGIN,
+    RENEWED,
     REVISION,
     ROUTER,
     keys_secret,
@@ -85,8 +86,8 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     memory.uids = {(b["kind"], b["metadata"]["name"]): uid_of(b) for b in (*([found] if found else []), *deployments)}
     endpoint = _endpoint_seen(cluster, found, memory) if found else None
     keys, problem = None, ""
-    if endpoint is not None and endpoint.spec.auth_mode == "Key":
-        endpoint, keys, problem = await _keys(cluster, key, endpoint, memory.uids[ENDPOINTS.name, key.name])
+    if found and endpoint and endpoint.spec.auth_mode == "Key":
+        endpoint, keys, problem = await _keys(cluster, key, endpoint, found, memory)
     files = await _auth_files(cluster, key) if endpoint else {}
     record = _record(cluster, key)
     workloads, routers = await asyncio.gather(
@@ -240,11 +241,14 @@ async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[st
     return hashlib.sha256(content).hexdigest(), ""
 
 
-async def _keys(cluster: Cluster, key: Key, endpoint: EndpointSeen, uid: str) -> tuple[EndpointSeen, Keys | None, str]:
+async def _keys(
+    cluster: Cluster, key: Key, endpoint: EndpointSeen, body: Object, memory: Memory
+) -> tuple[EndpointSeen, Keys | None, str]:
     """(the Endpoint, its keys, why there are none). A Secret of the default name that is not ours is the user's."""
     named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
-    name = named or keys_secret(key.name)
-    secret = await cluster.reads.get(SECRETS, name, key)
+    name, uid, told = named or keys_secret(key.name), uid_of(body), str(annotations_of(body).get(RENEWED, ""))
+    secret = await cluster.reads.get(SECRETS, name, key, fresh=told != memory.renewed)
+    memory.renewed = told
     if not named and _is_of_earlier_life(secret, key, uid):
         secret = await cluster.reads.get(SECRETS, name, key, fresh=True)
         if _is_of_earlier_life(secret, key, uid):

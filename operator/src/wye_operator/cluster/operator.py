@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -95,7 +94,7 @@ class Operator:
             place=self.options.place,
             now=settings.now,
             clock=self.clock,
-            fresh_key=lambda: secrets.token_urlsafe(32),
+            fresh_key=settings.fresh_key,
             deadlines=self.options.deadlines,
             identity=self.options.identity,
         )

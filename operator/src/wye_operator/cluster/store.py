@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, PODS, Kind, Object
-from wye_operator.plan.names import ENDPOINT
+from wye_operator.plan.names import ENDPOINT, RENEWED
 
 Place = tuple[str, str]  # namespace, name
 APPLIED_BY_KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
@@ -197,8 +197,9 @@ def _uid(body: Object) -> str:
 
 
 def _theirs(body: Object, wrote: str) -> list[object]:
-    """What of an object changes only when others write it: a status of ours does not move the generation."""
+    """What of an object changes only when others write it: our status moves neither generation nor annotations."""
     metadata = body["metadata"]
     theirs = [metadata.get("uid"), metadata.get("deletionTimestamp")]
     theirs += [] if wrote == "spec" else [metadata.get("generation")]
+    theirs += [(metadata.get("annotations") or {}).get(RENEWED)] if wrote == "status" else []
     return theirs if wrote == "status" else [*theirs, body.get("status")]

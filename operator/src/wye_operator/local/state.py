@@ -195,7 +195,11 @@ class KeyFiles:
         path = self.path(endpoint)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(path, {PRIMARY_KEY: keys.primary, SECONDARY_KEY: keys.secondary}, 0o600)
+            self.write(endpoint, keys)
+
+    def write(self, endpoint: str, keys: Keys) -> None:
+        """Replace the keys, for their owner."""
+        files.write_json(self.path(endpoint), {PRIMARY_KEY: keys.primary, SECONDARY_KEY: keys.secondary}, 0o600)
 
 
 def _keys(data: Any) -> Keys | None:

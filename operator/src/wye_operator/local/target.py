@@ -7,7 +7,6 @@ something of it still runs.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +130,7 @@ class EndpointTarget:
             record=self.router.record() if self.router else self.last,
             keys=keys,
             keys_problem=problem,
-            fresh_keys=Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32)),
+            fresh_keys=Keys(settings.fresh_key(), settings.fresh_key()),
             now=settings.now(),
             written_keys=written_keys(files),
             written_open=written_open(files),
@@ -283,4 +282,5 @@ class EndpointTarget:
     def settled(self) -> bool:
         """Whether everything is as the last Plan wants it."""
         router_settled = self.router is None or self.router.settled
-        return router_settled and all(group.settled for group in self.groups.values())
+        retiring = self.wanted is not None and self.wanted.router is not None and self.wanted.router.auth.retiring
+        return router_settled and not retiring and all(group.settled for group in self.groups.values())
