@@ -247,8 +247,8 @@ async def _keys(
     """(the Endpoint, its keys, why there are none). A Secret of the default name that is not ours is the user's."""
     named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
     name, uid, told = named or keys_secret(key.name), uid_of(body), str(annotations_of(body).get(RENEWED, ""))
-    secret = await cluster.reads.get(SECRETS, name, key, fresh=told != memory.renewed)
-    memory.renewed = told
+    secret = await cluster.reads.get(SECRETS, name, key, fresh=told != memory.keys_asked)
+    memory.keys_asked = told
     if not named and _is_of_earlier_life(secret, key, uid):
         secret = await cluster.reads.get(SECRETS, name, key, fresh=True)
         if _is_of_earlier_life(secret, key, uid):
