@@ -146,8 +146,11 @@ def every_scenario(request: pytest.FixtureRequest) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is marked `last` looks back on all the others."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """The operator comes with the first test that asks for it, so those that want a cluster without one are before.
+
+    What is marked `last` looks back on all the others.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, "operator" in item.fixturenames))
 
 
 @pytest.fixture
