@@ -13,12 +13,13 @@ import aiohttp
 
 from wye_operator.plan.world import Signature, Taken
 from wye_operator.render import envoy as render
+from wye_operator.render.kubernetes.place import INNER
 from wye_operator.render.signature import signature as read_signature
 from wye_operator.telemetry import Metrics
 
-INNER_PORT = 8081
 PATIENCE = aiohttp.ClientTimeout(total=2, connect=1)
 AT_ONCE = 64
+MOST_BYTES = 8 * 2**20  # of an answer: a pod that was taken over must not fill our memory
 
 
 class Asks(Protocol):
@@ -69,9 +70,21 @@ class Inner:
         try:
             async with (
                 self._slots,
-                self._session.get(f"http://{bracketed}:{INNER_PORT}{path}", timeout=PATIENCE) as response,
+                self._session.get(
+                    f"http://{bracketed}:{INNER}{path}", timeout=PATIENCE, allow_redirects=False
+                ) as response,
             ):
-                return response.status, await response.text()
-        except (TimeoutError, aiohttp.ClientError, UnicodeDecodeError):
+                return response.status, await _text(response.content)
+        except (TimeoutError, aiohttp.ClientError, ValueError):
             self._metrics.count("wye_inner_errors_total")
             return 0, ""
+
+
+async def _text(content: aiohttp.StreamReader) -> str:
+    """A whole answer. Raises ValueError where it is too long, or no text."""
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise ValueError("the answer is too long")
+    return body.decode()
