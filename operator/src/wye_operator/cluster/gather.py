@@ -67,11 +67,11 @@ from wye_operator.plan.world import (
 )
 from wye_operator.render.auth import written_key_sets, written_keys, written_open
 from wye_operator.render.envoy import refused
+from wye_operator.render.kubernetes.place import SERVING
+from wye_operator.render.kubernetes.routers import RECORD
 
-IN_EFFECT = "in-effect.json"
 # what a spec needs, where it is of a version that is not understood; nothing is made of it
 STAND_INS: dict[Kind, Object] = {ENDPOINTS: {}, DEPLOYMENTS: {"model": {"uri": "pvc://not/understood"}}}
-SERVING_PORT = 8080
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -286,7 +286,7 @@ def _record(cluster: Cluster, key: Key) -> Record:
     if CONFIGMAPS not in cluster.store.listed:
         raise NotYet("configmaps could not be listed yet")
     try:
-        return from_json(json.loads((found or {})["data"][IN_EFFECT]))
+        return from_json(json.loads((found or {})["data"][RECORD]))
     except (KeyError, TypeError, ValueError):
         return Record()
 
@@ -354,7 +354,7 @@ async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceS
     unread = signature if isinstance(signature, str) else ""
     return InstanceSeen(
         name=name,
-        address=Address(host, SERVING_PORT),
+        address=Address(host, SERVING),
         ready=serves,
         signature=None if isinstance(signature, str) else signature,
         unread=unread,

@@ -18,12 +18,12 @@ from wye_operator.plan.names import BUMPED, digest
 from wye_operator.plan.record import Record
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import RouterSeen
+from wye_operator.render.kubernetes.routers import NONCE
 
 log = logging.getLogger(__name__)
 BUMPS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds after the first; then every AGAIN
 AGAIN = 15.0
 STUCK, HOPELESS = 3.0, 60.0
-NONCE = "nonce"
 
 
 def is_due(bump: Bump, now: float) -> bool:
