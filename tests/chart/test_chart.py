@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from wye_operator.cli.main import parser
+from wye_operator.cluster.operator import lease_name
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/wye"
@@ -54,7 +55,15 @@ def test_the_operator_understands_its_command_line(helm, case) -> None:
     assert (given.upgrade_max_concurrent, given.upgrade_policy) == (upgrade["maxConcurrent"], upgrade["policy"])
     assert given.watch_secrets is values.get("secrets", {}).get("watch", False)
     assert given.no_failure_log is not values.get("failureLog", True)
-    assert json.loads(given.metrics_from) == values.get("networkPolicies", {}).get("metricsFrom", [])
+    assert list(given.metrics_from) == values.get("networkPolicies", {}).get("metricsFrom", [])
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_the_role_names_the_lease_that_the_operator_takes(helm, case) -> None:
+    objects = helm.objects(*values_of(case))
+    given = parser().parse_args(operator_arguments(objects))
+    (rule,) = [rule for rule in rules_of(objects, "Role") if rule["resources"] == ["leases"] and "get" in rule["verbs"]]
+    assert rule["resourceNames"] == [lease_name(given.namespace)]
 
 
 def test_every_option_of_the_operator_is_a_value(helm) -> None:

@@ -10,7 +10,7 @@ import pytest
 from wye_operator.cluster.errors import Forbidden, NotFound
 from wye_operator.cluster.follow import EVERY
 from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, PODS, SERVICES, WATCHED
-from wye_operator.cluster.operator import OVERDUE, SILENCE, Operator, Options, cannot_serve
+from wye_operator.cluster.operator import OVERDUE, SILENCE, Operator, Options, cannot_serve, lease_name
 from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
 from wye_operator.telemetry import JsonLines, Metrics
@@ -75,6 +75,28 @@ async def test_a_queue_that_stands_still_is_unhealthy_in_the_leader_only(operato
     assert operator.health() == ""
     operator.lease.leading = True
     assert "queue stands still" in operator.health()
+
+
+async def test_what_was_due_while_another_led_is_no_queue_that_stands_still(operator):
+    """A follower's queue fills; once it leads, it is well as long as it gets on."""
+    for name in ("fraud", "churn"):
+        operator.workers.schedule.add(Key("default", name), operator.time)
+    operator.time += 3600
+    operator.feed.tried_at = operator.time
+    operator.feed.heard = dict.fromkeys(FOLLOWED, operator.time + 1000)
+    operator.lease.leading = True
+    operator.workers.schedule.begin(operator.time)
+    assert operator.health() == ""
+    operator.time += OVERDUE - 1
+    operator.workers.schedule.take(operator.time)
+    operator.time += OVERDUE - 1
+    assert operator.health() == ""
+    operator.time += 2
+    assert "queue stands still" in operator.health()
+
+
+def test_those_that_serve_other_namespaces_do_not_ask_for_one_lease():
+    assert len({lease_name(None), lease_name("team-a"), lease_name("team-b")}) == 3
 
 
 async def test_lists_that_stand_still_are_unhealthy(operator):

@@ -244,3 +244,29 @@ def test_what_was_edited_goes_first_for_a_while_only():
     schedule.add("a", now=FIRST + 2)
     schedule.add("b", now=FIRST + 3)
     assert schedule.take(FIRST + 3) == ("a", 1)
+
+
+def test_an_edit_is_looked_at_at_once_whatever_failed_before():
+    schedule: Schedule[str] = Schedule(gap=0)
+    schedule.add("a", now=0)
+    for now in (0, 1, 3, 7, 15):
+        schedule.take(now)
+        schedule.failed("a", now)
+    schedule.add("a", now=16)
+    assert schedule.take(16) is None, "an event alone does not hurry it"
+    schedule.first("a", now=17)
+    schedule.add("a", now=17)
+    assert schedule.take(17) == ("a", 0)
+    assert schedule.failed("a", 17) == 0.5
+
+
+async def test_work_begins_when_somebody_leads():
+    clock = asyncio.get_running_loop().time
+    workers: Workers[str] = Workers(lambda key: asyncio.sleep(60), Metrics(), clock, most=0)
+    workers.schedule.add("a", clock() - 3600)
+    assert workers.schedule.overdue(clock()) > 3599
+    task = asyncio.create_task(workers.run())
+    await asyncio.sleep(0)
+    assert workers.schedule.overdue(clock()) < 60
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -50,7 +50,7 @@
 # who leads
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [wye-operator]
+  resourceNames: [wye-operator{{ with .Values.namespace }}-{{ . }}{{ end }}]
   verbs: [get, update]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

@@ -25,6 +25,7 @@ from wye_operator.settings import own_token
 
 Seen = Callable[[Kind, str | None, Object], None]
 IN_FLIGHT = 64  # connections to the API server
+NO_WAY_IN = "there is no way into a cluster: no service account and no kubeconfig that its API server takes"
 TOKEN_AGE = 60.0  # seconds after which the token is read from disk again
 
 
@@ -80,7 +81,7 @@ async def watch(
             registry=registry, settings=settings_for(namespace), standalone=True, stop_flag=stop, **scope
         )
     except kopf.LoginError as error:
-        raise WyeError(f"there is no way into a cluster: no service account, and no kubeconfig ({error})") from error
+        raise WyeError(NO_WAY_IN) from error
 
 
 def settings_for(namespace: str | None) -> kopf.OperatorSettings:

@@ -37,7 +37,7 @@ from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
-LEASE = "wye-operator"
+LEASE = "wye-operator"  # with the namespace behind it where it serves only one: two may be installed beside each other
 SILENCE = 180.0  # seconds after which a watch that says nothing, not even a bookmark, stands still
 OVERDUE = 120.0  # seconds that an Endpoint may wait for a worker
 
@@ -77,7 +77,9 @@ class Operator:
         self.key_sets = KeySets(identity.reader(self.api, self.session), self._wake, self.clock)
         self.passes = Passes(self._cluster())
         self.workers: Workers[Key] = Workers(self.passes.run, self.metrics, self.clock, options.workers)
-        self.lease = Lease(self.api, options.place.operator_namespace, LEASE, options.identity, settings.now)
+        self.lease = Lease(
+            self.api, options.place.operator_namespace, lease_name(options.namespace), options.identity, settings.now
+        )
         self._work: asyncio.Task[None] | None = None
         self._began = self.clock()
         self._gauges()
@@ -205,12 +207,17 @@ class Operator:
             return "the lists stand still"
         overdue = self.workers.schedule.overdue(now)
         if self.lease.leading and overdue > OVERDUE:
-            return f"the queue stands still: an Endpoint has waited for {overdue:.0f} s"
+            return f"the queue stands still: Endpoints wait, and none was looked at for {overdue:.0f} s"
         return ""
 
     def readiness(self) -> str:
         """Why it cannot do its work as it should, "" when it can."""
         return self.health() or self.feed.trouble()
+
+
+def lease_name(namespace: str | None) -> str:
+    """Who leads is asked among those that serve the same."""
+    return f"{LEASE}-{namespace}" if namespace else LEASE
 
 
 def cannot_serve(kind: Kind, namespace: str | None, error: ApiError) -> str:
@@ -257,5 +264,5 @@ async def _web(operator: Operator) -> web.AppRunner:
         await web.TCPSite(runner, None, operator.options.port).start()
     except OSError as error:
         await runner.cleanup()
-        raise WyeError(f"port {operator.options.port} is taken by another process") from error
+        raise WyeError(f"it cannot listen at port {operator.options.port}: {error.strerror}") from error
     return runner

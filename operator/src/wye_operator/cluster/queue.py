@@ -46,10 +46,13 @@ class Schedule(Generic[K]):
     _started: dict[K, float] = field(default_factory=dict)
     _failures: dict[K, int] = field(default_factory=dict)
     _not_before: dict[K, float] = field(default_factory=dict)
+    _moved_at: float = float("-inf")  # when work began, or a key was last taken
 
     def first(self, key: K, now: float) -> None:
-        """Take the key before all others that are due, for a while."""
+        """Take the key before all others that are due, for a while; what failed may be mended now."""
         self._first[key] = now + FIRST
+        self._failures.pop(key, None)
+        self._not_before.pop(key, None)
         if key in self._due:
             self._push(key, self._due[key])
 
@@ -81,7 +84,7 @@ class Schedule(Generic[K]):
             return None
         del self._due[key]
         self._running[key] = None
-        self._started[key] = now
+        self._started[key] = self._moved_at = now
         if self._first.get(key, now) < now:
             del self._first[key]
         return key, now - when
@@ -124,9 +127,13 @@ class Schedule(Generic[K]):
         """How many keys are due and not taken."""
         return sum(when <= now for when in self._due.values())
 
+    def begin(self, now: float) -> None:
+        """Somebody works from now on: what has been due before could not be taken."""
+        self._moved_at = now
+
     def overdue(self, now: float) -> float:
-        """For how long the first key has been due, 0 where none is."""
-        return max(0.0, now - min(self._due.values(), default=now))
+        """For how long a key has been due and none was taken, 0 where none is due."""
+        return max(0.0, now - max(self._moved_at, min(self._due.values(), default=now)))
 
     @property
     def running(self) -> int:
@@ -162,6 +169,7 @@ class Workers(Generic[K]):
 
     async def run(self) -> None:
         """Work until cancelled; what runs then is cancelled with it."""
+        self.schedule.begin(self._clock())
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._changed.clear()
