@@ -49,10 +49,11 @@ def leader(cluster: Cluster, namespace: str) -> str:
     return cluster.json("-n", namespace, "get", "lease", "wye-operator")["spec"].get("holderIdentity", "")
 
 
-def writes(cluster: Cluster, since: str) -> list[str]:
-    """What the operator wrote since then."""
-    seen = asked(cluster.backend.audit(), "wye-system:wye", since)
-    return [f"{a.permission} {a.namespace}/{a.name}: {a.code}" for a in seen if a.is_write]
+def writes(served: Served, since: str) -> list[str]:
+    """What the operator wrote since then; elsewhere it may have to do with the namespaces of tests that ended."""
+    seen = asked(served.namespace.cluster.backend.audit(), "wye-system:wye", since)
+    there = served.namespace.name
+    return [f"{a.permission} {a.name}: {a.code}" for a in seen if a.is_write and a.namespace == there]
 
 
 def serve(served: Served) -> None:
@@ -81,7 +82,7 @@ def test_an_operator_that_is_killed_is_back_by_itself_and_writes_nothing(served:
         cluster.kubectl("-n", operator, "wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=60s")
         waited(lambda: leader(cluster, operator) not in ("", was), 60)
         time.sleep(3)  # what the new one finds to do, it does now
-        written, then = writes(cluster, since), versions(served.namespace)
+        written, then = writes(served, since), versions(served.namespace)
         took = edit(served)
     figure(
         f"kill -9 of the operator: lost {load.lost} of {load.answers.total()}; an edit afterwards after {took:.1f} s"
@@ -139,7 +140,7 @@ def test_a_component_that_was_away_is_not_missed(
         back = now()
         found = waited(lambda: leader(cluster, operator) != "" and renewed(cluster, operator) > back, 60)
         time.sleep(3)  # what it finds to do, it does now
-        written, then = writes(cluster, since), versions(served.namespace)
+        written, then = writes(served, since), versions(served.namespace)
         took = edit(served)
     figure(f"{component} away for {seconds} s: lost {load.lost} of {load.answers.total()}")
     figure(f"  the operator leads again after {found:.1f} s, an edit is in effect after {took:.1f} s")
