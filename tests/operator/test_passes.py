@@ -482,6 +482,41 @@ async def test_a_secret_of_the_default_name_that_is_not_ours_is_only_read(place)
     assert "ownerReferences" not in place.api.find(SECRETS, "fraud-keys")["metadata"]
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [{"router": {"replicas": 2}}, {"limits": {"maxRequestBytes": "1Mi"}}, {"router": {"pod": {"labels": {"a": "b"}}}}],
+    ids=["another router", "another listener", "another pod"],
+)
+async def test_an_endpoint_is_not_ready_before_its_routers_run_as_asked(place, spec):
+    await serving(place)
+    place.machinery.slow.add("fraud-router")
+    place.api.heard.append(lambda kind, event, body: kind == ENDPOINTS and seen.append(verdict(body)))
+    seen: list[tuple[int, str]] = []
+    place.api.user(endpoint(**spec))
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterStarting")
+    assert "routers run as asked" in place.status(ENDPOINTS, "fraud")["conditions"][0]["message"]
+    assert (2, "True") not in seen
+    place.machinery.slow.clear()
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert seen[-1] == (2, "True")
+
+
+def verdict(body):
+    """Of what generation a status speaks, and whether that is Ready."""
+    status = body["status"]
+    return status["observedGeneration"], next(c["status"] for c in status["conditions"] if c["type"] == "Ready")
+
+
+async def test_an_edit_that_changes_no_router_is_ready_in_one_pass(place):
+    await serving(place)
+    place.api.user(endpoint(description="cards"))
+    assert await place.settle() <= 2
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
+
+
 async def test_a_router_that_does_not_read_is_bumped_named_and_replaced(place):
     await serving(place, router={"replicas": 2})
     asleep = next(p for p in place.api.names(PODS) if p.startswith("fraud-router"))

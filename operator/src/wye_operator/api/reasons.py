@@ -140,7 +140,10 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "Read the message; mend `jwksUri`, or what stands between the operator and the issuer. It is read again by "
         "itself.",
     ),
-    Reason.ROUTER_STARTING: _waits("No router is ready yet.", "Wait; if it lasts, look at the router's own log."),
+    Reason.ROUTER_STARTING: _waits(
+        "No router is ready yet, or not all of them run as the Endpoint asks: they are replaced one after the other.",
+        "Wait; if it lasts, look at the router's own log.",
+    ),
     Reason.ROUTER_BEHIND: _waits(
         "A ready router has not taken the new routing yet.",
         "Wait. After 10 seconds the message names it, and it holds up only the removal of what it may still use.",

@@ -115,6 +115,8 @@ async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obst
     except ApiError as error:
         return _refusal(manifest, error)
     memory.changed, memory.wrote[_named(manifest)] = True, annotations_of(manifest)[APPLIED]
+    if live is not None and (kind, manifest["metadata"]["name"]) == (WORKLOADS, router_name(key.name)):
+        memory.rolls = written["metadata"].get("generation") != live["metadata"].get("generation")
     cluster.metrics.count("wye_writes_total", verb="apply", resource=kind.plural)
     log.info("applied", extra={"key": str(key), "object": _named(manifest), "new": live is None})
     if kind == SECRETS:

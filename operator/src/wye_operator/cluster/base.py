@@ -66,6 +66,7 @@ class Memory:
     keys_asked: str = ""  # what the Endpoint's annotation `RENEWED` said when its keys were read
     told: dict[tuple[str, str, str], str] = field(default_factory=dict)  # kind, name, reason of events -> message
     renewed: str = ""  # when keys that had been there were made anew, until an event has told it
+    rolls: bool = False  # whether this pass changed the routers' Deployment: what it saw says nothing of the new pods
     overtaken: bool = False  # whether a write of this pass was answered with a change that the pass had not seen
     changed: bool = False  # whether the last apply wrote anything
 

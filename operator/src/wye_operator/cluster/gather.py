@@ -35,6 +35,7 @@ from wye_operator.cluster.kinds import (
 )
 from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready, refusal_of
 from wye_operator.cluster.store import Key, key_of
+from wye_operator.cluster.templates import has_its_pods
 from wye_operator.errors import WyeError
 from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.keys import keys_in
@@ -188,12 +189,16 @@ def _endpoint_seen(cluster: Cluster, body: Object, memory: Memory) -> EndpointSe
 def _obstacles(cluster: Cluster, body: Object, workload: str, memory: Memory) -> tuple[Obstacle, ...]:
     """What kept the last pass from writing, and the cluster from making the pods of what was written."""
     metadata = body["metadata"]
-    told = memory.obstacles.get((body["kind"], metadata["name"]), ())
-    refusal = refusal_of(cluster.store.get(WORKLOADS, metadata["namespace"], workload))
-    if not refusal:
-        return told
-    sentence = f"the cluster refuses the pods of Deployment {workload}: {refusal}"
-    return (*told, Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, sentence))
+    told = list(memory.obstacles.get((body["kind"], metadata["name"]), ()))
+    live = cluster.store.get(WORKLOADS, metadata["namespace"], workload)
+    refusal = refusal_of(live)
+    if refusal:
+        sentence = f"the cluster refuses the pods of Deployment {workload}: {refusal}"
+        told.append(Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, sentence))
+    if live is not None and body["kind"] == ENDPOINTS.name and not has_its_pods(live):
+        updated, wanted = (live.get("status") or {}).get("updatedReplicas", 0), live["spec"]["replicas"]
+        told.append(Obstacle(Reason.ROUTER_STARTING, f"{updated} of {wanted} routers run as asked"))
+    return tuple(told)
 
 
 def _url(service: Object | None) -> str:

@@ -38,8 +38,9 @@ class EndpointTarget:
         await apply(self.cluster, self.key, wanted, self.memory)
 
     async def report(self, name: str, wanted: Plan) -> None:
-        """Status, then events."""
-        await report(self.cluster, self.key, wanted, self.memory)
+        """Status, then events; the next pass tells what this one could not see yet."""
+        if not self.memory.rolls:
+            await report(self.cluster, self.key, wanted, self.memory)
 
 
 @dataclass(slots=True)
@@ -52,13 +53,13 @@ class Passes:
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next look."""
         target = self.targets.setdefault(key, EndpointTarget(self.cluster, key))
-        before, target.memory.overtaken = target.memory.obstacles, False
+        before, target.memory.overtaken, target.memory.rolls = target.memory.obstacles, False, False
         wanted = await self._reconcile(key, target)
         if not target.memory.uids and not self.cluster.store.of(PODS, key):
             self._forget(key)
             return wanted.look_again
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
-        again = 0.0 if target.memory.overtaken else None
+        again = 0.0 if target.memory.overtaken or target.memory.rolls else None
         return _soonest(again, asking, _for_obstacles(before, target.memory), _counting(wanted))
 
     async def _reconcile(self, key: Key, target: EndpointTarget) -> Plan:

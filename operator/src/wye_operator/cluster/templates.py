@@ -161,6 +161,12 @@ def is_ready(live: Object) -> bool:
     return _is_observed(live) and counts == {wanted}
 
 
+def has_its_pods(live: Object) -> bool:
+    """Whether as many pods as it wants are there, and all of its newest template; ready or not."""
+    status, wanted = live.get("status") or {}, live["spec"].get("replicas", 1)
+    return _is_observed(live) and {status.get(name, 0) for name in ("replicas", "updatedReplicas")} == {wanted}
+
+
 def has_given_up(live: Object) -> bool:
     """Whether the cluster says that its rollout does not get on (after ten minutes)."""
     return _is_observed(live) and _progress(live.get("status") or {}) == "ProgressDeadlineExceeded"
