@@ -19,6 +19,7 @@ from wye_operator.plan.world import (
     DeploymentSeen,
     EndpointSeen,
     Failure,
+    InForce,
     InstanceSeen,
     Keys,
     RouterSeen,
@@ -164,6 +165,7 @@ def taken_of(router: RouterPlan) -> Taken:
         router.routes.version,
         router.auth.version,
         {hosts.cluster: hosts.version for hosts in router.hosts},
+        certificate=router.tls.version if router.tls else "",
     )
 
 
@@ -177,7 +179,17 @@ def after(seen: World, made: Plan, *, seconds: float = 0.0) -> World:
         deployments=tuple(dataclasses.replace(d, status=statuses[d.object_name]) for d in seen.deployments),
         record=made.record,
         now=seen.now + seconds,
+        tls=dataclasses.replace(seen.tls, in_force=_in_force(seen, made)),
     )
+
+
+def _in_force(seen: World, made: Plan) -> InForce:
+    if made.router is None:
+        return seen.tls.in_force
+    if made.router.tls is None:
+        return "plain"
+    has_one = made.router.tls.certificate is not None or seen.tls.in_force == "certificate"
+    return "certificate" if has_one else "placeholder"
 
 
 def acknowledged(seen: World, made: Plan, *names: str) -> World:

@@ -12,6 +12,7 @@ import yaml
 
 import make
 from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.api.status import Reason
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import Record, from_json, to_json
 from wye_operator.plan.wanted import Plan
@@ -19,15 +20,18 @@ from wye_operator.plan.world import (
     CLUSTER_SOURCES,
     LOCAL_SOURCES,
     Address,
+    Certificate,
     DeploymentSeen,
     EndpointSeen,
     Failure,
     InstanceSeen,
     Keys,
+    Obstacle,
     RouterSeen,
     Signature,
     Taken,
     TensorSeen,
+    TlsSeen,
     WorkloadSeen,
     World,
 )
@@ -82,6 +86,7 @@ def world_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> World:
         fresh_keys=Keys("fresh-primary", "fresh-secondary"),
         now=case["now"],
         sources=sources,
+        tls=_tls(case.get("tls", {})),
     )
 
 
@@ -100,6 +105,13 @@ def _object(manifest: dict[str, Any]) -> Endpoint | Deployment:
 def _endpoint(read: Endpoint, seen: dict[str, Any]) -> EndpointSeen:
     more = seen.get(read.metadata.name, {})
     return EndpointSeen(read.metadata.name, "default", more.get("generation", 1), read.spec, url="http://fraud")
+
+
+def _tls(data: dict[str, Any]) -> TlsSeen:
+    """`certificate: UNTIL`, or the reason and message of what is wrong with it, and what is in force."""
+    certificate = Certificate("CHAIN", "KEY", data["certificate"]) if "certificate" in data else None
+    obstacle = Obstacle(Reason(data["reason"]), data["message"]) if "reason" in data else None
+    return TlsSeen(certificate, obstacle, data.get("inForce", "nothing"))
 
 
 def _deployment(read: Deployment, seen: dict[str, Any]) -> DeploymentSeen:

@@ -88,7 +88,8 @@ class Pods:
 
     def _read(self, name: str) -> Taken:
         files = self.api.find(CONFIGMAPS, f"{name}-router")["data"]
-        auth = json.loads(base64.b64decode(self.api.find(SECRETS, f"{name}-router")["data"]["auth.json"]))
+        kept = self.api.find(SECRETS, f"{name}-router")["data"]
+        auth, tls = (json.loads(base64.b64decode(kept.get(f, "e30="))) for f in ("auth.json", "tls.json"))
         versions = {file: json.loads(files[file])["version_info"] for file in files if "ds" in file[:4]}
         hosts = {
             body["resources"][0]["cluster_name"]: body["version_info"]
@@ -96,7 +97,8 @@ class Pods:
             if file.startswith("eds-")
             for body in [json.loads(text)]
         }
-        return Taken(versions["cds.json"], versions["rds.json"], auth["version_info"], hosts)
+        shown = tls.get("version_info", "")
+        return Taken(versions["cds.json"], versions["rds.json"], auth["version_info"], hosts, certificate=shown)
 
 
 class Machinery:

@@ -23,6 +23,7 @@ from wye_operator.api.base import (
 from wye_operator.api.contract import Contract
 from wye_operator.api.flow import Cors, Sticky
 from wye_operator.api.pod import Annotations, Pod, Resources
+from wye_operator.api.reach import Tls
 from wye_operator.api.token import Token
 
 MOST_REQUEST_BYTES = 2**30
@@ -92,7 +93,9 @@ class RouterService(Model):
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
         default="ClusterIP", description="As of a Kubernetes Service."
     )
-    port: int = Field(default=80, ge=1, le=65_535, description="The port that callers use.")
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="The port that callers use. Absent: 80, or 443 with `tls`."
+    )
     annotations: Annotations | None = Field(default=None, description="Of the Service, such as a cloud's own.")
 
 
@@ -156,6 +159,7 @@ class EndpointSpec(Model):
         description="`Standard`: the model's own status, and 504 for a time-out. `Azure`: 424 and 408, as its managed "
         "endpoints have it.",
     )
+    tls: Tls | None = Field(default=None, description="HTTPS with this certificate. Absent: HTTP.")
     router: Router = Field(default=Router(), description="Settings of the router.")
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -188,6 +192,6 @@ class EndpointSpec(Model):
         ),
     )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("tls", "expose", "rollout", "stopped", "type"),
+        ("expose", "rollout", "stopped", "type"),
         NOT_BUILT,
     )

@@ -97,6 +97,12 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "refused what was made of it.",
         "Do what the message says.",
     ),
+    Reason.CERTIFICATE_INVALID: _edit(
+        "The Secret of `tls.secretName` holds no certificate that routers can use now: it is no PEM, expired, not "
+        "valid yet, of an unknown kind, or its key is another's. The last good one stays in force; where there was "
+        "none, nobody is served, or routers go on without TLS where they did.",
+        "The message says which. Put the right pair into the Secret: it is live within 30 s, without a restart.",
+    ),
     Reason.ROUTER_REJECTED: _edit(
         "A router refused its new configuration and goes on with the last good one.",
         "The message has the router's own words. Undo the last edit; tell us, as Wye should not write such a thing.",
@@ -139,6 +145,11 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "with a JSON Web Key Set. Keys that were read before stay in force; without any, none of its tokens is taken.",
         "Read the message; mend `jwksUri`, or what stands between the operator and the issuer. It is read again by "
         "itself.",
+    ),
+    Reason.CERTIFICATE_NOT_FOUND: _waits(
+        "The Secret of `tls.secretName` does not exist. The last good certificate stays in force; where there was "
+        "none, nobody is served, or routers go on without TLS where they did.",
+        "Create the Secret with `tls.crt` and `tls.key` (`kubectl create secret tls`), or correct its name.",
     ),
     Reason.ROUTER_STARTING: _waits(
         "No router is ready yet, or not all of them run as the Endpoint asks: they are replaced one after the other.",

@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         answer, place = _in_cluster(args, given, key, body)
     else:
         url, key = _address(args, given, key)
-        answer, place = asyncio.run(to_url(url, _request(args, key, body))), ""
+        asked = to_url(url, _request(args, key, body), is_twin=isinstance(given, Folder))
+        answer, place = asyncio.run(asked), ""
     _print_body(answer.body)
     print(f"{answer.status} {answer.reason}" + (f" from {answer.who}" if answer.who else "") + place, file=sys.stderr)
     return 0 if answer.is_success else 1
@@ -114,7 +115,8 @@ def _in_cluster(args: argparse.Namespace, given: InCluster, key: str | None, bod
             insist_on_keys(given.name, (endpoint.get("spec") or {}).get("authMode"))
             keys = keys_of(api, endpoint)
             key = keys.primary if keys else None
-        answer = to_pod(api, _router(api, given.name), args.path, _request(args, key, body))
+        secure = bool(endpoint["spec"].get("tls"))
+        answer = to_pod(api, _router(api, given.name), args.path, _request(args, key, body), secure=secure)
     return answer, f" (Endpoint {given.name}, namespace {api.namespace}, {api.place})"
 
 

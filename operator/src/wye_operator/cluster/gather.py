@@ -20,6 +20,7 @@ from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.api.validation import understood
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, label_of, owner_of, uid_of
+from wye_operator.cluster.certificates import entries_of, router_secrets, tls_of
 from wye_operator.cluster.errors import ApiError, NotFound
 from wye_operator.cluster.kinds import (
     CONFIGMAPS,
@@ -63,6 +64,7 @@ from wye_operator.plan.world import (
     Obstacle,
     RouterSeen,
     Taken,
+    TlsSeen,
     WorkloadSeen,
     World,
 )
@@ -89,7 +91,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     keys, problem = None, ""
     if found and endpoint and endpoint.spec.auth_mode == "Key":
         endpoint, keys, problem = await _keys(cluster, key, endpoint, found, memory)
-    files = await _auth_files(cluster, key) if endpoint else {}
+    files = await router_secrets(cluster, key) if endpoint else {}
     record = _record(cluster, key)
     workloads, routers = await asyncio.gather(
         _workloads(cluster, key, memory, deployments), _routers(cluster, key, record)
@@ -112,6 +114,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
         key_sets=cluster.key_sets.of(key, sources_of(endpoint.spec) if endpoint else (), written_key_sets(files)),
         deadlines=cluster.deadlines,
         sources=CLUSTER_SOURCES,
+        tls=await tls_of(cluster, key, endpoint.spec, files) if endpoint else TlsSeen(),
     )
 
 
@@ -260,18 +263,11 @@ async def _keys(
             raise NotYet(f"Secret {name} of an earlier Endpoint {key.name} is still being removed by the cluster")
     if secret is None:
         return endpoint, None, f"there is no Secret {name} in namespace {key.namespace}" if named else ""
-    entries = {entry: base64.b64decode(text) for entry, text in (secret.get("data") or {}).items()}
-    keys, problem = keys_in(name, entries)
+    keys, problem = keys_in(name, entries_of(secret))
     if not named and (problem or not _owners(secret, key)):
         spec = endpoint.spec.model_copy(update={"keys": NamedKeys.model_validate({"secretName": name})})
         endpoint = replace(endpoint, spec=spec)
     return endpoint, keys, problem
-
-
-async def _auth_files(cluster: Cluster, key: Key) -> dict[str, bytes]:
-    """What the routers were last told of who may call."""
-    secret = await cluster.reads.get(SECRETS, router_name(key.name), key)
-    return {name: base64.b64decode(data) for name, data in ((secret or {}).get("data") or {}).items()}
 
 
 def _owners(secret: Object, key: Key) -> list[str]:

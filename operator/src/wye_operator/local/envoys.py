@@ -15,6 +15,7 @@ from wye_operator.local.inner import Inner
 from wye_operator.local.instances import NOWHERE, Home
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
+from wye_operator.plan.acknowledged import has_everything
 from wye_operator.plan.masking import masked
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import Address, RouterSeen, Taken
@@ -124,14 +125,7 @@ class Envoy:
 
     def has(self, wanted: RouterPlan) -> bool:
         """Whether it has taken everything that is wanted."""
-        taken = self.taken
-        return (
-            self.ready
-            and taken.clusters == wanted.clusters_version
-            and taken.routes == wanted.routes.version
-            and (taken.auth == wanted.auth.version or not wanted.auth.version)
-            and all(taken.endpoints.get(h.cluster, h.version) == h.version for h in wanted.hosts)
-        )
+        return self.ready and has_everything(self.seen(), wanted)
 
     async def drain(self, inner: Inner, now: float) -> None:
         """Ask callers to go elsewhere, then listen no more, then end when nobody is left."""

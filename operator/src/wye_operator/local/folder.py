@@ -13,6 +13,7 @@ from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.errors import Mistakes
 from wye_operator.local.lookup import (
@@ -24,6 +25,7 @@ from wye_operator.local.lookup import (
     names_of,
     secret_of,
     source_of,
+    tls_of,
 )
 from wye_operator.local.manifests import SUFFIXES, Manifests, Mistake, Placed, read_manifests
 from wye_operator.local.models import Content, ModelStore, digest_of
@@ -147,6 +149,7 @@ class Folder:
                 for p in deployments_of(self.manifests, namespace, name)
             ),
             secret=secret_of(self.manifests, endpoint),
+            tls=tls_of(self.manifests, endpoint, settings.now()),
         )
 
     def _content(self, placed: Placed[Deployment]) -> Content:

@@ -12,9 +12,10 @@ from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.local.manifests import DataObject, Manifests, Placed
+from wye_operator.plan.certificates import certificate_in, no_certificate
 from wye_operator.plan.keys import keys_in
 from wye_operator.plan.names import keys_secret
-from wye_operator.plan.world import Keys, KeySet
+from wye_operator.plan.world import Keys, KeySet, TlsSeen
 
 NO_CLUSTER = KeySet(problem="there is no cluster on this machine; token.issuers works here")
 FILE, CONFIGMAP = "file://", "configmap://"
@@ -63,6 +64,21 @@ def secret_for(manifests: Manifests, namespace: str, endpoint: str, named: str |
     if entries is not None:
         return Secret(name, *keys_in(name, entries))
     return Secret(name, None, f"there is no Secret {name} in the folder") if named else None
+
+
+def tls_of(manifests: Manifests, endpoint: Endpoint | None, now: float) -> TlsSeen:
+    """The certificate that an Endpoint names, or what is wrong with it."""
+    if endpoint is None or endpoint.spec.tls is None:
+        return TlsSeen()
+    return tls_for(manifests, endpoint.metadata.namespace, endpoint.spec.tls.secret_name, now)
+
+
+def tls_for(manifests: Manifests, namespace: str, name: str, now: float) -> TlsSeen:
+    """The certificate of a Secret, or what is wrong with it."""
+    entries = _entries(manifests.secrets, namespace, name)
+    if entries is None:
+        return TlsSeen(obstacle=no_certificate(name, "the folder"))
+    return TlsSeen(*certificate_in(name, entries, now))
 
 
 def spec_here(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:

@@ -1,8 +1,8 @@
 """`wye plan`: what would run for a folder, worked out by the same planner without starting anything.
 
 Passes are played in memory: instances become ready at once and routers take everything, until nothing changes. What
-only a running model can tell (its tensors) is taken as agreeing. The clock stands still, so the output is the same
-each time.
+only a running model can tell (its tensors) is taken as agreeing. The clock stands still, but for what expires, so the
+output is the same each time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.api.status import Condition
 from wye_operator.local.folder import content_of
-from wye_operator.local.lookup import NO_CLUSTER, deployments_of, endpoint_of, names_of, secret_of, spec_here
+from wye_operator.local.lookup import NO_CLUSTER, deployments_of, endpoint_of, names_of, secret_of, spec_here, tls_of
 from wye_operator.local.manifests import Manifests, Placed
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.state import label
@@ -56,7 +57,8 @@ def preview(manifests: Manifests, port: int) -> list[dict[str, Any]]:
 def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
     endpoint = endpoint_of(manifests, namespace, name)
     secret = secret_of(manifests, endpoint)
-    url = f"http://{LOOPBACK}:{port}"
+    tls = tls_of(manifests, endpoint, settings.now())
+    url = f"{'https' if endpoint and endpoint.spec.tls else 'http'}://{LOOPBACK}:{port}"
     return World(
         name=name,
         namespace=namespace,
@@ -69,6 +71,7 @@ def _world(manifests: Manifests, namespace: str, name: str, port: int) -> World:
         keys_problem=secret.problem if secret else "",
         fresh_keys=Keys(HIDDEN, HIDDEN),
         now=NOON,
+        tls=tls,
         most_routers=1,
         key_sets=_key_sets(endpoint),
     )
@@ -127,7 +130,8 @@ def _running(workload: Workload) -> WorkloadSeen:
 
 def _router(wanted: RouterPlan) -> RouterSeen:
     endpoints = {hosts.cluster: hosts.version for hosts in wanted.hosts}
-    taken = Taken(wanted.clusters_version, wanted.routes.version, wanted.auth.version, endpoints)
+    shown = wanted.tls.version if wanted.tls else ""
+    taken = Taken(wanted.clusters_version, wanted.routes.version, wanted.auth.version, endpoints, certificate=shown)
     return RouterSeen("router", ready=True, taken=taken)
 
 
@@ -162,6 +166,7 @@ def _routing(router: RouterPlan) -> dict[str, Any]:
         "maxRequestBytes": router.listener.most_request_bytes,
         "maxMirrorBytes": routes.most_mirror_bytes,
         "accessLog": router.listener.access_log,
+        **({"tls": "a certificate" if router.tls.certificate else "no certificate"} if router.tls else {}),
         "keys": _auth(router.auth),
     }
 

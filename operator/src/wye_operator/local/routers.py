@@ -16,8 +16,9 @@ from wye_operator.local.instances import NOWHERE, Home
 from wye_operator.plan.names import digest
 from wye_operator.plan.record import Record, from_json, to_json
 from wye_operator.plan.wanted import RouterPlan
-from wye_operator.plan.world import Address, RouterSeen
+from wye_operator.plan.world import Address, InForce, RouterSeen
 from wye_operator.render import envoy as render
+from wye_operator.render import tls
 from wye_operator.render.envoy import Place
 
 IN_EFFECT = "in-effect.json"
@@ -53,12 +54,16 @@ class Router:
         place = Place(str(self._routes), str(self._auth), self.listen, NOWHERE, NOWHERE)
         in_effect = json.dumps(to_json(record), indent=2).encode() + b"\n"
         changed = files.swap(self._routes, {**render.route_files(wanted, place), IN_EFFECT: in_effect})
-        if wanted.auth.version or not files.contents(self._auth):  # no keys to be had: those in force stay
-            changed |= files.swap(self._auth, render.auth_files(wanted), 0o600)
+        changed |= files.swap(self._auth, render.auth_files(wanted, files.contents(self._auth)), 0o600)
         if changed:
             for envoy in self.envoys:
                 envoy.rejected = ""
         return changed
+
+    @property
+    def tls(self) -> InForce:
+        """What its files say of TLS."""
+        return tls.in_force(files.contents(self._auth))
 
     async def observe(self, inner: Inner, now: float) -> None:
         """Ask every Envoy what it has."""

@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ from wye_operator.plan.world import (
     EndpointSeen,
     Keys,
     KeySet,
+    TlsSeen,
     World,
 )
 from wye_operator.render.auth import written_key_sets, written_keys, written_open
@@ -54,6 +55,7 @@ class Found:
     endpoint: tuple[Endpoint, Known] | None
     deployments: tuple[tuple[Deployment, Known, Content], ...]
     secret: Secret | None  # with the keys, where the user keeps them
+    tls: TlsSeen = TlsSeen()
 
 
 class Source(Protocol):
@@ -106,7 +108,10 @@ class EndpointTarget:
     @property
     def url(self) -> str:
         """Where callers reach it, "" while it has no router."""
-        return f"http://{LOOPBACK}:{self.router.listen.port}" if self.router else ""
+        if self.router is None:
+            return ""
+        scheme = "https" if self.router.tls in ("certificate", "placeholder") else "http"
+        return f"{scheme}://{LOOPBACK}:{self.router.listen.port}"
 
     async def gather(self, name: str) -> World:
         """Ask everything that runs, and read everything that is written."""
@@ -136,6 +141,7 @@ class EndpointTarget:
             written_open=written_open(files),
             key_sets=self._key_sets(found, written_key_sets(files)),
             deadlines=self.machine.deadlines,
+            tls=replace(found.tls, in_force=self.router.tls) if self.router else found.tls,
             most_routers=1,
         )
 

@@ -41,12 +41,14 @@ class Known:
 
 
 def has_taken(router: RouterSeen, wanted: RouterPlan) -> bool:
-    """Whether a router has the clusters, the routes and the keys."""
+    """Whether a router has the clusters, the routes, the keys and the certificate."""
     taken = router.taken
+    certificate = wanted.tls.version if wanted.tls else ""
     return (
         taken.clusters == wanted.clusters_version
         and taken.routes == wanted.routes.version
         and (taken.auth == wanted.auth.version or not wanted.auth.version)
+        and (taken.certificate == certificate or not certificate)
     )
 
 

@@ -17,13 +17,15 @@ class Callers(TypedDict):
     rate: Rate | None
 
 
-def callers_of(world: World, spec: EndpointSpec) -> Callers:
+def callers_of(world: World, spec: EndpointSpec, *, secure: bool) -> Callers:
     """All three; None where the Endpoint says nothing."""
-    return {"sticky": _sticky(spec), "cors": _cors(spec), "rate": _rate(world, spec)}
+    return {"sticky": _sticky(spec, secure=secure), "cors": _cors(spec), "rate": _rate(world, spec)}
 
 
-def _sticky(spec: EndpointSpec) -> Sticky | None:
-    return Sticky(spec.sticky.header or "", spec.sticky.cookie or "") if spec.sticky else None
+def _sticky(spec: EndpointSpec, *, secure: bool) -> Sticky | None:
+    if spec.sticky is None:
+        return None
+    return Sticky(spec.sticky.header or "", spec.sticky.cookie or "", secure and bool(spec.sticky.cookie))
 
 
 def _cors(spec: EndpointSpec) -> Cors | None:

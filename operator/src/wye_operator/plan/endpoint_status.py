@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentShare, EndpointStatus, Reason, RouterStatus
@@ -26,7 +26,15 @@ from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE
 from wye_operator.plan.shares import hundredths, percents, shares_text
 from wye_operator.plan.wanted import Event
-from wye_operator.plan.world import EndpointSeen, RouterSeen
+from wye_operator.plan.world import EndpointSeen, InForce, RouterSeen
+
+NOBODY_SERVED = "until there is one, nobody is served"
+MEANWHILE: Mapping[InForce, str] = {
+    "nothing": NOBODY_SERVED,
+    "plain": "until there is one, routers go on without TLS",
+    "placeholder": NOBODY_SERVED,
+    "certificate": "the last good one stays in force",
+}
 
 
 def endpoint_status(facts: Facts, endpoint: EndpointSeen) -> tuple[EndpointStatus, float | None]:
@@ -120,10 +128,18 @@ def _endpoint_problems(facts: Facts, endpoint: EndpointSeen) -> Iterator[Problem
         yield Problem(Reason.WAITING_FOR_DEPLOYMENT, sentence)
     if routing.lost:
         yield Problem(Reason.DEGRADED, _loss(facts, spec))
+    yield from _secret_problems(facts, spec)
+    yield from _router_problems(facts)
+
+
+def _secret_problems(facts: Facts, spec: EndpointSpec) -> Iterator[Problem]:
+    """What is wrong with the keys or the certificate, and what callers see meanwhile."""
     if spec.auth_mode == "Key" and keys_for(facts.world, spec) is None:
         yield Problem(Reason.KEYS_NOT_FOUND, facts.world.keys_problem or "the keys are not there")
     yield from issuer_problems(facts.world, spec)
-    yield from _router_problems(facts)
+    tls = facts.world.tls
+    if tls.obstacle is not None:
+        yield Problem(tls.obstacle.reason, f"{tls.obstacle.message}; {MEANWHILE[tls.in_force]}")
 
 
 def _loss(facts: Facts, spec: EndpointSpec) -> str:
@@ -186,6 +202,8 @@ def _serving(facts: Facts) -> tuple[State, Reason, str]:
         )
     if not set(routing.weights) - lost - {UNAVAILABLE}:
         return "False", Reason.NO_READY_POD, "no Deployment with live traffic has a ready instance"
+    if facts.world.tls.obstacle is not None and MEANWHILE[facts.world.tls.in_force] == NOBODY_SERVED:
+        return "False", Reason.CERTIFICATE_NOT_FOUND, "there is no certificate, so nobody is served"
     if not any(router.ready for router in facts.world.routers):
         return "False", Reason.NO_READY_POD, "no router is ready"
     return "True", Reason.SERVING, f"plain requests go to {shares_text(routing.weights)}"

@@ -61,7 +61,7 @@ def _plan_for(world: World, endpoint: EndpointSeen, members: Members) -> Plan:
         endpoint_status=status,
         deployment_statuses=statuses,
         events=tuple(endpoint_events(facts, endpoint)),
-        look_again=_soonest(_asking(world, router, record), deadline, *deadlines),
+        look_again=_soonest(_asking(world, router, record), _expiry(world), deadline, *deadlines),
         status_only=bool(endpoint.misfit),
     )
 
@@ -132,6 +132,11 @@ def _asking(world: World, router: RouterPlan, record: Record) -> float | None:
         return ASK_AGAIN  # it lacks keys or addresses, and no record says when those were written
     written = max((history[-1].since for history in (record.clusters, record.routes) if history), default=world.now)
     return ASK_AGAIN if world.now - written < world.deadlines.acknowledge else ASK_LATER
+
+
+def _expiry(world: World) -> float | None:
+    certificate = world.tls.certificate
+    return certificate.until - world.now if certificate else None
 
 
 def _soonest(*times: float | None) -> float | None:

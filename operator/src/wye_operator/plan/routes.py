@@ -15,6 +15,7 @@ from wye_operator.plan.members import Member, Members
 from wye_operator.plan.names import digest, mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.routing import Routing
+from wye_operator.plan.security import tls_for
 from wye_operator.plan.wanted import (
     ROUTER_MEMORY,
     Hosts,
@@ -37,21 +38,23 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
     """Everything the Endpoint's routers should have after this pass."""
     clusters = _clusters(world, spec, members)
     version = digest(clusters)
-    routes = replace(_routes(spec, members, routing, known), **callers_of(world, spec))
+    tls = tls_for(world, spec)
+    routes = replace(_routes(spec, members, routing, known), **callers_of(world, spec, secure=tls is not None))
     auth = auth_for(world, spec)
     return RouterPlan(
-        listener=_listener(spec),
+        listener=_listener(spec, secure=tls is not None),
         clusters=clusters,
         clusters_version=version,
         hosts=hosts_of(world, _watched(world, clusters)),
         routes=routes,
         auth=auth,
-        version=digest([version, routes.version, auth.version]),
+        version=digest([version, routes.version, auth.version, *([tls.version] if tls else [])]),
         settings=_settings(world, spec, _patience(members)),
+        tls=tls,
     )
 
 
-def _listener(spec: EndpointSpec) -> Listener:
+def _listener(spec: EndpointSpec, *, secure: bool) -> Listener:
     resources = plain(spec.router.resources)
     memory = ROUTER_MEMORY if resources is None else resources.get("limits", {}).get("memory")
     return Listener(
@@ -59,6 +62,7 @@ def _listener(spec: EndpointSpec) -> Listener:
         spec.router.access_log,
         spec.error_statuses,
         int(amount(memory)) or None if memory is not None else None,  # a limit of 0 is none
+        tls=secure,
     )
 
 

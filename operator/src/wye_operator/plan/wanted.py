@@ -12,7 +12,7 @@ from typing import Any, Literal
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.plan.names import digest
 from wye_operator.plan.record import Cluster, Record
-from wye_operator.plan.world import Address, Keys, WrittenKey
+from wye_operator.plan.world import Address, Certificate, Keys, WrittenKey
 
 ROUTER_MEMORY = "512Mi"  # of a router whose Endpoint names no resources
 
@@ -76,6 +76,7 @@ class Sticky:
 
     header: str = ""
     cookie: str = ""
+    secure: bool = False  # browsers send the cookie by HTTPS only
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Listener:
     access_log: bool
     error_statuses: Literal["Standard", "Azure"] = "Standard"
     most_memory_bytes: int | None = None  # of the router; None: as much as there is
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,14 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What routers show to callers."""
+
+    certificate: Certificate | None  # None: what is in force stays in force, and where nothing is, nobody is served
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     """How many routers run, and what only a cluster has a use for."""
 
@@ -189,8 +199,9 @@ class RouterPlan:
     hosts: tuple[Hosts, ...]
     routes: Routes
     auth: Auth
-    version: str  # of clusters, routes and auth together: `status.router.version`
+    version: str  # of clusters, routes, auth and certificate together: `status.router.version`
     settings: RouterSettings = RouterSettings()
+    tls: Tls | None = None  # None: routers listen without it
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
@@ -14,6 +15,8 @@ from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.plan.names import is_edited
 from wye_operator.plan.record import Record
 
+# What routers' files say of TLS: there are none yet; no TLS; TLS without a certificate; a certificate.
+InForce = Literal["nothing", "plain", "placeholder", "certificate"]
 LOCAL_SOURCES = ("configmap", "file")  # of models: the schemes that the twin reads,
 CLUSTER_SOURCES = ("configmap", "https", "pvc")  # and those that a pod can have
 THIS_CLUSTER = "cluster"  # where the keys of its ServiceAccount tokens come from
@@ -59,6 +62,18 @@ class KeySet:
     keys: str = ""  # canonical JSON, "" while none was ever read
     problem: str = ""
     issuer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What routers show, and the key to it, in PEM; `until` is when it expires."""
+
+    chain: str
+    key: str
+    until: float
+
+    def __repr__(self) -> str:
+        return "Certificate(…)"  # its key is never in a log or an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,7 @@ class Taken:
     auth: str = ""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)  # by mirror cluster
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +175,15 @@ class Obstacle:
 
     reason: Reason
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSeen:
+    """The certificate that the Endpoint names, or what is wrong with it, and what the routers' files have."""
+
+    certificate: Certificate | None = None
+    obstacle: Obstacle | None = None
+    in_force: InForce = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,4 +253,5 @@ class World:
     key_sets: Mapping[str, KeySet] = field(default_factory=dict)  # of token issuers, by jwksUri or THIS_CLUSTER
     deadlines: Deadlines = Deadlines()
     sources: tuple[str, ...] = LOCAL_SOURCES
+    tls: TlsSeen = TlsSeen()
     most_routers: int | None = None  # that can run here; None: as many as the Endpoint asks for

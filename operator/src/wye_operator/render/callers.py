@@ -99,7 +99,7 @@ def sticking(split: Json, sticky: Sticky | None) -> list[Json]:
     first = _hashed(split, {"header": {"header_name": "x-request-id"}})
     return [
         {**again, "match": {**split["match"], "cookies": [known]}},
-        {**first, "response_headers_to_add": [_cookie(sticky.cookie)]},
+        {**first, "response_headers_to_add": [_cookie(sticky)]},
     ]
 
 
@@ -108,6 +108,6 @@ def _hashed(split: Json, policy: Json) -> Json:
     return {**split, "route": {**split["route"], "weighted_clusters": clusters, "hash_policy": [policy]}}
 
 
-def _cookie(name: str) -> Json:
-    value = f"{name}=%REQ(X-REQUEST-ID)%; Path=/; HttpOnly; SameSite=Lax"
+def _cookie(sticky: Sticky) -> Json:
+    value = f"{sticky.cookie}=%REQ(X-REQUEST-ID)%; Path=/; HttpOnly; SameSite=Lax" + "; Secure" * sticky.secure
     return {"header": {"key": "set-cookie", "value": value}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}

@@ -7,7 +7,7 @@ listeners and starts routers anew when it changes; all else is taken from watche
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -18,6 +18,8 @@ from wye_operator.render.clusters import assignment, cluster, hosts_file, static
 from wye_operator.render.listener import data_listener, inner_listener
 from wye_operator.render.resources import Json, canonical, discovery, extension, socket, watched
 from wye_operator.render.routes import route_configuration
+from wye_operator.render.tls import FILE as TLS_FILE
+from wye_operator.render.tls import certificate_file
 
 CONNECTIONS = 20_000  # of all callers together; more are closed at once
 # What a router does from which share of its memory on.
@@ -34,6 +36,7 @@ OVERFLOW = re.compile(r"^envoy_cluster_upstream_rq_(?:active|pending)_overflow\{
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 REFUSED = "update rejected:"
 FAILED = "update failure:"
+UNCERTIFIED = "Missing SDS resources"  # said where the file is written without a certificate on purpose
 # After its reason Envoy quotes what it could not read, and that may be the file with the keys.
 QUOTED = re.compile(r"(?<=\)): (?!no such field).*")
 
@@ -79,9 +82,18 @@ def route_files(router: RouterPlan, place: Place) -> dict[str, bytes]:
     }
 
 
-def auth_files(router: RouterPlan) -> dict[str, bytes]:
-    """Who may call: the one file with keys in it, and what the operator keeps beside it."""
-    return auth.auth_files(router.auth)
+def auth_files(router: RouterPlan, in_force: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """The files with secrets in them: who may call, what the operator keeps beside it, and the certificate.
+
+    `in_force` are the files as they are: what the plan has nothing new for stays.
+    """
+    had, files = in_force or {}, auth.auth_files(router.auth)
+    if not router.auth.version and auth.FILE in had:
+        files = {name: had[name] for name in (auth.FILE, auth.ISSUERS_FILE) if name in had}
+    if router.tls is not None:
+        stays = not router.tls.version and TLS_FILE in had
+        files[TLS_FILE] = had[TLS_FILE] if stays else certificate_file(router.tls)
+    return files
 
 
 def taken(stats: str) -> Taken:
@@ -92,6 +104,7 @@ def taken(stats: str) -> Taken:
         clusters=versions.get(("envoy_cluster_manager_cds_version_text", ""), ""),
         routes=versions.get(("envoy_http_rds_version_text", ""), ""),
         auth=versions.get(("envoy_extension_config_discovery_http_filter_auth_version_text", ""), ""),
+        certificate=versions.get(("envoy_sds_version_text", ""), ""),
         endpoints=endpoints,
         left_out=_left_out(stats),
     )
@@ -114,7 +127,7 @@ def refused(line: str) -> str:
     """Why the router refused a file, when this line of its log says so, else ""; it stands nowhere else."""
     for mark in (REFUSED, FAILED):
         _, found, reason = line.partition(mark)
-        if found:
+        if found and UNCERTIFIED not in reason:
             spaced = " ".join(reason.replace("\\", "").split())  # protobuf puts in spaces at random
             return QUOTED.sub("", spaced)
     return ""

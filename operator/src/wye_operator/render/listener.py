@@ -11,6 +11,7 @@ from wye_operator.render.errors import azure_statuses, local_replies
 from wye_operator.render.headers import CALLERS_ID, ERROR_REASON, ERROR_STATUS, answer_headers, clean_request
 from wye_operator.render.resources import BUFFER_BYTES, Json, extension, socket, typed, watched
 from wye_operator.render.routes import NAME as ROUTES_NAME
+from wye_operator.render.tls import transport_socket
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 INNER = ("/ready", "/stats/prometheus")
@@ -56,7 +57,10 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
         **_paths(),
         **_bounds(),
     }
-    return _listener("data", listen, manager)
+    made = _listener("data", listen, manager)
+    if of.tls:
+        made["filter_chains"][0]["transport_socket"] = transport_socket(auth)
+    return made
 
 
 def inner_listener(listen: Address) -> Json:

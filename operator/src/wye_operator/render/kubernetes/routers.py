@@ -52,15 +52,15 @@ def _files(router: RouterPlan, record: Record, place: ClusterPlace, start: bytes
 
 
 def _auth(router: RouterPlan, place: ClusterPlace) -> dict[str, str]:
-    """Who may call. Without keys to put there: what is in force, and where nothing is, nobody."""
-    if not router.auth.version and place.auth_in_force:
-        return dict(place.auth_in_force)
-    return {name: base64.b64encode(content).decode() for name, content in auth_files(router).items()}
+    """Who may call, and the certificate. What is missing of them: what is in force, and where nothing is, nobody."""
+    in_force = {name: base64.b64decode(content) for name, content in place.auth_in_force.items()}
+    return {name: base64.b64encode(content).decode() for name, content in auth_files(router, in_force).items()}
 
 
 def _service(owner: Owner, router: RouterPlan) -> Json:
-    given = {"type": "ClusterIP", "port": 80, **router.settings.service}
-    port = {"name": "http", "port": given["port"], "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}
+    scheme, number = ("https", 443) if router.listener.tls else ("http", 80)
+    given = {"type": "ClusterIP", "port": number, **router.settings.service}
+    port = {"name": scheme, "port": given["port"], "protocol": "TCP", "targetPort": "http", "appProtocol": scheme}
     spec = {
         "type": given["type"],
         "ipFamilyPolicy": "PreferDualStack",
