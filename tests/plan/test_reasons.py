@@ -11,7 +11,7 @@ from make import deployment, edited, settle, with_failure, with_ready, world
 from wye_operator.api.status import Reason
 from wye_operator.plan.conditions import ORDER
 from wye_operator.plan.planner import plan
-from wye_operator.plan.world import CLUSTER_SOURCES, Failure, KeySet, Obstacle, RouterSeen
+from wye_operator.plan.world import CLUSTER_SOURCES, Failure, KeySet, Obstacle, RouterSeen, TlsSeen
 
 BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
 SERVING_REASONS = {Reason.SERVING, Reason.NO_DEPLOYMENT, Reason.NO_LIVE_TRAFFIC, Reason.NO_READY_POD}
@@ -59,6 +59,11 @@ def different_digests():
     workload = dataclasses.replace(seen.workloads["fraud-blue"], instances=(one, two))
     blue = deployment("blue", instanceCount=2)
     return dataclasses.replace(seen, deployments=(blue,), workloads={"fraud-blue": workload})
+
+
+def uncertified(reason: Reason, why: str):
+    found = base(tls={"secretName": "fraud-tls"})
+    return dataclasses.replace(found, tls=TlsSeen(obstacle=Obstacle(reason, why), in_force="placeholder"))
 
 
 def mismatched():
@@ -181,6 +186,20 @@ TABLE = [
         lambda: dataclasses.replace(base(keys={"secretName": "mine"}), keys=None, keys_problem="no Secret mine"),
         WAITS,
         "no Secret mine",
+    ),
+    (
+        "CertificateNotFound",
+        None,
+        lambda: uncertified(Reason.CERTIFICATE_NOT_FOUND, "no Secret fraud-tls"),
+        WAITS,
+        "no Secret fraud-tls; until there is one, nobody is served",
+    ),
+    (
+        "CertificateInvalid",
+        None,
+        lambda: uncertified(Reason.CERTIFICATE_INVALID, "it expired"),
+        NEEDS_EDIT,
+        "it expired; until there is one, nobody is served",
     ),
     ("RouterStarting", None, lambda: dataclasses.replace(base(), routers=()), WAITS, "no router is ready yet"),
     ("RouterBehind", None, behind, WAITS, "1 of 1 routers have not taken version"),
