@@ -73,6 +73,7 @@ class Rolls:
         self._watch.terminate()
         self._thread.join()
         self._watch.wait()
+        self._watch.stdout.close()
 
     def _follow(self) -> None:
         text, decoder = "", json.JSONDecoder()
@@ -121,6 +122,7 @@ def said_to_stay(cluster: Cluster, operator: str, namespace: Namespace) -> set[s
     return {name for where, name in places if where == namespace.name}
 
 
+@pytest.mark.timeout(1200)
 def test_an_upgrade_and_a_reinstallation_under_load_lose_nothing(
     before: str, served: Served, images: str, figure: Figure
 ):
@@ -134,7 +136,7 @@ def test_an_upgrade_and_a_reinstallation_under_load_lose_nothing(
     begun = time.monotonic()
     with served.load() as load, Rolls(namespace, images) as rolls:
         install(cluster, images, before, f"upgrade.maxConcurrent={MOST}")
-        waited(lambda: len(rolls.done) == DEPLOYMENTS + 1, 200)
+        waited(lambda: len(rolls.done) == DEPLOYMENTS + 1, 500)  # one after the other, on whatever cores there are
         served.ready()
     figure(f"upgrade of {DEPLOYMENTS} Deployments and their router: {time.monotonic() - begun:.0f} s")
     figure(
