@@ -11,7 +11,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from wye_operator.cluster.client import Listing
+from wye_operator.cluster.client import Page
 from wye_operator.cluster.errors import ApiError, Conflict, Gone, NotFound
 from wye_operator.cluster.kinds import PAGES, Kind, Object, kind_of
 
@@ -80,7 +80,7 @@ class FakeApi:
 
     # our client's calls
 
-    async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> Listing:
+    async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> AsyncIterator[Page]:
         self._call("list", kind, "")
         await asyncio.sleep(0)
         label, _, value = selector.partition("=")
@@ -91,7 +91,10 @@ class FakeApi:
             and namespace in (None, space)
             and (not selector or (body["metadata"].get("labels") or {}).get(label) == value)
         ]
-        return Listing(found, str(self._version))
+        version, half = str(self._version), len(found) // 2
+        yield Page(found[:half], version)
+        await asyncio.sleep(0)
+        yield Page(found[half:], version)
 
     async def version(self, kind: Kind, namespace: str | None = None) -> str:
         self._call("list", kind, "")

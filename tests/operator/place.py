@@ -270,8 +270,10 @@ class Place:
         """As at start, and after kopf lost something."""
         for kind in KEPT:
             self.store.begin_list(kind)
-            listing = await self.api.list(kind, None, selector_of(kind))
-            for key in self.store.replace(kind, listing.items, listing.version):
+            concerned = set()
+            async for page in self.api.list(kind, None, selector_of(kind)):
+                concerned |= self.store.list_page(kind, page.items)
+            for key in concerned | self.store.end_list(kind, page.version):
                 self.wake(key)
 
     async def settle(self, horizon: float = 5.0, seconds: float = 3600) -> int:

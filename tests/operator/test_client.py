@@ -92,23 +92,25 @@ async def test_no_session_and_a_closed_one_are_to_be_tried_again():
         await client.get(PODS, "default", "a")
 
 
-async def test_a_list_is_read_page_by_page_and_begins_again_when_it_is_too_old():
+async def test_a_list_is_read_page_by_page_and_says_when_it_is_too_old():
     asked = []
 
     async def answer(request):
         asked.append(dict(request.query))
         follow = request.query.get("continue")
-        if follow and len(asked) == 2:
+        if follow and len(asked) == 4:
             return await status(410)(request)
         name = "b" if follow else "a"
         metadata = {"resourceVersion": "5", **({} if follow else {"continue": "next"})}
         return web.json_response({"metadata": metadata, "items": [{"metadata": {"name": name, "namespace": "x"}}]})
 
     async with client_of(answer) as client:
-        listing = await client.list(CONFIGMAPS, None, "a=b")
-    assert [i["metadata"]["name"] for i in listing.items] == ["a", "b"]
-    assert listing.items[0]["kind"] == "ConfigMap"
-    assert listing.version == "5"
+        pages = [page async for page in client.list(CONFIGMAPS, None, "a=b")]
+        with pytest.raises(Gone):
+            [page async for page in client.list(CONFIGMAPS, None, "a=b")]
+    assert [[item["metadata"]["name"] for item in page.items] for page in pages] == [["a"], ["b"]]
+    assert pages[1].items[0]["kind"] == "ConfigMap"
+    assert {page.version for page in pages} == {"5"}
     assert len(asked) == 4
     assert all(query["labelSelector"] == "a=b" for query in asked)
 

@@ -51,7 +51,9 @@ def test_what_a_watch_never_told_of_is_dropped_by_the_next_list():
     store.put(ENDPOINTS, endpoint(1))
     store.put(ENDPOINTS, endpoint(2, name="spam", uid="u2"))
     store.begin_list(ENDPOINTS)
-    assert store.replace(ENDPOINTS, [endpoint(2, name="spam", uid="u2")], "9") == {FRAUD}
+    assert store.list_page(ENDPOINTS, [endpoint(2, name="spam", uid="u2")]) == set()
+    assert store.get(ENDPOINTS, "default", "fraud"), "the next page may have it"
+    assert store.end_list(ENDPOINTS, "9") == {FRAUD}
     assert store.get(ENDPOINTS, "default", "fraud") is None
     assert ENDPOINTS in store.listed
 
@@ -60,7 +62,7 @@ def test_what_came_after_the_list_was_taken_stays():
     store = Store()
     store.begin_list(ENDPOINTS)
     store.put(ENDPOINTS, endpoint(12))
-    store.replace(ENDPOINTS, [], "10")
+    store.end_list(ENDPOINTS, "10")
     assert store.get(ENDPOINTS, "default", "fraud") is not None
 
 
@@ -69,7 +71,8 @@ def test_what_was_deleted_while_the_list_was_under_way_stays_deleted():
     store.put(ENDPOINTS, endpoint(5))
     store.begin_list(ENDPOINTS)
     store.drop(ENDPOINTS, endpoint(11))
-    store.replace(ENDPOINTS, [endpoint(5)], "10")
+    store.list_page(ENDPOINTS, [endpoint(5)])
+    store.end_list(ENDPOINTS, "10")
     assert store.get(ENDPOINTS, "default", "fraud") is None
 
 
@@ -120,13 +123,16 @@ def test_after_a_list_the_store_is_the_cluster_however_late_events_come(changes,
     truth, events, listing = history(changes, listed_at)
     before = [e for e in events if int(e[1]["metadata"]["resourceVersion"]) <= int(listing[1])]
     later = events[len(before) :]
-    cut = random.randint(0, len(later))
+    cut, page = sorted(random.randint(0, len(later)) for _ in range(2)), random.randint(0, len(listing[0]))
     store = Store()
     hear(store, [e for e in before if random.random() < 0.7])
     store.begin_list(ENDPOINTS)
-    hear(store, later[:cut])  # while the list is under way
-    store.replace(ENDPOINTS, *listing)
-    hear(store, later[cut:])
+    hear(store, later[: cut[0]])  # while the list is under way
+    store.list_page(ENDPOINTS, listing[0][:page])
+    hear(store, later[cut[0] : cut[1]])
+    store.list_page(ENDPOINTS, listing[0][page:])
+    store.end_list(ENDPOINTS, listing[1])
+    hear(store, later[cut[1] :])
     kept = {name: store.get(ENDPOINTS, "default", name) for name in "abc"}
     uids = {name: body["metadata"]["uid"] for name, body in kept.items() if body is not None}
     assert uids == {name: body["metadata"]["uid"] for name, body in truth.items()}

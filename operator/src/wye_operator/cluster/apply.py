@@ -13,7 +13,6 @@ leaves out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
 from wye_operator.api.status import Reason
@@ -228,25 +227,22 @@ def is_current(live: Object, step: Step) -> bool:
 
 async def _remove(cluster: Cluster, key: Key, held: tuple[str, ...], objects: list[Object], memory: Memory) -> None:
     """Remove what is left over. What belongs to an owner that is gone is the garbage collector's."""
-    names = {(kind_of(o), o["metadata"]["name"]) for o in objects}
+    wanted = {(kind_of(o), o["metadata"]["name"]) for o in objects}
     for kind in REMOVABLE:
-        for live in _leftovers(cluster, key, kind, memory.uids):
-            if (kind, live["metadata"]["name"]) in names or owner_of(live) in held:
+        for name in cluster.store.names(kind, key) if kind in cluster.store.listed else ():
+            live = cluster.store.get(kind, key.namespace, name) if (kind, name) not in wanted else None
+            if live is None or owner_of(live) in held or not _is_leftover(live, memory.uids):
                 continue
-            await cluster.api.delete(kind, key.namespace, live["metadata"]["name"], uid_of(live))
+            await cluster.api.delete(kind, key.namespace, name, uid_of(live))
             cluster.metrics.count("wye_writes_total", verb="delete", resource=kind.plural)
             log.info("removed", extra={"key": str(key), "object": _named(live)})
 
 
-def _leftovers(cluster: Cluster, key: Key, kind: Kind, owners: dict[tuple[str, str], str]) -> Iterator[Object]:
-    """Our objects of a kind whose owner is there, by its uid."""
-    if kind not in cluster.store.listed:
-        return
-    for live in cluster.store.of(kind, key):
-        references = live["metadata"].get("ownerReferences") or ()
-        owned = any(r["uid"] and owners.get((r["kind"], r["name"])) == r["uid"] for r in references)
-        if owned and not is_going(live):
-            yield live
+def _is_leftover(live: Object, owners: dict[tuple[str, str], str]) -> bool:
+    """Whether its owner is there, by its uid, and it is not going already."""
+    references = live["metadata"].get("ownerReferences") or ()
+    owned = any(r["uid"] and owners.get((r["kind"], r["name"])) == r["uid"] for r in references)
+    return owned and not is_going(live)
 
 
 def _owner(manifest: Object) -> tuple[str, str]:

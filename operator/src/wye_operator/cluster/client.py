@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from wye_operator.cluster.errors import ApiError, Gone, NotFound, Unavailable, error_for
+from wye_operator.cluster.errors import ApiError, NotFound, Unavailable, error_for
 from wye_operator.cluster.kinds import PAGES, PODS, Kind, Object, kind_of
 from wye_operator.telemetry import Metrics
 
 MANAGER = "wye"
-PAGE = 500
+PAGE = 100
 PATIENCE = aiohttp.ClientTimeout(total=30, connect=5)
 APPLY, MERGE, JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
 SILENCE = aiohttp.ClientTimeout(total=None, connect=5, sock_read=90)  # of a watch: most servers send bookmarks
@@ -42,8 +42,8 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """All objects of a kind, as they stood at one resourceVersion."""
+class Page:
+    """Some of the objects of a kind, as all of them stood at one resourceVersion."""
 
     items: list[Object]
     version: str
@@ -52,8 +52,8 @@ class Listing:
 class Api(Protocol):
     """What the rest of the operator asks of a client; tests have one in memory."""
 
-    async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> Listing:
-        """All objects of a kind."""
+    def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> AsyncIterator[Page]:
+        """All objects of a kind, page by page. Raises Gone when that took too long."""
 
     async def version(self, kind: Kind, namespace: str | None = None) -> str:
         """The version that a watch may begin at, without all objects."""
@@ -109,26 +109,18 @@ class Client:
         self._connection = connection
         self._metrics = metrics
 
-    async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> Listing:
-        """All objects of a kind, page by page; a list that became too old on the way begins again, once."""
-        try:
-            return await self._pages(kind, namespace, selector)
-        except Gone:
-            return await self._pages(kind, namespace, selector)
-
-    async def _pages(self, kind: Kind, namespace: str | None, selector: str) -> Listing:
-        items: list[Object] = []
+    async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> AsyncIterator[Page]:
+        """All objects of a kind, page by page, so that all of them are never in memory at once. Raises Gone."""
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
         while True:
             page = await self._json(Call("GET", kind, kind.path(namespace), dict(query)))
-            items += page["items"]
+            for item in page["items"]:  # a list leaves both out of its items
+                item["apiVersion"], item["kind"] = kind.api_version, kind.name
+            yield Page(page["items"], page["metadata"]["resourceVersion"])
             follow = page["metadata"].get("continue")
             if not follow:
-                break
+                return
             query["continue"] = follow
-        for item in items:  # a list leaves both out of its items
-            item["apiVersion"], item["kind"] = kind.api_version, kind.name
-        return Listing(items, page["metadata"]["resourceVersion"])
 
     async def version(self, kind: Kind, namespace: str | None = None) -> str:
         """The version that a watch may begin at: a list of one object."""

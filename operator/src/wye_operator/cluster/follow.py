@@ -106,12 +106,13 @@ class Feed:
         """List one kind into the store; returns the version it was taken at."""
         self.store.begin_list(kind)
         with self._told(kind):
-            listing = await self.api.list(kind, self.namespace, selector_of(kind))
+            async for page in self.api.list(kind, self.namespace, selector_of(kind)):
+                self._wake(self.store.list_page(kind, page.items))
         self.failing.pop(kind, None)
-        self._wake(self.store.replace(kind, listing.items, listing.version))
+        self._wake(self.store.end_list(kind, page.version))
         if {*WATCHED, *FOLLOWED} <= self.store.listed and not self.whole.is_set():
             self.whole.set()
-        return listing.version
+        return page.version
 
     async def _follow(self, kind: Kind) -> None:
         """LIST, then WATCH. A watch that ended goes on where it was; one that failed, or is old, begins with a LIST."""

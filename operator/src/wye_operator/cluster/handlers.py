@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import kopf
 
-from wye_operator.cluster.client import Connection
+from wye_operator.cluster.client import PAGE, Connection
 from wye_operator.cluster.follow import selector_of
 from wye_operator.cluster.kinds import WATCHED, Kind, Object
 from wye_operator.errors import WyeError
@@ -92,7 +92,8 @@ def settings_for(namespace: str | None) -> kopf.OperatorSettings:
     settings.networking.request_timeout, settings.networking.connect_timeout = 30, 5
     settings.networking.error_backoffs = Patience()
     settings.queueing.worker_limit = 100
-    settings.queueing.idle_timeout = 1.0
+    settings.queueing.idle_timeout = 0.1
+    settings.watching.chunk_size = PAGE
     for kind in WATCHED:
         if selector_of(kind):
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = selector_of(kind)

@@ -20,7 +20,7 @@ from wye_operator.cluster import handlers, identity
 from wye_operator.cluster.base import Cluster
 from wye_operator.cluster.client import Client, Connection
 from wye_operator.cluster.errors import ApiError, Forbidden, NotFound
-from wye_operator.cluster.follow import EVERY, Feed, selector_of
+from wye_operator.cluster.follow import EVERY, Feed
 from wye_operator.cluster.inner import Inner
 from wye_operator.cluster.kinds import CONFIGMAPS, FOLLOWED, OURS, SECRETS, WATCHED, Kind
 from wye_operator.cluster.lease import Lease
@@ -178,7 +178,7 @@ class Operator:
         """Where nothing tells that a kind came later, it has to be there now."""
         for kind in (*WATCHED, *FOLLOWED):
             try:
-                await self.api.list(kind, self.options.namespace, selector_of(kind))
+                await self.api.version(kind, self.options.namespace)
             except (NotFound, Forbidden) as error:
                 raise WyeError(cannot_serve(kind, self.options.namespace, error)) from error
 
