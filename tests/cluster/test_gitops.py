@@ -154,3 +154,17 @@ def test_a_client_side_apply_has_nothing_to_change_either(served: Served):
     told_so = served.namespace.kubectl("apply", "-f", "-", stdin=files)
     assert {line.rpartition(" ")[2] for line in told_so.splitlines()} == {"unchanged"}
     assert versions(served.namespace) == before
+
+
+def test_an_edit_that_replaces_routers_is_ready_when_they_are_replaced(served: Served, figure: Figure):
+    """The routers from before have the newest routes at once, and the listener from before the edit."""
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue"))
+    before, begun = set(served.pods("router")), time.monotonic()
+    with served.load() as load:
+        served.apply(endpoint(traffic={"blue": 100}, limits={"maxRequestBytes": "1Mi"}))
+        took, after = time.monotonic() - begun, set(served.pods("router"))
+        served.apply(endpoint(traffic={"blue": 100}, limits={"maxRequestBytes": "1Mi"}, router={"replicas": 2}))
+    assert not before & after
+    assert len(served.pods("router")) == 2
+    figure(f"an edit of the listener: Ready with another router after {took:.1f} s")
+    served.lost_nothing(load)
