@@ -120,6 +120,17 @@ async def test_a_deleted_child_is_made_again_and_a_changed_one_is_put_right(plac
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 
+async def test_who_removes_the_routers_files_does_not_take_the_traffic_away(place):
+    """Without `traffic` nothing but the record says who has it, and several are there."""
+    await serving(place)
+    place.api.user(deployment("fraud-green"))
+    await place.settle()
+    place.api.remove(CONFIGMAPS, "fraud-router")
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.status(ENDPOINTS, "fraud")["trafficText"] == "blue=100"
+
+
 async def test_who_removes_a_child_again_and_again_is_not_fought(place):
     await serving(place)
     for _ in range(12):
@@ -530,6 +541,21 @@ async def test_a_router_that_does_not_read_is_bumped_named_and_replaced(place):
     assert asleep in place.status(ENDPOINTS, "fraud")["conditions"][0]["message"]
     await place.settle(seconds=60)
     assert ("delete", "pods", asleep) in place.api.calls
+
+
+async def test_a_router_that_takes_nothing_is_replaced_however_often_the_target_changes(place):
+    """Addresses and weights change all the time where many pods come and go."""
+    await serving(place, router={"replicas": 2})
+    asleep, awake = (p for p in place.api.names(PODS) if p.startswith("fraud-router"))
+    place.pods.asleep.add(asleep)
+    for number in range(5):
+        place.api.user(endpoint(router={"replicas": 2}, limits={"maxMirrorBytes": f"{number + 1}Ki"}))
+        end = place.time + 20
+        await place.settle(horizon=20, seconds=20)
+        place.time = max(place.time, end)
+    deleted = [name for verb, kind, name in place.api.calls if (verb, kind) == ("delete", "pods")]
+    assert deleted[:1] == [asleep]
+    assert awake not in deleted
 
 
 async def test_an_endpoint_whose_routers_cannot_start_is_looked_at_seldom(place):

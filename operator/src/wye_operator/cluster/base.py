@@ -13,7 +13,7 @@ from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
 from wye_operator.issuers import KeySets
 from wye_operator.plan.names import OWNER
-from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen
+from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen, Taken
 from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
 
@@ -44,10 +44,12 @@ class Cluster:
 
 @dataclass(slots=True)
 class Bump:
-    """How often a router's pod was asked to read its files for one target, and since when."""
+    """How often a router's pod was asked to read its files for one target, since when, and since when it has `has`."""
 
     target: str
     since: float
+    has: Taken = Taken()
+    stands_since: float = 0.0
     count: int = 0
 
 

@@ -53,6 +53,7 @@ from wye_operator.plan.names import (
     router_name,
 )
 from wye_operator.plan.record import Record, from_json
+from wye_operator.plan.shares import hundredths
 from wye_operator.plan.world import (
     CLUSTER_SOURCES,
     Address,
@@ -92,7 +93,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     if found and endpoint and endpoint.spec.auth_mode == "Key":
         endpoint, keys, problem = await _keys(cluster, key, endpoint, found, memory)
     files = await router_secrets(cluster, key) if endpoint else {}
-    record = _record(cluster, key)
+    record = _record(cluster, key, endpoint)
     workloads, routers = await asyncio.gather(
         _workloads(cluster, key, memory, deployments), _routers(cluster, key, record)
     )
@@ -281,15 +282,16 @@ def _is_of_earlier_life(secret: Object | None, key: Key, uid: str) -> bool:
     return bool(owners) and uid not in owners
 
 
-def _record(cluster: Cluster, key: Key) -> Record:
-    """What was in effect when it was last written; what is no record is as good as none."""
+def _record(cluster: Cluster, key: Key, endpoint: EndpointSeen | None) -> Record:
+    """What was in effect when it was last written; where somebody removed that, the shares that status tells."""
     found = cluster.store.get(CONFIGMAPS, key.namespace, router_name(key.name))
     if CONFIGMAPS not in cluster.store.listed:
         raise NotYet("configmaps could not be listed yet")
     try:
         return from_json(json.loads((found or {})["data"][RECORD]))
     except (KeyError, TypeError, ValueError):
-        return Record()
+        told = endpoint.status.traffic if endpoint and endpoint.status else None
+        return Record(traffic=hundredths(told) if told else None)
 
 
 async def _workloads(

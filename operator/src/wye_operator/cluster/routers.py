@@ -1,13 +1,14 @@
 """Routers that have not taken yet what is written: their pods are asked to read, again and again, then replaced.
 
 written ──> bump 0, 0.5, 1, 2, 4 s ──> clusters taken, routes not, for 3 s: a nonce, so that all files are read
-                                  └──> 60 s: the pod is deleted, never the last ready one
+                                  └──> 60 s without any change: the pod is deleted, never the last ready one
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wye_operator.cluster.base import Bump, Cluster, Memory
 from wye_operator.cluster.errors import NotFound
@@ -17,7 +18,7 @@ from wye_operator.plan.acknowledged import has_everything
 from wye_operator.plan.names import BUMPED, digest
 from wye_operator.plan.record import Record
 from wye_operator.plan.wanted import RouterPlan
-from wye_operator.plan.world import RouterSeen
+from wye_operator.plan.world import RouterSeen, Taken
 from wye_operator.render.kubernetes.routers import NONCE
 
 log = logging.getLogger(__name__)
@@ -36,15 +37,23 @@ def is_due(bump: Bump, now: float) -> bool:
 async def refresh_routers(cluster: Cluster, key: Key, wanted: RouterPlan, memory: Memory) -> None:
     """Ask each ready router that lacks something to read its files now."""
     target = digest([wanted.version, [h.version for h in wanted.hosts]])
-    behind = [r.name for r in memory.routers if r.ready and not has_everything(r, wanted)]
-    memory.bumps = {name: bump for name, bump in memory.bumps.items() if name in behind}
-    for name in behind:
-        bump = memory.bumps.get(name)
-        if bump is None or bump.target != target:
-            bump = memory.bumps[name] = Bump(target, cluster.clock())
+    behind = [router for router in memory.routers if router.ready and not has_everything(router, wanted)]
+    memory.bumps = {r.name: _next(memory.bumps.get(r.name), r.taken, target, cluster.clock()) for r in behind}
+    for name, bump in memory.bumps.items():
         if is_due(bump, cluster.clock()):
             await _bump(cluster, key, name, memory)
     await _replace_hopeless(cluster, key, memory)
+
+
+def _next(before: Bump | None, has: Taken, target: str, now: float) -> Bump:
+    """A new target is asked for anew; how long a router has stood still does not begin again with it."""
+    bump = before if before is not None and before.target == target else Bump(target, now)
+    stands_since = before.stands_since if before is not None and _versions(before.has) == _versions(has) else now
+    return replace(bump, has=has, stands_since=stands_since)
+
+
+def _versions(taken: Taken) -> Taken:
+    return replace(taken, left_out={})
 
 
 async def _bump(cluster: Cluster, key: Key, pod: str, memory: Memory) -> None:
@@ -62,10 +71,10 @@ async def _bump(cluster: Cluster, key: Key, pod: str, memory: Memory) -> None:
 async def _replace_hopeless(cluster: Cluster, key: Key, memory: Memory) -> None:
     ready = [router.name for router in memory.routers if router.ready]
     for name, bump in memory.bumps.items():
-        if cluster.clock() - bump.since >= HOPELESS and set(ready) - set(memory.bumps):
+        if cluster.clock() - bump.stands_since >= HOPELESS and set(ready) - set(memory.bumps):
             log.warning("a router takes nothing: its pod is replaced", extra={"key": str(key), "pod": name})
             await cluster.api.delete(PODS, key.namespace, name)
-            bump.since = cluster.clock()
+            bump.stands_since = cluster.clock()
             return
 
 
