@@ -12,7 +12,7 @@ from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
 from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
 from wye_operator.issuers import KeySets
-from wye_operator.plan.names import OWNER
+from wye_operator.plan.names import COMPONENT, OWNER
 from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen, Taken
 from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
@@ -96,6 +96,11 @@ def annotations_of(body: Object) -> Mapping[str, Any]:
 def owner_of(body: Object) -> str:
     """The name of whom it is made for."""
     return label_of(body, OWNER)
+
+
+def is_part(body: Object, component: str) -> bool:
+    """Whether it is of a model, or of a router."""
+    return label_of(body, COMPONENT) == component
 
 
 def place_of(cluster: Cluster, key: Key, memory: Memory) -> ClusterPlace:

@@ -6,11 +6,9 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,35 +17,29 @@ from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.api.validation import understood
-from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, label_of, owner_of, uid_of
+from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, is_part, owner_of, uid_of
 from wye_operator.cluster.certificates import entries_of, router_secrets, tls_of
-from wye_operator.cluster.errors import ApiError, NotFound
+from wye_operator.cluster.errors import NotFound
 from wye_operator.cluster.kinds import (
     CONFIGMAPS,
     DEPLOYMENTS,
     ENDPOINTS,
-    PODS,
     SECRETS,
     SERVICES,
-    SLICES,
     WORKLOADS,
     Kind,
     Object,
 )
-from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready, refusal_of
+from wye_operator.cluster.pods import refusal_of
+from wye_operator.cluster.running import routers_of, workloads_of
 from wye_operator.cluster.store import Key, key_of
 from wye_operator.cluster.templates import has_its_pods
 from wye_operator.errors import WyeError
 from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.keys import keys_in
-from wye_operator.plan.masking import masked
 from wye_operator.plan.names import (
-    COMPONENT,
     MODEL,
-    ORIGIN,
     RENEWED,
-    REVISION,
-    ROUTER,
     keys_secret,
     model_name,
     router_name,
@@ -56,22 +48,14 @@ from wye_operator.plan.record import Record, from_json
 from wye_operator.plan.shares import hundredths
 from wye_operator.plan.world import (
     CLUSTER_SOURCES,
-    Address,
     DeploymentSeen,
     EndpointSeen,
-    Failure,
-    InstanceSeen,
     Keys,
     Obstacle,
-    RouterSeen,
-    Taken,
     TlsSeen,
-    WorkloadSeen,
     World,
 )
 from wye_operator.render.auth import written_key_sets, written_keys, written_open
-from wye_operator.render.envoy import refused
-from wye_operator.render.kubernetes.place import SERVING
 from wye_operator.render.kubernetes.routers import RECORD
 
 # what a spec needs, where it is of a version that is not understood; nothing is made of it
@@ -95,7 +79,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     files = await router_secrets(cluster, key) if endpoint else {}
     record = _record(cluster, key, endpoint)
     workloads, routers = await asyncio.gather(
-        _workloads(cluster, key, memory, deployments), _routers(cluster, key, record)
+        workloads_of(cluster, key, memory, deployments), routers_of(cluster, key, record)
     )
     memory.routers = routers
     return World(
@@ -142,16 +126,12 @@ async def _confirmed(cluster: Cluster, kind: Kind, key: Key, name: str) -> Objec
 async def _deployments(cluster: Cluster, key: Key) -> list[Object]:
     """The Deployments that name the Endpoint, those included that the store lost while something runs for them."""
     found = {body["metadata"]["name"]: body for body in cluster.store.of(DEPLOYMENTS, key) if not is_going(body)}
-    running = {owner_of(w) for w in cluster.store.of(WORKLOADS, key) if _is(w, MODEL)}
+    running = {owner_of(w) for w in cluster.store.of(WORKLOADS, key) if is_part(w, MODEL)}
     for name in sorted(running - set(found) - {""}):
         missing = await _confirmed(cluster, DEPLOYMENTS, key, name)
         if missing is not None and key_of(DEPLOYMENTS, missing) == key:
             found[name] = missing
     return [found[name] for name in sorted(found)]
-
-
-def _is(body: Object, component: str) -> bool:
-    return label_of(body, COMPONENT) == component
 
 
 def _parsed(model: type[M], kind: Kind, body: Object) -> tuple[M, str]:
@@ -292,112 +272,3 @@ def _record(cluster: Cluster, key: Key, endpoint: EndpointSeen | None) -> Record
     except (KeyError, TypeError, ValueError):
         told = endpoint.status.traffic if endpoint and endpoint.status else None
         return Record(traffic=hundredths(told) if told else None)
-
-
-async def _workloads(
-    cluster: Cluster, key: Key, memory: Memory, deployments: Iterable[Object]
-) -> dict[str, WorkloadSeen]:
-    """What runs for each Deployment, by its object name."""
-    pods: dict[str, list[Object]] = defaultdict(list)
-    for pod in cluster.store.of(PODS, key):
-        if _is(pod, MODEL):
-            pods[owner_of(pod)].append(pod)
-    living = frozenset(identity_of(pod) for group in pods.values() for pod in group)
-    cluster.asks.forget(memory.pods - living)
-    memory.pods = living
-    ready = _ready_pods(cluster, key)
-    owners = sorted({*pods, *(d["metadata"]["name"] for d in deployments)} - {""})
-    hidden = {d["metadata"]["name"]: (d["spec"].get("environmentVariables") or {}).values() for d in deployments}
-    seen = await asyncio.gather(*(_workload(cluster, key, owner, (pods[owner], ready)) for owner in owners))
-    failures = (_shown(cluster, failure_of(pods[owner], hidden.get(owner, ()))) for owner in owners)
-    return {owner: replace(s, failure=f) for owner, s, f in zip(owners, seen, failures, strict=True)}
-
-
-def _shown(cluster: Cluster, failure: Failure | None) -> Failure | None:
-    """Without lines of its log, where the chart says so (`failureLog`); the model server's own words stay."""
-    if failure is None or failure.reason or cluster.place.failure_log:
-        return failure
-    return replace(failure, message="its last lines are not shown (failureLog is off): kubectl logs --previous")
-
-
-def _ready_pods(cluster: Cluster, key: Key) -> set[str]:
-    """Names of the pods that the EndpointSlices call ready."""
-    return {
-        str(endpoint["targetRef"]["name"])
-        for one in cluster.store.of(SLICES, key)
-        for endpoint in one.get("endpoints") or ()
-        if endpoint.get("targetRef") and _takes_requests(endpoint.get("conditions") or {})
-    }
-
-
-def _takes_requests(conditions: dict[str, Any]) -> bool:
-    return bool(conditions.get("ready")) and not conditions.get("terminating")
-
-
-async def _workload(cluster: Cluster, key: Key, owner: str, found: tuple[list[Object], set[str]]) -> WorkloadSeen:
-    pods, ready = found
-    staying = [pod for pod in pods if not is_leaving(pod)]
-    instances = await asyncio.gather(*(_instance(cluster, pod, ready) for pod in staying))
-    service = cluster.store.get(SERVICES, key.namespace, model_name(owner))
-    origin, revision = _running(cluster.store.get(WORKLOADS, key.namespace, model_name(owner)))
-    return WorkloadSeen(tuple(instances), fallback=_fallback(service), origin=origin, revision=revision)
-
-
-def _running(child: Object | None) -> tuple[str, str]:
-    """(origin, revision) of the pods as the cluster is told to run them, "" where it was not told yet."""
-    if child is None:
-        return "", ""
-    return str(annotations_of(child).get(ORIGIN, "")), str(annotations_of(child["spec"]["template"]).get(REVISION, ""))
-
-
-async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceSeen:
-    name, host = pod["metadata"]["name"], address_of(pod)
-    serves = name in ready and is_ready(pod)
-    signature = await cluster.asks.signature(identity_of(pod), host) if serves else "it is not ready"
-    unread = signature if isinstance(signature, str) else ""
-    return InstanceSeen(
-        name=name,
-        address=Address(host, SERVING),
-        ready=serves,
-        signature=None if isinstance(signature, str) else signature,
-        unread=unread,
-        revision=annotations_of(pod).get(REVISION, ""),
-    )
-
-
-def _fallback(service: Object | None) -> Address | None:
-    spec = (service or {}).get("spec", {})
-    host = spec.get("clusterIP")
-    return Address(host, int(spec["ports"][0]["port"])) if host and host != "None" else None
-
-
-async def _routers(cluster: Cluster, key: Key, record: Record) -> tuple[RouterSeen, ...]:
-    pods = [p for p in cluster.store.of(PODS, key) if _is(p, ROUTER) and not is_leaving(p)]
-    return tuple(await asyncio.gather(*(_router(cluster, key, pod, record) for pod in pods)))
-
-
-async def _router(cluster: Cluster, key: Key, pod: Object, record: Record) -> RouterSeen:
-    name = pod["metadata"]["name"]
-    if not is_ready(pod):
-        return RouterSeen(name, ready=False)
-    taken = await cluster.asks.taken(address_of(pod))
-    if taken is None:  # ready, and silent: it is not known to have anything
-        return RouterSeen(name, ready=True)
-    late = cluster.now() - cluster.deadlines.acknowledge
-    behind = _is_behind(record, taken, late)
-    return RouterSeen(name, ready=True, taken=taken, rejected=await _rejection(cluster, key, name) if behind else "")
-
-
-def _is_behind(record: Record, taken: Taken, before: float) -> bool:
-    pairs = ((record.clusters, taken.clusters), (record.routes, taken.routes))
-    return any(history and history[-1].version != has and history[-1].since <= before for history, has in pairs)
-
-
-async def _rejection(cluster: Cluster, key: Key, pod: str) -> str:
-    """Why a router refuses what is written: it stands in its log and nowhere else."""
-    try:
-        log = await cluster.api.log(key.namespace, pod, since_seconds=120)
-    except ApiError:
-        return ""
-    reasons = [reason for line in log.splitlines() if (reason := refused(line))]
-    return masked(reasons[-1]) if reasons else ""
