@@ -33,6 +33,8 @@ from transactions import as_request, transactions
 
 ROWS, SEED = 64, 11
 ALONE = "runtime, /score"
+STATIC = "fast lane, no model"
+MANY = (1, 8, 64)
 WARM_SECONDS = 0.3
 
 
@@ -95,12 +97,16 @@ async def started(stack: AsyncExitStack, folder: Path) -> list[Subject]:
     """All subjects, their servers ready."""
     rows, _ = transactions(ROWS, SEED)
     bodies = [as_request(row) for row in rows]
-    port = await stack.enter_async_context(subjects.runtime(folder / "alone"))
     found = [subjects.bare(rows)]
     scores = [subjects.http("/score", body) for body in bodies]
-    found += subjects.served(ALONE, port, folder / "alone", scores)
+    port = await stack.enter_async_context(subjects.static(folder / "static"))
+    found += subjects.served(STATIC, port, folder / "static", scores, MANY)
+    port = await stack.enter_async_context(subjects.runtime(folder / "alone"))
+    found += subjects.served(ALONE, port, folder / "alone", scores, MANY)
     infers = [subjects.http("/v2/models/fraud/infer", subjects.inference(row)) for row in rows]
-    found += subjects.served("runtime, v2 infer", port, folder / "alone", infers)
+    found += subjects.served("runtime, v2 infer", port, folder / "alone", infers, MANY)
+    port = await stack.enter_async_context(subjects.runtime(folder / "ordinary", fast_lane="0"))
+    found += subjects.served("without fast lane", port, folder / "ordinary", infers, MANY)
     for mirror in subjects.MIRRORS:
         place = folder / f"mirror-{mirror}"
         port, key = await stack.enter_async_context(subjects.endpoint(place, mirror))
@@ -126,18 +132,30 @@ def table(found: Sequence[Subject], slices: Sequence[Sequence[Measured]]) -> Tab
     """Medians over the rounds; ratios within a round, then their median."""
     shown = Table(title="the fraud example's network, one row a request")
     shown.add_column("", no_wrap=True)
-    for column in ("c", "requests/s", "CPU µs", "of it router", "p50 ms", "p99 ms", "x bare", "x alone", "CPU x alone"):
+    for column in (
+        "c",
+        "requests/s",
+        "CPU µs",
+        "of it router",
+        "p50 ms",
+        "p99 ms",
+        "x bare",
+        "x limit",
+        "x alone",
+        "CPU x alone",
+    ):
         shown.add_column(column, justify="right")
     bare = slices[0]
     for subject, own in zip(found, slices, strict=True):
-        alone = slices[like_alone(found, subject)]
-        shown.add_row(subject.name, str(subject.connections), *row(own), *ratios(own, bare, alone))
+        alone, static = (slices[like(found, name, subject)] for name in (ALONE, STATIC))
+        compared = (to_bare(own, bare), to_limit(own, bare, static), *to_alone(own, alone))
+        shown.add_row(subject.name, str(subject.connections), *row(own), *compared)
     return shown
 
 
-def like_alone(found: Sequence[Subject], subject: Subject) -> int:
-    """The runtime alone, with as many connections."""
-    same = [i for i, each in enumerate(found) if each.name == ALONE and each.connections == subject.connections]
+def like(found: Sequence[Subject], name: str, subject: Subject) -> int:
+    """Another server, with as many connections."""
+    same = [i for i, each in enumerate(found) if each.name == name and each.connections == subject.connections]
     return same[0]
 
 
@@ -151,12 +169,21 @@ def row(own: Sequence[Measured]) -> tuple[str, ...]:
     return *figures, f"{median(each.p50 for each in own):.3f}", f"{median(each.p99 for each in own):.3f}"
 
 
-def ratios(own: Sequence[Measured], bare: Sequence[Measured], alone: Sequence[Measured]) -> tuple[str, ...]:
-    """Rate to the bare run's, rate to the runtime's alone, and processor time to the runtime's alone."""
-    to_bare = median(mine.rate / base.rate for mine, base in zip(own, bare, strict=True))
-    to_alone = median(mine.rate / base.rate for mine, base in zip(own, alone, strict=True))
+def to_bare(own: Sequence[Measured], bare: Sequence[Measured]) -> str:
+    return f"{median(mine.rate / base.rate for mine, base in zip(own, bare, strict=True)):.3f}"
+
+
+def to_limit(own: Sequence[Measured], bare: Sequence[Measured], static: Sequence[Measured]) -> str:
+    """To what a server could reach that adds nothing to HTTP and to the model: 1 / (a static answer + a bare run)."""
+    limits = [1 / (1 / http.rate + 1 / run.rate) for http, run in zip(static, bare, strict=True)]
+    return f"{median(mine.rate / limit for mine, limit in zip(own, limits, strict=True)):.2f}"
+
+
+def to_alone(own: Sequence[Measured], alone: Sequence[Measured]) -> tuple[str, str]:
+    """Rate and processor time to the runtime's alone."""
+    rate = median(mine.rate / base.rate for mine, base in zip(own, alone, strict=True))
     spent = cpu_of(alone)  # 0 where a slice was shorter than the kernel's tick
-    return f"{to_bare:.3f}", f"{to_alone:.2f}", f"{cpu_of(own) / spent:.2f}" if spent else ""
+    return f"{rate:.2f}", f"{cpu_of(own) / spent:.2f}" if spent else ""
 
 
 def cpu_of(slices: Sequence[Measured]) -> float:

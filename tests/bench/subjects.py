@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -39,10 +40,10 @@ class Subject:
     folder: Path | None = None
 
 
-def served(name: str, port: int, folder: Path, requests: list[str]) -> list[Subject]:
-    """A server as two subjects: one connection, which waits for every answer, and eight."""
+def served(name: str, port: int, folder: Path, requests: list[str], counts: tuple[int, ...] = (1, 8)) -> list[Subject]:
+    """A server as several subjects: one connection, which waits for every answer, and more."""
     job = {"port": port, "requests": requests}
-    return [Subject(name, count, job | {"connections": count}, folder) for count in (1, 8)]
+    return [Subject(name, count, job | {"connections": count}, folder) for count in counts]
 
 
 def bare(rows: np.ndarray) -> Subject:
@@ -79,19 +80,52 @@ def contract() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def runtime(folder: Path) -> AsyncIterator[int]:
+async def runtime(folder: Path, fast_lane: str = "1") -> AsyncIterator[int]:
     """wye-runtime alone, with one thread and the contract; gives its port."""
     port, inner = free_port(), free_port()
     command = [str(Path(sys.executable).with_name("wye-runtime")), "serve", "--config", write_config(folder)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--inner-port", str(inner)]
+    told = {**os.environ, "WYE_FAST_LANE": fast_lane}
     with log_of(folder) as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=told)
     try:
         await answers(f"http://127.0.0.1:{inner}/readyz")
         yield port
     finally:
         process.terminate()
         await process.wait()
+
+
+@asynccontextmanager
+async def static(folder: Path) -> AsyncIterator[int]:
+    """The fast lane alone, which answers the same to everything; gives its port. Its command line names the folder."""
+    script, port = copied(folder), free_port()
+    with log_of(folder) as log:
+        process = await asyncio.create_subprocess_exec(sys.executable, str(script), str(port), stdout=log, stderr=log)
+    try:
+        await listens(port)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def copied(folder: Path) -> Path:
+    folder.mkdir()
+    return Path(shutil.copyfile(Path(__file__).with_name("static.py"), folder / "static.py"))
+
+
+async def listens(port: int) -> None:
+    """Wait for a port to open."""
+    async with asyncio.timeout(STARTS_WITHIN):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
 
 
 def write_config(folder: Path) -> str:

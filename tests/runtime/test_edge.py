@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from wye_runtime import settings
-from wye_runtime.endpoints import serving_app
+from wye_runtime.endpoints import Ledger, serving_app
 from wye_runtime.errors import ModelError
 from wye_runtime.metrics import Metrics
 from wye_runtime.service import Service
@@ -26,7 +26,7 @@ class Broken(Service):
 
 
 async def asked(error: Exception) -> httpx.Response:
-    transport = httpx.ASGITransport(serving_app(Broken(error)))
+    transport = httpx.ASGITransport(serving_app(broken := Broken(error), Ledger(broken.metrics, 5.0)))
     async with httpx.AsyncClient(transport=transport, base_url="http://toy") as client:
         return await client.get("/v2/models/toy", headers={"x-request-id": "mine-1"})
 

@@ -1,23 +1,92 @@
 """The counters of the inner port. Every label comes from a fixed set of ours, never from a request."""
 
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from threading import Lock
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 # 100 us to 60 s, about three a decade
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+BOUNDS = tuple(floatToGoString(bound) for bound in (*BUCKETS, float("inf")))  # type: ignore[no-untyped-call]
 DROP_REASONS = ("client_gone", "timeout", "queue_wait", "queue_full")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Tally:
+    """A histogram that costs a tenth of the client library's: it is written with every request."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+        self.lock = Lock()  # runs are counted by several threads
+
+    def observe(self, seconds: float) -> None:
+        with self.lock:
+            self.counts[bisect_left(BUCKETS, seconds)] += 1
+            self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each bound with how many were at most that long."""
+        return list(zip(BOUNDS, map(float, accumulate(self.counts)), strict=True))
+
+
+class Requests:
+    """How many requests were answered, and how long each took, by route."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[int, str], int] = {}
+        self.seconds: dict[str, Tally] = {}
+
+    def ended(self, route: str, status: int, seconds: float) -> None:
+        """One more; only the event loop calls this."""
+        key = status, route
+        self.counts[key] = self.counts.get(key, 0) + 1
+        tally = self.seconds.get(route)
+        if tally is None:
+            tally = self.seconds[route] = Tally()
+        tally.observe(seconds)
+
+
+class Collector:
+    """Our own instruments as the client library reads them."""
+
+    def __init__(self, requests: Requests, runs: Tally) -> None:
+        self.requests = requests
+        self.runs = runs
+
+    def collect(self) -> Iterator[Metric]:
+        answered = CounterMetricFamily("wye_requests", "Requests answered", labels=("code", "route"))
+        for (status, route), count in self.requests.counts.items():
+            answered.add_metric((str(status), route), count)
+        yield answered
+        told = "From the request's headers to the end of its answer"
+        routes = ((route, tally) for route, tally in self.requests.seconds.items())
+        yield histogram("wye_request_duration_seconds", told, ("route",), (((route,), each) for route, each in routes))
+        yield histogram("wye_run_duration_seconds", "One run of the model", (), [((), self.runs)])
+
+
+def histogram(
+    name: str, told: str, labels: tuple[str, ...], tallies: Iterable[tuple[tuple[str, ...], Tally]]
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, told, labels=labels)
+    for values, tally in tallies:
+        family.add_metric(values, tally.buckets(), tally.total)
+    return family
 
 
 class Metrics:
@@ -26,17 +95,9 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a time that nobody reads
         registry = self.registry = CollectorRegistry()
-        self.requests = Counter("wye_requests_total", "Requests answered", ("code", "route"), registry=registry)
-        self.request_seconds = Histogram(
-            "wye_request_duration_seconds",
-            "From the request's headers to the end of its answer",
-            ("route",),
-            buckets=BUCKETS,
-            registry=registry,
-        )
-        self.run_seconds = Histogram(
-            "wye_run_duration_seconds", "One run of the model", buckets=BUCKETS, registry=registry
-        )
+        self.requests = Requests()
+        self.run_seconds = Tally()
+        registry.register(Collector(self.requests, self.run_seconds))
         self.queue_depth = Gauge("wye_queue_depth", "Requests that wait for a slot", registry=registry)
         self.dropped = Counter(
             "wye_requests_dropped_total",

@@ -73,10 +73,11 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The two variables this process reads."""
+    """The variables this process reads."""
 
     log_sample: float
     termination_log: Path | None
+    fast_lane: bool = True
 
 
 def config_from(path: Path) -> Config:
@@ -194,7 +195,10 @@ def environment() -> Environment:
         sample = -1.0
     if not 0 <= sample <= 1:
         raise ConfigError(f"WYE_LOG_SAMPLE is {shown(asked)}, want a number from 0 to 1")
-    return Environment(sample, termination_log())
+    lane = os.environ.get("WYE_FAST_LANE") or "1"
+    if lane not in ("0", "1"):
+        raise ConfigError(f"WYE_FAST_LANE is {shown(lane)}, want 1 or 0")
+    return Environment(sample, termination_log(), lane == "1")
 
 
 def termination_log() -> Path | None:

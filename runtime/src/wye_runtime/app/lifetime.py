@@ -12,17 +12,18 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from wye_runtime.app.http import BoundedProtocol
-from wye_runtime.endpoints import Edge, inner_app, serving_app
+from wye_runtime.endpoints import Ledger, inner_app, serving_app
 from wye_runtime.errors import CannotServe, ConfigError, WyeError
+from wye_runtime.fastlane import BoundedProtocol, FastProtocol, Lane
 from wye_runtime.logs import leave_words
 from wye_runtime.metrics import Metrics
 from wye_runtime.service import Service
@@ -32,7 +33,7 @@ log = logging.getLogger("wye")
 DRAIN_EXTRA = 5.0  # seconds over the request's time-out
 QUIET = 0.3  # seconds without a request that count as idle
 TICK = 0.05
-KEEP_ALIVE = 75  # seconds: longer than the router keeps idle connections (60), so that it is the one to close
+KEEP_ALIVE = int(BoundedProtocol.limits.idle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +64,20 @@ def run(config: Config, environment: Environment, listen: Listen) -> NoReturn:
 async def served(config: Config, environment: Environment, listen: Listen) -> int:
     """The exit code."""
     service = Service(config, Metrics(), environment.log_sample)
-    edge = serving_app(service)
+    ledger = Ledger(service.metrics, config.request.timeout)
+    fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
     try:
         sockets = opened(listen.host, listen.port), opened(listen.host, listen.inner_port)
     except OSError as error:
         log.error("cannot listen", extra={"why": str(error)})
         return 2
-    servers = [listener(edge), listener(inner_app(service))]
+    servers = [listener(serving_app(service, ledger), fast), listener(inner_app(service), BoundedProtocol)]
     async with asyncio.TaskGroup() as tasks:
         for server, each in zip(servers, sockets, strict=True):
             tasks.create_task(server.serve(sockets=[each]))
         ports = [each.getsockname()[1] for each in sockets]
         log.info("listening", extra={"port": ports[0], "innerPort": ports[1], "pid": os.getpid()})
-        code = await lifetime(service, edge, environment)
+        code = await lifetime(service, ledger, environment)
         service.workers.close()
         for server in servers:
             server.should_exit = True
@@ -88,22 +90,22 @@ def opened(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=2048)
 
 
-def listener(app: ASGIApp) -> Listener:
+def listener(app: ASGIApp, protocol: Callable[..., asyncio.Protocol]) -> Listener:
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=protocol,  # type: ignore[arg-type]  # it calls whatever stands there
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE,  # of the ordinary way, which keeps its own time
     )
     return Listener(config)
 
 
-async def lifetime(service: Service, edge: Edge, environment: Environment) -> int:
+async def lifetime(service: Service, ledger: Ledger, environment: Environment) -> int:
     stop = stop_event()
     loading: asyncio.Future[object] = asyncio.get_running_loop().run_in_executor(None, service.load)
     stopping: asyncio.Future[object] = asyncio.ensure_future(stop.wait())
@@ -117,8 +119,8 @@ async def lifetime(service: Service, edge: Edge, environment: Environment) -> in
     log.info("ready")
     await stopping
     service.is_draining = True
-    log.info("draining", extra={"active": edge.active})
-    await drained(edge, service.config.request.timeout + DRAIN_EXTRA)
+    log.info("draining", extra={"active": ledger.active})
+    await drained(ledger, service.config.request.timeout + DRAIN_EXTRA)
     return 0
 
 
@@ -136,15 +138,15 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
-async def drained(edge: Edge, patience: float) -> None:
+async def drained(ledger: Ledger, patience: float) -> None:
     """Until no request is active and none came for a moment, or until patience ends."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     while loop.time() - began < patience:
-        if not edge.active and loop.time() - max(edge.latest, began) >= QUIET:
+        if not ledger.active and loop.time() - max(ledger.latest, began) >= QUIET:
             return
         await asyncio.sleep(TICK)
-    log.warning("drain ended with requests left", extra={"active": edge.active})
+    log.warning("drain ended with requests left", extra={"active": ledger.active})
 
 
 def refused(error: WyeError, environment: Environment) -> int:

@@ -1,8 +1,7 @@
 """Bodies of the Open Inference Protocol v2 into tensors and back: JSON, and the binary tensor extension."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from wye_runtime import tensors
 from wye_runtime.codecs.bodies import dumps, loads
@@ -24,8 +23,7 @@ BINARY_SIZE = "binary_data_size"
 NOTHING = memoryview(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A decoded request: what goes into the model, and which outputs come back in which form."""
 
     id: str | None

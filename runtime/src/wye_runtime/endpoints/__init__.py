@@ -2,6 +2,7 @@
 
 from wye_runtime.endpoints.edge import Edge
 from wye_runtime.endpoints.inner import inner_app
+from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.endpoints.serving import serving_app
 
-__all__ = ["Edge", "inner_app", "serving_app"]
+__all__ = ["Edge", "Ledger", "inner_app", "serving_app"]

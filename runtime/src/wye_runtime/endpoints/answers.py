@@ -10,7 +10,7 @@ from starlette.responses import Response
 from wye_runtime import errors
 from wye_runtime.codecs import dumps
 from wye_runtime.errors import MAX_DETAILS, RequestError
-from wye_runtime.protocol import JSON_TYPE
+from wye_runtime.protocol import JSON_TYPE, RawResponse
 
 STATUS: Mapping[type[RequestError], int] = {
     errors.BadRequest: 400,
@@ -31,6 +31,7 @@ CODES = {
     400: "BadRequest",
     404: "NotFound",
     405: "MethodNotAllowed",
+    408: "UploadTimeout",
     431: "HeadersTooLarge",
     500: "InternalError",
 }
@@ -49,17 +50,31 @@ def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | No
     return Response(dumps(body), status, headers, JSON_TYPE)
 
 
+def as_response(answer: RawResponse) -> Response:
+    return Response(answer.body, answer.status, answer.headers, answer.content_type)
+
+
 def request_id(request: Request) -> str:
     return str(request.scope.get(REQUEST_ID, ""))
 
 
-async def refused(request: Request, error: Exception) -> Response:
+def refusal(error: RequestError, request_id: str) -> RawResponse:
     """A RequestError as its status and sentence."""
+    status = STATUS.get(type(error), 500)
+    body = dumps(error_body(error.code, error.message, request_id, error.details))
+    return RawResponse(body, headers=RETRY_AFTER if status in (429, 503) else {}, status=status)
+
+
+def failure(request_id: str) -> RawResponse:
+    """What nobody foresaw: the log has the traceback, the caller has the id."""
+    message = "an error inside the runtime; its log has more under this requestId"
+    return RawResponse(dumps(error_body("InternalError", message, request_id)), status=500)
+
+
+async def refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestError):
         return await failed(request, error)
-    status = STATUS.get(type(error), 500)
-    body = error_body(error.code, error.message, request_id(request), error.details)
-    return json_answer(body, status, RETRY_AFTER if status in (429, 503) else None)
+    return as_response(refusal(error, request_id(request)))
 
 
 async def unrouted(request: Request, error: Exception) -> Response:
@@ -73,9 +88,7 @@ async def unrouted(request: Request, error: Exception) -> Response:
 
 
 async def failed(request: Request, _: Exception) -> Response:
-    """What nobody foresaw: the log has the traceback, the caller has the id."""
-    message = "an error inside the runtime; its log has more under this requestId"
-    return json_answer(error_body("InternalError", message, request_id(request)), 500)
+    return as_response(failure(request_id(request)))
 
 
 HANDLERS = {RequestError: refused, HTTPException: unrouted, Exception: failed}

@@ -36,13 +36,17 @@ def too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"the body is larger than {limit} bytes")
 
 
+def stalled(silence: float) -> UploadTimeout:
+    return UploadTimeout(f"nothing more of the body came for {silence * 1000:.0f} ms")
+
+
 async def heard(request: Request, silence: float) -> Any:
     """The next part of the body."""
     try:
         async with asyncio.timeout(silence):
             message = await request.receive()
     except TimeoutError:
-        raise UploadTimeout(f"nothing more of the body came for {silence * 1000:.0f} ms") from None
+        raise stalled(silence) from None
     if message["type"] == "http.disconnect":
         raise ClientGone("the client went away while it sent its body")
     return message

@@ -5,9 +5,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from wye_runtime.endpoints.answers import HANDLERS, json_answer, request_id
+from wye_runtime.endpoints.answers import HANDLERS, as_response, json_answer, request_id
 from wye_runtime.endpoints.body import body_of, unless_gone
 from wye_runtime.endpoints.edge import Edge
+from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import NotFound, shown
 from wye_runtime.openapi import document
 from wye_runtime.protocol import HEADER_LENGTH, RawRequest, RawResponse
@@ -107,7 +108,7 @@ class Serving:
         begun = self.service.begin(raw_request(request, body))
         if not isinstance(begun, RawResponse):
             begun = await unless_gone(request, self.service.finish(begun))
-        return Response(begun.body, headers=begun.headers, media_type=begun.content_type)
+        return as_response(begun)
 
     async def openapi(self, _: Request) -> Response:
         return json_answer(document(self.service.config, self.service.current()))
@@ -138,9 +139,9 @@ def raw_request(request: Request, body: bytes) -> RawRequest:
     )
 
 
-def serving_app(service: Service) -> Edge:
+def serving_app(service: Service, ledger: Ledger) -> Edge:
     """The ASGI application of the serving port."""
     routes = Serving(service).routes()
     app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.router.redirect_slashes = False
-    return Edge(app, service, {route.endpoint: route.path for route in routes})
+    return Edge(app, service, ledger, {route.endpoint: route.path for route in routes})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wye_runtime import codecs
 from wye_runtime.codecs import InferCodec, Score
@@ -19,8 +20,7 @@ LIGHT_VALUES = 4096
 VALUES_A_RUN = 8  # what making an instance's own tensors costs, in values
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """Work that is decoded and valid: what goes into the model, which outputs are wanted, and the way to the answer."""
 
     batches: Sequence[Tensors]

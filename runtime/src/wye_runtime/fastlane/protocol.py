@@ -1,0 +1,318 @@
+"""The short way: what wants a run is read, answered and written without ASGI; every other request goes to Starlette.
+
+    llhttp ──headers──> plain? ──yes──> body ──whole──> turn: waits ──> runs ──> answered ──> written, in order
+                          │                                    (pipelined, or the caller does not read)
+                          └──no──> uvicorn's scope, task and events ──> Starlette
+
+A connection answers in the order of its requests, whichever way each of them takes.
+"""
+
+import asyncio
+from collections import deque
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from wye_runtime.endpoints.answers import failure, refusal
+from wye_runtime.endpoints.body import stalled, too_large
+from wye_runtime.endpoints.ledger import CLIENT_GONE, Entry
+from wye_runtime.errors import RequestError
+from wye_runtime.fastlane.bounded import BoundedProtocol
+from wye_runtime.fastlane.lane import NOTICED, Headers, Lane, Target, raw_request, request_id
+from wye_runtime.protocol import RawRequest, RawResponse
+
+ORDINARY, SHORT, REFUSED = range(3)  # ways of the request that is being read; of a refused one the body is skipped
+AT_ONCE = 16  # requests of one connection that run at a time; more than that are not read on purpose
+BURST = 64  # answers of one connection after which the others have their turn
+JOINED = 16 << 10  # bytes up to which head and body are one string
+
+
+class Turn:
+    """One request on the short way, from its headers to its answer."""
+
+    __slots__ = ("answer", "entry", "keeps_alive", "raw", "task", "unforeseen")
+
+    def __init__(self, entry: Entry, *, keeps_alive: bool) -> None:
+        self.entry = entry
+        self.keeps_alive = keeps_alive
+        self.raw: RawRequest | None = None  # until it begins to run
+        self.answer: RawResponse | None = None
+        self.task: asyncio.Task[RawResponse] | None = None
+        self.unforeseen: Exception | None = None
+
+
+class FastProtocol(BoundedProtocol):
+    """One connection."""
+
+    def __init__(self, lane: Lane, **given: Any) -> None:
+        super().__init__(**given)
+        self.lane = lane
+        self.way = ORDINARY
+        self.noticed: Headers = {}
+        self.target: Target | None = None
+        self.turn: Turn | None = None  # of the request that is being read
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.turns: deque[Turn] = deque()
+        self.burst = 0  # requests of the bytes that came last
+        self.is_due = False  # whether a pump is scheduled
+        self.alarm: asyncio.TimerHandle | None = None
+
+    # what the parser tells
+
+    def data_received(self, data: bytes) -> None:
+        self.burst = 0
+        super().data_received(data)
+        if self.way == SHORT and self.alarm is None:
+            self.alarm = self.loop.call_later(self.lane.silence, self.stall)
+
+    def on_message_begin(self) -> None:
+        """uvicorn's own would make a scope, for which the short way has no use."""
+        self.head = 0
+        self.head_began = self.latest
+        self.url = b""
+        self.headers = []
+        self.noticed = {}
+
+    def on_url(self, url: bytes) -> None:
+        self.count(len(url))
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.count(len(name) + len(value))
+        name = name.lower()
+        self.headers.append((name, value))
+        if name in NOTICED:
+            self.noticed.setdefault(name, value)  # the first one counts, as in the ordinary application
+
+    def on_headers_complete(self) -> None:
+        parser = self.parser
+        if self.transport.is_closing():
+            self.way = REFUSED
+            return
+        target = None
+        if self.cycle is None or self.cycle.response_complete:
+            target = self.lane.target(self.url, parser.get_method(), parser.get_http_version(), self.noticed)
+        if target is None:
+            self.take_ordinary_way()
+            return
+        self.unparsed = 0
+        self.head_began = None
+        self.way, self.target, self.size = SHORT, target, 0
+        entry = Entry(self.lane.ledger.came(), request_id(self.noticed), target.route)
+        self.turn = Turn(entry, keeps_alive=parser.should_keep_alive())
+
+    def take_ordinary_way(self) -> None:
+        """uvicorn's callbacks, one after the other, with what was kept for them."""
+        self.way = ORDINARY
+        url, headers = self.url, self.headers
+        HttpToolsProtocol.on_message_begin(self)
+        self.url = url
+        self.headers.extend(headers)
+        expected = [value.lower() for name, value in headers if name == b"expect"]
+        self.expect_100_continue = b"100-continue" in expected
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.way == ORDINARY:
+            super().on_body(body)
+            return
+        self.unparsed = 0
+        if self.way == SHORT:
+            self.size += len(body)
+            self.parts.append(body)
+            if self.size > self.lane.limit:
+                self.refuse_body(too_large(self.lane.limit))
+
+    def on_message_complete(self) -> None:
+        if self.way == ORDINARY:
+            super().on_message_complete()
+            return
+        self.unparsed = 0
+        if self.way == SHORT:
+            self.read()
+        self.way = ORDINARY
+
+    def read(self) -> None:
+        """The request is whole."""
+        turn, target, parts = self.turn, self.target, self.parts
+        assert turn is not None
+        assert target is not None
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.parts = []
+        self.turn = None
+        turn.raw = raw_request(body, turn.entry.id, target, self.noticed)
+        self.turns.append(turn)
+        self.burst += 1
+        if self.burst > BURST:
+            self.pump_soon()
+        elif len(self.turns) == 1:
+            self.pump()
+        elif len(self.turns) <= AT_ONCE:
+            self.begin(turn)
+        if len(self.turns) > AT_ONCE:
+            self.flow.pause_reading()
+
+    def stall(self) -> None:
+        """Refuses a body of which nothing came for too long."""
+        self.alarm = None
+        if self.way != SHORT:
+            return
+        left = self.latest + self.lane.silence - self.loop.time()
+        if left > 0:
+            self.alarm = self.loop.call_later(left, self.stall)
+        else:
+            self.refuse_body(stalled(self.lane.silence))
+
+    def refuse_body(self, error: RequestError) -> None:
+        turn = self.turn
+        assert turn is not None
+        self.way, self.turn, self.parts = REFUSED, None, []
+        turn.answer = refusal(error, turn.entry.id)
+        self.turns.append(turn)
+        self.pump()
+
+    # from a whole request to its answer
+
+    def begin(self, turn: Turn) -> None:
+        """Runs it at once, or leaves it to a task; its answer waits for those before it."""
+        raw, turn.raw = turn.raw, None
+        if raw is None or self.flow.write_paused:
+            turn.raw = raw
+            return
+        try:
+            begun = self.lane.service.begin(raw)
+        except Exception as error:  # noqa: BLE001 -- the outermost loop; the ledger logs it
+            self.fail(turn, error)
+            return
+        if isinstance(begun, RawResponse):
+            turn.answer = begun
+            return
+        turn.task = self.loop.create_task(self.lane.service.finish(begun))
+        turn.task.add_done_callback(partial(self.finished, turn))
+
+    def finished(self, turn: Turn, task: "asyncio.Task[RawResponse]") -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            turn.answer = task.result()
+        else:
+            self.fail(turn, error)
+        self.pump()
+
+    def fail(self, turn: Turn, error: BaseException) -> None:
+        if isinstance(error, RequestError):
+            turn.answer = refusal(error, turn.entry.id)
+        elif isinstance(error, Exception):
+            turn.unforeseen = error
+            turn.answer = failure(turn.entry.id)
+        else:
+            raise error
+
+    def pump(self) -> None:
+        """Writes what is answered, in order, and begins what may begin."""
+        self.is_due = False
+        for _ in range(BURST):
+            turn = self.turns[0] if self.turns else None
+            if turn is None or self.flow.write_paused:
+                break
+            if turn.answer is None:
+                self.begin(turn)
+                if turn.answer is None:
+                    break
+            self.turns.popleft()
+            self.write(turn, turn.answer)
+        else:
+            self.pump_soon()
+            return
+        if len(self.turns) > 1:
+            for turn in islice(self.turns, AT_ONCE):
+                self.begin(turn)
+        if self.pipeline or self.flow.read_paused:
+            self.read_on()
+
+    def pump_soon(self) -> None:
+        """Later, when other connections have had their turn."""
+        if not self.is_due:
+            self.is_due = True
+            self.loop.call_soon(self.pump)
+
+    def read_on(self) -> None:
+        """What was held up behind these requests."""
+        if self.pipeline:
+            if not self.turns:
+                cycle, app = self.pipeline.pop()
+                super()._start_asgi_task(cycle, app)
+        elif len(self.turns) < AT_ONCE and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def write(self, turn: Turn, answer: RawResponse) -> None:
+        lane = self.lane
+        closes = lane.service.is_draining or not turn.keeps_alive
+        if not self.transport.is_closing():
+            head = lane.head(answer, turn.entry.id, self.server_state.default_headers, closes=closes)
+            if len(answer.body) <= JOINED:
+                self.transport.write(head + answer.body)
+            else:
+                self.transport.writelines((head, answer.body))
+        self.latest = self.loop.time()
+        lane.ledger.ended(turn.entry, answer.status, turn.unforeseen)
+        if closes:
+            self.transport.close()
+            self.leave()
+
+    # beside the ordinary way
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """uvicorn's; the ordinary way waits for the answers before it."""
+        if self.turns:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.turns) or self.way == SHORT or super().is_busy
+
+    @property
+    def owes(self) -> bool:
+        return bool(self.turns) or super().owes
+
+    def end_behind_answers(self) -> None:
+        if self.turns:
+            self.turns[-1].keeps_alive = False
+        else:
+            super().end_behind_answers()
+
+    def shutdown(self) -> None:
+        """uvicorn's: the process ends, and this connection with its last answer."""
+        last = self.turn or (self.turns[-1] if self.turns else None)
+        if last is None:
+            super().shutdown()
+        else:
+            last.keeps_alive = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.leave()
+        super().connection_lost(exc)
+
+    def leave(self) -> None:
+        """Nobody reads what is not written yet."""
+        left = [*self.turns, self.turn] if self.turn else [*self.turns]
+        self.turns.clear()
+        self.turn, self.way = None, REFUSED
+        for turn in left:
+            if turn.task is not None:
+                turn.task.cancel()
+            self.lane.ledger.ended(turn.entry, CLIENT_GONE)
