@@ -1,7 +1,7 @@
 """One pass, for a cluster or for this machine: gather, plan, apply, report.
 
-The twin calls it for each Endpoint in turn, and so will the operator's work queue. It is level-triggered: nothing
-is handed from one pass to the next but what gather finds.
+The twin calls it for each Endpoint in turn, and the operator's work queue for whichever is due. It is level-triggered:
+nothing is handed from one pass to the next but what gather finds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The fields of the models as one plain JSON schema, and what each wants in words.
 
-`validation` says with it what should be, the reference pages are made of it, and the CRDs will be.
+`validation` says with it what should be, and the reference pages and the CRDs are made of it.
 """
 
 from __future__ import annotations
