@@ -139,7 +139,12 @@ async def test_who_removes_a_child_again_and_again_is_not_fought(place):
         await place.settle(horizon=0.3)
     made = [c for c in place.api.calls if c == ("apply", "services", "fraud-blue-model")]
     assert len(made) <= 5
-    assert any("somebody removes it" in str(f) for f in place.failures)
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("False", "InvalidDeploymentSpec")
+    assert "somebody removes it" in place.status(DEPLOYMENTS, "fraud-blue")["conditions"][0]["message"]
+    assert place.failures == []
+    await place.settle(horizon=10)
+    assert "fraud-blue-model" in place.api.names(SERVICES)
+    assert place.ready(DEPLOYMENTS, "fraud-blue") == ("True", "Ready")
 
 
 async def test_two_operators_of_one_namespace_do_not_fight_for_ever_and_say_what_is_wrong(place):

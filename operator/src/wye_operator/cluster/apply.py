@@ -102,6 +102,9 @@ async def _write(cluster: Cluster, key: Key, step: Step, memory: Memory) -> Obst
     """Write one object where that is needed; returns what stands in the way."""
     manifest, kind = step.manifest, kind_of(step.manifest)
     live = await _known(cluster, key, kind, manifest)
+    removed = _removed_again(cluster, manifest, memory) if live is None else None
+    if removed is not None:
+        return removed
     try:
         written = await _made(cluster, step, memory) if live is None else None
         if written is None:
@@ -143,7 +146,6 @@ async def _made(cluster: Cluster, step: Step, memory: Memory) -> Object | None:
     No object has the version that it is applied over, so the API server refuses to change one with it (of a Service
     since 1.23: kubernetes#106745).
     """
-    _check_made(cluster, step.manifest, memory)
     manifest = _noted(step)
     try:
         made = await cluster.api.apply(
@@ -165,12 +167,14 @@ async def _known(cluster: Cluster, key: Key, kind: Kind, manifest: Object) -> Ob
     return cluster.store.get(kind, key.namespace, name)
 
 
-def _check_made(cluster: Cluster, manifest: Object, memory: Memory) -> None:
+def _removed_again(cluster: Cluster, manifest: Object, memory: Memory) -> Obstacle | None:
     """Somebody may remove what we make: then a fight would be all that the two of us do."""
     name = _named(manifest)
     times = [at for at in memory.made.get(name, []) if cluster.clock() - at < WITHIN]
-    if len(times) >= MOST_MADE:
-        raise WyeError(f"{name} was made {len(times)} times within a minute and is gone again: somebody removes it")
+    if len(times) < MOST_MADE:
+        return None
+    told = f"{name} was made {len(times)} times within a minute and is gone again: somebody removes it"
+    return Obstacle(Reason.INVALID_DEPLOYMENT_SPEC, told)
 
 
 def _count_fought(cluster: Cluster, live: Object, manifest: Object, memory: Memory) -> None:
