@@ -88,6 +88,12 @@ class Running:
         found = [line for line in lines if line.startswith(f"{metric}{{") and f'"{label}"' in line]
         return sum(int(line.rpartition(" ")[2]) for line in found)
 
+    def memory(self) -> int:
+        """What the kernel would end it for, in bytes: its own memory, without the program's file."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        [line] = [line for line in lines if line.startswith("RssAnon")]
+        return int(line.split()[1]) * 1024
+
     def rejected(self) -> int:
         """How many updates of any kind were refused."""
         lines = httpx.get(f"{self.inner}/stats/prometheus").text.splitlines()
@@ -152,9 +158,9 @@ def place_in(folder: Path) -> envoy.Place:
     return envoy.Place(str(folder / "routes"), str(folder / "auth"), listen, inner, admin)
 
 
-def start(plan: RouterPlan, folder: Path) -> Running:
-    """A router that serves this plan."""
-    place = place_in(folder)
+def start(plan: RouterPlan, folder: Path, place: envoy.Place | None = None) -> Running:
+    """A router that serves this plan, on this machine's loopback where no place is given."""
+    place = place or place_in(folder)
     (folder / "bootstrap.json").write_bytes(envoy.bootstrap(plan, place))
     swap(folder / "routes", envoy.route_files(plan, place), 0)
     swap(folder / "auth", envoy.auth_files(plan), 0)

@@ -145,9 +145,11 @@ def test_copies_that_were_not_made_are_read_from_its_figures() -> None:
 envoy_vhost_route_upstream_rq_total{envoy_route="uncopied",envoy_virtual_host="endpoint"} 3
 envoy_cluster_upstream_rq_active_overflow{envoy_cluster_name="violet~mirror"} 4
 envoy_cluster_upstream_rq_pending_overflow{envoy_cluster_name="violet~mirror"} 1
+envoy_cluster_upstream_rq_pending_failure_eject{envoy_cluster_name="violet~mirror"} 10
+envoy_cluster_upstream_cx_none_healthy{envoy_cluster_name="violet~mirror"} 20
 envoy_cluster_upstream_rq_active_overflow{envoy_cluster_name="red~mirror"} 0
 """
-    assert envoy.taken(figures).left_out == {"violet~mirror": 8, "red~mirror": 3}
+    assert envoy.taken(figures).left_out == {"violet~mirror": 38, "red~mirror": 3}
     assert envoy.taken("").left_out == {}
 
 

@@ -6,16 +6,18 @@ import http.client
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from render import plans
-from render.router import Running, free_ports, wait_for
+from render.router import Running, free_ports, place_in, start, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth, Hosts, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Address, Keys
 from wye_operator.render import envoy
+from wye_operator.render.kubernetes.place import ROUTER_PLACE
 
 PIN = "azureml-model-deployment"
 
@@ -194,3 +196,18 @@ def test_no_key_is_in_the_log_or_on_the_inner_port(router: Running, kept: Kept) 
     found = [text for text in (figures, bootstrap, router.log(), router.access_log()) if "old-one" in text]
     assert found == []
     assert json.loads(bootstrap)["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+def test_the_admin_port_is_on_loopback_alone(plan: RouterPlan, tmp_path: Path) -> None:
+    """As in a pod: callers and the inner port on all addresses."""
+    place = place_in(tmp_path)
+    everywhere = {name: Address("0.0.0.0", getattr(place, name).port) for name in ("listen", "inner")}
+    running = start(plan, tmp_path, replace(place, **everywhere))
+    other = "127.0.0.2"  # also this machine, and not the address that the admin port has
+    assert httpx.get(f"http://{other}:{place.inner.port}/ready").status_code == 200
+    assert httpx.get(f"http://{other}:{place.listen.port}/healthz").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{place.admin.port}/ready").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{other}:{place.admin.port}/ready")
+    assert ROUTER_PLACE.admin.host == "127.0.0.1"
+    running.stop()

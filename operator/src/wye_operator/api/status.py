@@ -87,7 +87,8 @@ class DeploymentShare(StatusModel):
     mirror: float = Field(description="Percent of requests copied to it.")
     mirror_dropped: int | None = Field(
         default=None,
-        description="Copies that the routers did not make since they started: too large, of unnamed size, or too many.",
+        description="Copies that the routers did not make since they started: too large, of unnamed size, too many, "
+        "or for nobody.",
     )
 
 

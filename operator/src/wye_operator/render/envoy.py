@@ -21,18 +21,21 @@ from wye_operator.render.routes import route_configuration
 from wye_operator.render.tls import FILE as TLS_FILE
 from wye_operator.render.tls import certificate_file
 
-CONNECTIONS = 20_000  # of all callers together; more are closed at once
+# Connections of all callers together; more are closed at once. Each can make a router hold headers of 60 KiB, or what
+# is kept of a body to send it once more and 32 KiB on either side: the limit leaves room for all of them at once.
+MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
 # What a router does from which share of its memory on.
 HEAP = "envoy.resource_monitors.fixed_heap"
 MEMORY_ACTIONS = {"shrink_heap": 0.7, "stop_accepting_requests": 0.8}
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
-SAID = r"version_text|route\.uncopied\.upstream_rq_total|~mirror\.upstream_rq_(active|pending)_overflow"
+NOT_MADE = "upstream_(?:rq_active_overflow|rq_pending_overflow|rq_pending_failure_eject|cx_none_healthy)"
+SAID = rf"version_text|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}"
 TAKEN_PATH = f"/stats/prometheus?text_readouts&filter={quote(SAID)}"
 READY_PATH = "/ready"
 
 SAMPLE = re.compile(r"^(envoy_\w+_version_text)\{(.*)\} ", re.MULTILINE)
 UNCOPIED = re.compile(r"^envoy_vhost_route_upstream_rq_total\{(.*)\} (\d+)", re.MULTILINE)
-OVERFLOW = re.compile(r"^envoy_cluster_upstream_rq_(?:active|pending)_overflow\{(.*)\} (\d+)", re.MULTILINE)
+DROPPED = re.compile(rf"^envoy_cluster_{NOT_MADE}\{{(.*)\}} (\d+)", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 REFUSED = "update rejected:"
 FAILED = "update failure:"
@@ -113,14 +116,15 @@ def taken(stats: str) -> Taken:
 def _left_out(stats: str) -> dict[str, int]:
     """Copies that were not made, by mirror cluster.
 
-    Requests that were too large or of unnamed size (whatever the mirror's percentage), and those over its concurrency.
+    Requests that were too large or of unnamed size (whatever the mirror's percentage), those over its concurrency, and
+    those for which nobody was there.
     """
     uncopied = sum(int(count) for _, count in UNCOPIED.findall(stats))
-    overflow: dict[str, int] = {}
-    for labels, count in OVERFLOW.findall(stats):
+    dropped: dict[str, int] = {}
+    for labels, count in DROPPED.findall(stats):
         name = dict(LABEL.findall(labels))["envoy_cluster_name"]
-        overflow[name] = overflow.get(name, uncopied) + int(count)
-    return overflow
+        dropped[name] = dropped.get(name, uncopied) + int(count)
+    return dropped
 
 
 def refused(line: str) -> str:
@@ -151,7 +155,7 @@ def _overload(memory: int | None) -> Json:
     connections = extension(
         "envoy.resource_monitors.global_downstream_max_connections",
         "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        {"max_active_downstream_connections": CONNECTIONS},
+        {"max_active_downstream_connections": _connections(memory)},
     )
     if memory is None:
         return {"resource_monitors": [connections]}
@@ -160,6 +164,10 @@ def _overload(memory: int | None) -> Json:
     )
     actions = [_from(share, action) for action, share in MEMORY_ACTIONS.items()]
     return {"refresh_interval": "0.25s", "resource_monitors": [connections, heap], "actions": actions}
+
+
+def _connections(memory: int | None) -> int:
+    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, memory // CONNECTION_BYTES))
 
 
 def _from(share: float, action: str) -> Json:

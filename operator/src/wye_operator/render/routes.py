@@ -15,7 +15,7 @@ PIN = "azureml-model-deployment"
 UNCOPIED = "uncopied"  # counts the requests that were too large, or of unnamed size, to be mirrored
 
 GRACE_MS = 250  # the runtime answers 504 by itself at its time-out: let its own answer win
-RETRY_BYTES = 256 * 1024  # bodies up to this size can be sent once more
+RETRY_BYTES = 64 * 1024  # bodies up to this size can be sent once more; all connections together must fit into memory
 BODILESS = "GET|HEAD|DELETE|OPTIONS"  # nothing to copy, and nothing that was left uncopied
 
 NO_SUCH_DEPLOYMENT = f"no deployment has the name in {PIN}"

@@ -1,0 +1,261 @@
+"""Callers that are slow, greedy or hostile, each many times over, and a well-behaved one beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import h2.config
+import h2.connection
+
+from render.model import turns
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+HEAD = b"POST /score HTTP/1.1\r\nhost: a\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PAUSE = 0.05
+
+
+@dataclass
+class Crowd:
+    """Connections to one port, which end with the block; the router may end them as it likes."""
+
+    port: int
+    open: list[Streams] = field(default_factory=list)
+
+    async def connect(self, payload: bytes = b"") -> Streams:
+        """One more; nothing is ever read of it but by who called this."""
+        streams = await asyncio.open_connection("127.0.0.1", self.port, limit=1024)
+        self.open.append(streams)
+        streams[1].write(payload)
+        return streams
+
+    async def drip(self, seconds: float) -> None:
+        """A byte on each, again and again."""
+        for _ in range(int(seconds / PAUSE)):
+            for _, writer in self.open:
+                if not writer.is_closing():
+                    writer.write(b"a")
+            await asyncio.sleep(PAUSE)
+
+
+@asynccontextmanager
+async def crowd(port: int) -> AsyncIterator[Crowd]:
+    those = Crowd(port)
+    try:
+        yield those
+    finally:
+        for _, writer in those.open:
+            writer.transport.abort()
+        await turns()  # else the loop ends before they do
+
+
+Attack = Callable[[Crowd], Awaitable[None]]
+
+
+async def endless_headers(those: Crowd) -> None:
+    for _ in range(300):
+        await those.connect(HEAD + b"x: ")
+    await those.drip(1.5)
+
+
+async def endless_bodies(those: Crowd) -> None:
+    for _ in range(100):
+        await those.connect(HEAD + b"content-length: 100000\r\n\r\n")
+    await those.drip(1.5)
+
+
+async def silent_callers(those: Crowd) -> None:
+    for _ in range(600):
+        await those.connect()
+
+
+async def answers_that_nobody_reads(those: Crowd) -> None:
+    for _ in range(100):
+        await those.connect(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
+    await asyncio.sleep(1)
+
+
+async def large_headers(those: Crowd) -> None:
+    lines = b"".join(b"x-%d: %s\r\n" % (n, b"a" * 8000) for n in range(7))
+    for _ in range(200):
+        await those.connect(HEAD + lines)
+
+
+async def headers_above_the_limit(those: Crowd) -> None:
+    for _ in range(50):
+        await those.connect(HEAD + b"x: " + b"a" * 500_000)
+        await asyncio.sleep(0.01)
+
+
+async def many_headers(those: Crowd) -> None:
+    for _ in range(50):
+        await those.connect(HEAD + b"a: b\r\n" * 20_000)
+        await asyncio.sleep(0.01)
+
+
+async def connections_that_come_and_go(those: Crowd) -> None:
+    for _ in range(1000):
+        _, writer = await those.connect(HEAD)
+        writer.transport.abort()
+
+
+async def pipelines(those: Crowd) -> None:
+    """Requests without end on one connection, whose answers nobody reads."""
+    for _ in range(20):
+        await those.connect((HEAD + b"content-length: 0\r\n\r\n") * 2000)
+    await asyncio.sleep(1)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+SETTINGS, ACK = frame(4, 0, 0, b""), frame(4, 1, 0, b"")
+
+
+async def ends(writer: asyncio.StreamWriter, payload: bytes) -> None:
+    """Send it again and again: the router has enough of it soon, and ends the connection."""
+    async with asyncio.timeout(10):
+        while not writer.is_closing():
+            with suppress(ConnectionError):
+                writer.write(payload)
+                await writer.drain()
+            await asyncio.sleep(0.01)
+
+
+def flood(*frames: bytes) -> Attack:
+    """The frames without end."""
+
+    async def attack(those: Crowd) -> None:
+        writers = [(await those.connect(PREFACE + SETTINGS))[1] for _ in range(4)]
+        await asyncio.gather(*(ends(writer, b"".join(frames) * 1000) for writer in writers))
+
+    return attack
+
+
+async def headers_in_pieces_without_end(those: Crowd) -> None:
+    """HTTP/2: CONTINUATION after CONTINUATION."""
+    writers = [(await those.connect(PREFACE + SETTINGS + frame(1, 0, 1, b"\x82")))[1] for _ in range(4)]
+    await asyncio.gather(*(ends(writer, frame(9, 0, 1, b"\x00\x01a\x01b") * 1000) for writer in writers))
+
+
+def client() -> h2.connection.H2Connection:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    connection.initiate_connection()
+    return connection
+
+
+def asked(connection: h2.connection.H2Connection, path: str) -> int:
+    """A request on a new stream."""
+    stream: int = connection.get_next_available_stream_id()
+    head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a"), ("content-length", "0")]
+    connection.send_headers(stream, head, end_stream=True)
+    return stream
+
+
+async def streams_that_are_taken_back(those: Crowd) -> None:
+    """HTTP/2 rapid reset: a request and its reset, over and over."""
+    for _ in range(4):
+        connection = client()
+        for _ in range(2000):
+            connection.reset_stream(asked(connection, "/score"))
+        await those.connect(connection.data_to_send())
+        await asyncio.sleep(PAUSE)
+
+
+async def streams_that_nobody_reads(those: Crowd) -> None:
+    """HTTP/2: a hundred large answers at a time, and no window for them."""
+    for _ in range(3):
+        connection = client()
+        for _ in range(100):
+            asked(connection, "/large")
+        await those.connect(connection.data_to_send())
+    await asyncio.sleep(1)
+
+
+ATTACKS: dict[str, Attack] = {
+    "headers that never end": endless_headers,
+    "bodies that never end": endless_bodies,
+    "connections without a request": silent_callers,
+    "answers that nobody reads": answers_that_nobody_reads,
+    "headers as large as they may be": large_headers,
+    "headers above the limit": headers_above_the_limit,
+    "more headers than there may be": many_headers,
+    "connections that come and go": connections_that_come_and_go,
+    "pipelined requests": pipelines,
+    "HTTP/2: streams that are taken back": streams_that_are_taken_back,
+    "HTTP/2: answers that nobody reads": streams_that_nobody_reads,
+    "HTTP/2: pings": flood(frame(6, 0, 0, b"12345678")),
+    "HTTP/2: settings": flood(SETTINGS),
+    "HTTP/2: empty frames": flood(frame(0, 0, 0, b"")),
+    "HTTP/2: priorities": flood(frame(2, 0, 1, b"\x00\x00\x00\x03\x00")),
+    "HTTP/2: windows": flood(frame(8, 0, 0, b"\x00\x00\x00\x01")),
+    "HTTP/2: headers in pieces without end": headers_in_pieces_without_end,
+}
+
+
+class Neighbour:
+    """A well-behaved caller on one connection, one request after the other."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: Streams | None = None
+        self.statuses: Counter[str] = Counter()
+        self.longest = 0.0
+
+    async def connect(self) -> None:
+        self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+
+    async def call(self) -> None:
+        begun = time.monotonic()
+        try:
+            status = await asyncio.wait_for(self._call(), 10)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            status = type(error).__name__
+            self.hang_up()
+        self.statuses[status] += 1
+        self.longest = max(self.longest, time.monotonic() - begun)
+
+    async def _call(self) -> str:
+        if self._streams is None:
+            await self.connect()
+        assert self._streams is not None
+        reader, writer = self._streams
+        writer.write(HEAD + b"content-length: 2\r\n\r\n{}")
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        body = await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        if b"connection: close" in head:
+            self.hang_up()
+        code: str = json.loads(body)["error"]["code"] if body.startswith(b"{") else ""
+        return f"{head.split()[1].decode()} {code}".strip()
+
+    @asynccontextmanager
+    async def calling(self) -> AsyncIterator[None]:
+        """Calls until the block ends, and once more afterwards."""
+        ended = asyncio.Event()
+
+        async def calls() -> None:
+            while not ended.is_set():
+                await self.call()
+                await asyncio.sleep(0.005)
+
+        task = asyncio.create_task(calls())
+        try:
+            yield
+        finally:
+            ended.set()
+            await task
+        await self.call()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+        self._streams = None

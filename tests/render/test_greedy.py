@@ -1,0 +1,135 @@
+"""Slow, greedy and hostile callers of a real router: a well-behaved one beside them goes on, and the router lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from render import plans
+from render.greedy import ATTACKS, HEAD, Attack, Crowd, Neighbour, crowd
+from render.model import Exchange, Model, ignore, serve
+from render.router import Running, is_ready, start
+from wye_operator.plan.wanted import Auth, Listener, RouterPlan, Routes, Share
+from wye_operator.render.envoy import CONNECTION_BYTES
+
+TIMEOUT_MS = 3000
+MEBIBYTE = 2**20
+MEMORY = 96 * MEBIBYTE
+
+
+def plan_for(model: Model, memory: int | None) -> RouterPlan:
+    return replace(
+        plans.EMPTY,
+        clusters=(plans.BLUE,),
+        hosts=(model.hosts(),),
+        listener=Listener(64 * MEBIBYTE, access_log=True, most_memory_bytes=memory),
+        routes=Routes("Split", (Share("blue", 10_000),), (), (), TIMEOUT_MS, 1000),
+        auth=Auth(open=True, keys=None, version="open"),
+    )
+
+
+@contextmanager
+def running(model: Model, folder: Path, memory: int | None = 512 * MEBIBYTE) -> Iterator[Running]:
+    with model.in_a_thread():
+        router = start(plan_for(model, memory), folder)
+        try:
+            router.wait_healthy("blue")
+            yield router
+        finally:
+            router.stop()
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """As large as routers are by default."""
+    with running(Model("blue"), tmp_path_factory.mktemp("router")) as one:
+        yield one
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+async def test_a_caller_beside_them_goes_on(router: Running, attack: Attack) -> None:
+    port = router.place.listen.port
+    neighbour = Neighbour(port)
+    async with crowd(port) as those, neighbour.calling():
+        await attack(those)
+        await asyncio.sleep(0.2)
+    used = router.memory() // MEBIBYTE
+    print(f"{dict(neighbour.statuses)}, the longest {neighbour.longest * 1000:.0f} ms, {used} MiB")
+    assert set(neighbour.statuses) == {"200"}
+    assert neighbour.statuses["200"] > 2
+    assert used < 200
+
+
+async def until_closed(those: Crowd, payload: bytes) -> tuple[float, bytes]:
+    """Seconds until the router ends this connection, and the first it said."""
+    begun = asyncio.get_running_loop().time()
+    reader, _ = await those.connect(payload)
+    said = b""
+    try:
+        while part := await reader.read(100):
+            said = said or part
+    except ConnectionError:
+        pass
+    return asyncio.get_running_loop().time() - begun, said
+
+
+SLOW = {
+    "headers that stop": (HEAD, 10, b"HTTP/1.1 408"),
+    "a body that stops": (HEAD + b"content-length: 10\r\n\r\nx", 3.25, b"HTTP/1.1 408"),
+}
+
+
+async def test_who_is_slow_is_let_go(router: Running) -> None:
+    async with crowd(router.place.listen.port) as those:
+        ends = await asyncio.gather(*(until_closed(those, sent) for sent, _, _ in SLOW.values()))
+    for (what, (_, after, wanted)), (took, said) in zip(SLOW.items(), ends, strict=True):
+        print(f"{what}: {took:.2f} s")
+        assert said.startswith(wanted), what
+        assert after - 0.1 < took < after + 5, what
+
+
+async def test_answers_that_nobody_reads_are_given_up(router: Running) -> None:
+    async with crowd(router.place.listen.port) as those:
+        await those.connect(b"GET /large HTTP/1.1\r\nhost: a\r\nx-request-id: unread\r\n\r\n")
+        record = await asyncio.to_thread(router.record, "unread")
+    assert (record["status"], record["flags"]) == (200, "SI")
+
+
+async def fill(those: Crowd, count: int, payload: bytes) -> None:
+    for number in range(count):
+        await those.connect(payload)
+        if number % 10 == 0:
+            await asyncio.sleep(0.01)
+
+
+FULL: dict[str, bytes] = {
+    "headers": HEAD + b"x: " + b"a" * 59_000,
+    "bodies that the model does not read": HEAD + b"content-length: 10000000\r\n\r\n" + b"x" * 500_000,
+}
+
+
+async def choosy(exchange: Exchange) -> None:
+    """Answer small requests, read nothing of large ones."""
+    await (serve if exchange.length < 10 else ignore)(exchange)
+
+
+@pytest.mark.parametrize("payload", FULL.values(), ids=FULL)
+async def test_no_number_of_callers_makes_a_router_hold_more_than_it_may(tmp_path: Path, payload: bytes) -> None:
+    with running(Model("blue", way=choosy), tmp_path, MEMORY) as router:
+        port = router.place.listen.port
+        neighbour = Neighbour(port)
+        await neighbour.connect()
+        most = MEMORY // CONNECTION_BYTES
+        async with crowd(port) as those, neighbour.calling():
+            await fill(those, most + 50, payload)
+            used = router.memory()
+            assert await asyncio.to_thread(is_ready, router)
+        print(f"{most} connections: {dict(neighbour.statuses)}, {used // MEBIBYTE} MiB of {MEMORY // MEBIBYTE}")
+        assert set(neighbour.statuses) == {"200"}
+        assert used < MEMORY * 0.8
+        assert router.process.poll() is None
