@@ -174,6 +174,7 @@ class FakeApi:
         self.remove(kind, name, namespace)
 
     async def log(self, namespace: str, pod: str, since_seconds: int) -> str:
+        self.calls.append(("log", "pods", pod))
         return self.logs.get(pod, "")
 
     async def page(self, path: str) -> bytes:

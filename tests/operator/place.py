@@ -64,6 +64,7 @@ class Pods:
         self.api = api
         self.has: dict[str, tuple[str, Taken]] = {}
         self.asleep: set[str] = set()  # routers that read nothing
+        self.silent: set[str] = set()  # routers that do not answer
         self.left_out: dict[str, int] = {}  # copies that a router did not make
         self.signatures: dict[str, Signature | str] = {}  # by owner
         self.asked = 0
@@ -75,6 +76,8 @@ class Pods:
     async def taken(self, host: str) -> Taken | None:
         pod = self._at(host)
         name, metadata = pod["metadata"]["name"], pod["metadata"]
+        if name in self.silent:
+            return None
         bump = (metadata.get("annotations") or {}).get(BUMPED, "")
         if name not in self.has or (self.has[name][0] != bump and name not in self.asleep):
             self.has[name] = (bump, self._read(metadata["labels"][ENDPOINT]))

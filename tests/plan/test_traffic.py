@@ -10,6 +10,7 @@ import make
 from make import deployment, edited, settle, shares, with_ready, without, world
 from wye_operator.plan.planner import plan
 from wye_operator.plan.record import UNAVAILABLE
+from wye_operator.plan.world import Taken
 
 BLUE, GREEN, VIOLET = deployment("blue"), deployment("green", created=1), deployment("violet", created=2)
 
@@ -233,6 +234,18 @@ def test_the_record_keeps_a_mirror_that_pauses_and_forgets_one_that_is_not_asked
     seen, made = settle(with_ready(seen, violet=0))
     assert (make.mirrors(made), made.record.mirrors) == ({}, {"violet": 5000})
     assert settle(edited(seen, traffic={"blue": 100}))[1].record.mirrors == {}
+
+
+def test_what_is_in_effect_is_what_every_router_that_answers_has() -> None:
+    seen = edited(serving(BLUE, GREEN, traffic={"blue": 100}), traffic={"blue": 50, "green": 50})
+    made = plan(seen)
+    assert shares(made) == {"blue": 50, "green": 50}
+    (router,) = seen.routers
+    new = dataclasses.replace(router, name="new", taken=make.taken_of(made.router))
+    silent = dataclasses.replace(new, name="silent", taken=Taken(), silent=True)
+    both = {"blue": 50, "green": 50}
+    for routers, shown in (((router, new), {"blue": 100}), ((new, silent), both), ((silent,), both), ((), both)):
+        assert plan(dataclasses.replace(seen, routers=routers)).endpoint_status.traffic == shown
 
 
 def test_copies_that_routers_did_not_make_are_in_the_status() -> None:

@@ -54,11 +54,21 @@ class Bump:
 
 
 @dataclass(slots=True)
+class Rejection:
+    """Why a router refuses one target, as far as its log said so until now."""
+
+    target: str
+    reason: str = ""
+    looked: int = 0
+
+
+@dataclass(slots=True)
 class Memory:
     """What one pass leaves for the next; nothing is wrong when a restart forgets it."""
 
     obstacles: dict[Owner, tuple[Obstacle, ...]] = field(default_factory=dict)
     bumps: dict[str, Bump] = field(default_factory=dict)
+    rejections: dict[str, Rejection] = field(default_factory=dict)  # by router
     routers: tuple[RouterSeen, ...] = ()
     uids: dict[Owner, str] = field(default_factory=dict)  # of whoever stands behind the name, as the pass saw them
     pods: frozenset[str] = frozenset()  # identities of those whose signatures are kept

@@ -21,6 +21,7 @@ from wye_operator.telemetry import Metrics
 
 MANAGER = "wye"
 PAGE = 100
+MOST_LOG_BYTES = 8 * 2**20  # kubelet keeps 10 MiB in one file
 PATIENCE = aiohttp.ClientTimeout(total=30, connect=5)
 APPLY, MERGE, JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
 SILENCE = aiohttp.ClientTimeout(total=None, connect=5, sock_read=90)  # of a watch: most servers send bookmarks
@@ -83,7 +84,7 @@ class Api(Protocol):
         """Delete an object, only that one with the uid. What is not there any more is no error."""
 
     async def log(self, namespace: str, pod: str, since_seconds: int) -> str:
-        """The end of a pod's log."""
+        """What a pod wrote since then."""
 
     async def page(self, path: str) -> bytes:
         """What stands at a path of the server itself."""
@@ -182,8 +183,8 @@ class Client:
             return
 
     async def log(self, namespace: str, pod: str, since_seconds: int) -> str:
-        """The end of a pod's log."""
-        query = {"tailLines": "200", "limitBytes": "65536", "sinceSeconds": str(max(1, since_seconds))}
+        """What a pod wrote since then, from the beginning: its end may be the requests of the last second only."""
+        query = {"limitBytes": str(MOST_LOG_BYTES), "sinceSeconds": str(max(1, since_seconds))}
         async with self._answer(Call("GET", PODS, PODS.path(namespace, pod, "log"), query)) as response:
             return (await response.read()).decode(errors="replace")
 

@@ -79,7 +79,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     files = await router_secrets(cluster, key) if endpoint else {}
     record = _record(cluster, key, endpoint)
     workloads, routers = await asyncio.gather(
-        workloads_of(cluster, key, memory, deployments), routers_of(cluster, key, record)
+        workloads_of(cluster, key, memory, deployments), routers_of(cluster, key, memory, record)
     )
     memory.routers = routers
     return World(

@@ -9,15 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_part, owner_of
-from wye_operator.cluster.errors import ApiError
 from wye_operator.cluster.kinds import PODS, SERVICES, SLICES, WORKLOADS, Object
 from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
+from wye_operator.cluster.rejections import rejection_of
 from wye_operator.cluster.store import Key
-from wye_operator.plan.masking import masked
 from wye_operator.plan.names import MODEL, ORIGIN, REVISION, ROUTER, model_name
 from wye_operator.plan.record import Record
 from wye_operator.plan.world import Address, Failure, InstanceSeen, RouterSeen, Taken, WorkloadSeen
-from wye_operator.render.envoy import refused
 from wye_operator.render.kubernetes.place import SERVING
 
 
@@ -98,34 +96,24 @@ def _fallback(service: Object | None) -> Address | None:
     return Address(host, int(spec["ports"][0]["port"])) if host and host != "None" else None
 
 
-async def routers_of(cluster: Cluster, key: Key, record: Record) -> tuple[RouterSeen, ...]:
-    """The routers, and what those that are ready have taken."""
+async def routers_of(cluster: Cluster, key: Key, memory: Memory, record: Record) -> tuple[RouterSeen, ...]:
+    """The routers, and what those that are ready have taken, or why not."""
     pods = [p for p in cluster.store.of(PODS, key) if is_part(p, ROUTER) and not is_leaving(p)]
-    return tuple(await asyncio.gather(*(_router(cluster, key, pod, record) for pod in pods)))
+    return tuple(await asyncio.gather(*(_router(cluster, key, pod, (memory, record)) for pod in pods)))
 
 
-async def _router(cluster: Cluster, key: Key, pod: Object, record: Record) -> RouterSeen:
-    name = pod["metadata"]["name"]
+async def _router(cluster: Cluster, key: Key, pod: Object, known: tuple[Memory, Record]) -> RouterSeen:
+    name, (memory, record) = pod["metadata"]["name"], known
     if not is_ready(pod):
         return RouterSeen(name, ready=False)
     taken = await cluster.asks.taken(address_of(pod))
-    if taken is None:  # ready, and silent: it is not known to have anything
-        return RouterSeen(name, ready=True)
-    late = cluster.now() - cluster.deadlines.acknowledge
-    behind = _is_behind(record, taken, late)
-    return RouterSeen(name, ready=True, taken=taken, rejected=await _rejection(cluster, key, name) if behind else "")
+    if taken is None:  # it is not known to have anything
+        return RouterSeen(name, ready=True, silent=True)
+    rejected = await rejection_of(cluster, key, name, memory, _unanswered(record, taken, cluster.now()))
+    return RouterSeen(name, ready=True, taken=taken, rejected=rejected)
 
 
-def _is_behind(record: Record, taken: Taken, before: float) -> bool:
+def _unanswered(record: Record, taken: Taken, now: float) -> float:
+    """For how many seconds a router has lacked what stands in the record."""
     pairs = ((record.clusters, taken.clusters), (record.routes, taken.routes))
-    return any(history and history[-1].version != has and history[-1].since <= before for history, has in pairs)
-
-
-async def _rejection(cluster: Cluster, key: Key, pod: str) -> str:
-    """Why a router refuses what is written: it stands in its log and nowhere else."""
-    try:
-        log = await cluster.api.log(key.namespace, pod, since_seconds=120)
-    except ApiError:
-        return ""
-    reasons = [reason for line in log.splitlines() if (reason := refused(line))]
-    return masked(reasons[-1]) if reasons else ""
+    return max((now - history[-1].since for history, has in pairs if history and history[-1].version != has), default=0)

@@ -50,6 +50,7 @@ class Envoy:
     taken: Taken = field(default_factory=Taken)
     hosts: dict[Address, bool] = field(default_factory=dict)  # what it sends to, and whether that is healthy
     rejected: str = ""
+    silent: bool = False  # it did not say what it has
     back_off: BackOff = field(default_factory=lambda: BackOff(free=1))
     draining_since: float | None = None
     stopped: bool = False  # listens no more
@@ -96,7 +97,8 @@ class Envoy:
             self.ready_since = now if self.ready_since is None else self.ready_since
         elif not ready.slow:
             self.ready_since = None
-        if taken.status == 200:
+        self.silent = taken.status != 200
+        if not self.silent:
             self.taken = render.taken(taken.text)
         if not clusters.slow:
             self.hosts = _hosts(clusters.text)
@@ -157,7 +159,7 @@ class Envoy:
 
     def seen(self) -> RouterSeen:
         """The router as the planner sees it."""
-        return RouterSeen(self.name, self.ready, self.taken, self.rejected)
+        return RouterSeen(self.name, self.ready, self.taken, self.rejected, self.silent)
 
 
 def _hosts(text: str) -> dict[Address, bool]:

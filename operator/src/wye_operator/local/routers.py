@@ -70,6 +70,8 @@ class Router:
         for envoy in self.envoys:
             death = await envoy.observe(inner, now)
             self.news += [death] if death else []
+            if self._wanted is not None and envoy.has(self._wanted):  # its log may have told of what came before
+                envoy.rejected = ""
         self.envoys = [e for e in self.envoys if e.process is not None or e.draining_since is None]
 
     async def step(self, inner: Inner, now: float) -> None:

@@ -38,8 +38,8 @@ def deployment_status(
     now = Now(world.now, seen.generation, len(ready), world.deadlines.progress)
     problems = sorted_problems(_deployment_problems(facts, seen, member))
     result = verdict(before, now, problems, clock(before, now, problems))
-    weight = facts.routing.weights.get(seen.name, 0) if member else 0
-    mirror = facts.routing.mirrors.get(seen.name, 0) if member else 0
+    weight = facts.weights.get(seen.name, 0) if member else 0
+    mirror = facts.mirrors.get(seen.name, 0) if member else 0
     return DeploymentStatus(
         observed_generation=seen.generation,
         conditions=list(result.conditions),

@@ -47,17 +47,16 @@ def endpoint_status(facts: Facts, endpoint: EndpointSeen) -> tuple[EndpointStatu
         problems = sorted_problems([*problems, *_unknown_names(facts, endpoint.spec)])
     result = verdict(before, now, problems, waiting)
     serving = condition(before, now, "Serving", _serving(facts))
-    routing = facts.routing
     status = EndpointStatus(
         observed_generation=endpoint.generation,
         conditions=[*result.conditions, serving],
         provisioning_state=result.provisioning,
         scoring_uri=f"{endpoint.url}/score" if endpoint.url else None,
         openapi_uri=f"{endpoint.url}/openapi.json" if endpoint.url else None,
-        traffic=percents(routing.weights),
-        mirror_traffic=percents(routing.mirrors),
-        traffic_text=shares_text(routing.weights),
-        mirror_text=shares_text(routing.mirrors),
+        traffic=percents(facts.weights),
+        mirror_traffic=percents(facts.mirrors),
+        traffic_text=shares_text(facts.weights),
+        mirror_text=shares_text(facts.mirrors),
         deployments=[_share(facts, name, member) for name, member in facts.members.by_name.items()],
         router=_router_status(facts, endpoint.status),
         waiting=result.waiting,
@@ -95,8 +94,8 @@ def _share(facts: Facts, name: str, member: Member) -> DeploymentShare:
         name=name,
         ready_replicas=len(member.workload.ready),
         replicas=member.seen.spec.instance_count,
-        traffic=facts.routing.weights.get(name, 0) / 100,
-        mirror=facts.routing.mirrors.get(name, 0) / 100,
+        traffic=facts.weights.get(name, 0) / 100,
+        mirror=facts.mirrors.get(name, 0) / 100,
         mirror_dropped=_dropped(facts, name),
     )
 
@@ -169,7 +168,13 @@ def _router_problems(facts: Facts) -> Iterator[Problem]:
     elif len(ready) < len(facts.world.routers):
         missing = ", ".join(r.name for r in facts.world.routers if not r.ready)
         yield Problem(Reason.DEGRADED, f"router {missing} is not ready")
-    behind = _behind(facts)
+    silent = ", ".join(router.name for router in ready if router.silent)
+    if silent:
+        yield Problem(
+            Reason.ROUTER_BEHIND,
+            f"router {silent} cannot be reached on its inner port: it goes on with what it took, which nobody knows",
+        )
+    behind = [router for router in _behind(facts) if not router.silent]
     if behind:
         late = [router.name for router in behind if is_late(facts.world, router)]
         who = f": {', '.join(late)}" if late else ""
@@ -194,19 +199,21 @@ def _serving(facts: Facts) -> tuple[State, Reason, str]:
     routing, lost = facts.routing, set(facts.routing.lost)
     if not facts.members.by_name:
         return "False", Reason.NO_DEPLOYMENT, "no Deployment stands behind this Endpoint"
-    if routing.plain == "NoLiveTraffic":
+    if routing.plain == "NoLiveTraffic" and not facts.weights:
         return (
             "False",
             Reason.NO_LIVE_TRAFFIC,
             "no Deployment has live traffic: plain calls get 404",
         )
-    if not set(routing.weights) - lost - {UNAVAILABLE}:
+    if not set(routing.weights or facts.weights) - lost - {UNAVAILABLE}:
         return "False", Reason.NO_READY_POD, "no Deployment with live traffic has a ready instance"
     if facts.world.tls.obstacle is not None and MEANWHILE[facts.world.tls.in_force] == NOBODY_SERVED:
         return "False", Reason.CERTIFICATE_NOT_FOUND, "there is no certificate, so nobody is served"
     if not any(router.ready for router in facts.world.routers):
         return "False", Reason.NO_READY_POD, "no router is ready"
-    return "True", Reason.SERVING, f"plain requests go to {shares_text(routing.weights)}"
+    if not facts.weights:
+        return "False", Reason.NO_READY_POD, "no router has taken the first routes yet"
+    return "True", Reason.SERVING, f"plain requests go to {shares_text(facts.weights)}"
 
 
 def _example(names: list[str]) -> str:
@@ -219,8 +226,8 @@ def endpoint_events(facts: Facts, endpoint: EndpointSeen) -> Iterator[Event]:
     spec, routing, name = endpoint.spec, facts.routing, endpoint.name
     if routing.lost:
         yield Event("Endpoint", name, "Warning", "FailedOver", _loss(facts, spec))
-    elif routing.weights:
-        text = f"traffic in effect: {shares_text(routing.weights)}"
+    elif facts.weights:
+        text = f"traffic in effect: {shares_text(facts.weights)}"
         yield Event("Endpoint", name, "Normal", "TrafficInEffect", text)
     if spec.traffic is not None or routing.taken is None:
         return

@@ -161,12 +161,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class RouterSeen:
-    """One router; `rejected` is its own reason for the last update it refused."""
+    """One router; `rejected` is its own reason for the last update it refused, `silent` that nobody could ask it."""
 
     name: str
     ready: bool
     taken: Taken = Taken()
     rejected: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

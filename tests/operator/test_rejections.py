@@ -1,0 +1,83 @@
+"""Why a router refuses an update: read from its log, told, and kept as long as it is true."""
+
+from __future__ import annotations
+
+import pytest
+from tests.operator.place import Place, deployment, endpoint
+
+from wye_operator.cluster.kinds import ENDPOINTS, PODS
+
+LINE = "2026-10-01T10:00:00.000 warning Filesystem config update rejected: route: unknown weighted cluster 'ghost'"
+SERVED = '{"status":200,"path":"/score"}'
+OLD, NEW = {"blue": 100}, {"blue": 50, "green": 50}
+
+
+@pytest.fixture
+async def place():
+    """Two Deployments, all traffic to blue, and a router that takes nothing any more."""
+    place = Place()
+    for body in (endpoint(traffic=OLD), deployment(), deployment("fraud-green")):
+        place.api.user(body)
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    place.api.calls.clear()
+    place.pods.asleep.add(router_of(place))
+    return place
+
+
+def router_of(place):
+    return next(name for name in place.api.names(PODS) if name.startswith("fraud-router"))
+
+
+def message(place):
+    return place.status(ENDPOINTS, "fraud")["conditions"][0]["message"]
+
+
+async def test_the_reason_is_told_soon_and_kept_when_the_log_is_long_gone(place):
+    place.api.logs[router_of(place)] = "\n".join([LINE, *[SERVED] * 1000])
+    place.api.user(endpoint(traffic=NEW))
+    await place.settle(seconds=4)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterRejected")
+    assert "unknown weighted cluster 'ghost'" in message(place)
+    place.api.logs.clear()
+    await place.settle(seconds=60)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterRejected")
+    assert len([call for call in place.api.calls if call[0] == "log"]) == 1
+
+
+async def test_what_is_not_said_is_looked_for_ever_more_seldom(place):
+    place.api.user(endpoint(traffic=NEW))
+    await place.settle(seconds=60)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterBehind")
+    assert len([call for call in place.api.calls if call[0] == "log"]) == 6  # after 1, 2, 4, 8, 16 and 32 s
+
+
+async def test_a_router_that_takes_it_after_all_is_rejected_no_more(place):
+    place.api.logs[router_of(place)] = LINE
+    place.api.user(endpoint(traffic=NEW))
+    await place.settle(seconds=4)
+    place.pods.asleep.clear()
+    place.api.user(endpoint(traffic=NEW, limits={"maxMirrorBytes": "2Mi"}))
+    await place.settle(seconds=20)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    assert place.status(ENDPOINTS, "fraud")["traffic"] == {"blue": 50.0, "green": 50.0}
+
+
+async def test_what_is_in_effect_is_what_the_router_has(place):
+    version = place.status(ENDPOINTS, "fraud")["router"]["version"]
+    place.api.logs[router_of(place)] = LINE
+    place.api.user(endpoint(traffic=NEW))
+    await place.settle(seconds=60)
+    status = place.status(ENDPOINTS, "fraud")
+    assert (status["traffic"], status["trafficText"], status["router"]["version"]) == (OLD, "blue=100", version)
+    assert [(share["name"], share["traffic"]) for share in status["deployments"]] == [("blue", 100.0), ("green", 0.0)]
+
+
+async def test_a_router_that_cannot_be_reached_is_named(place):
+    version = place.status(ENDPOINTS, "fraud")["router"]["version"]
+    place.pods.silent.add(router_of(place))
+    place.api.user(endpoint(traffic=NEW))
+    await place.settle(seconds=4)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterBehind")
+    assert f"router {router_of(place)} cannot be reached on its inner port" in message(place)
+    assert place.status(ENDPOINTS, "fraud")["router"]["version"] == version
