@@ -52,7 +52,7 @@ def general(field: str) -> str:
     field = re.sub(r"\[\d+\]", "[]", field)
     return re.sub(
         r"^(spec\.(?:traffic|mirrorTraffic|tags|environmentVariables|(?:router\.)?resources\.(?:requests|limits)"
-        r"|(?:router\.)?pod\.(?:labels|annotations|nodeSelector)|router\.service\.annotations"
+        r"|(?:router\.)?pod\.(?:labels|annotations|nodeSelector)|router\.service\.annotations|expose\.ingress\.annotations"
         r"|token\.(?:issuers\[\]|serviceAccounts)\.claims)|metadata\.(?:labels|annotations))\.[^\[]+",
         r"\1.NAME",
         field,

@@ -8,7 +8,7 @@ from wye_operator.cluster.kinds import Kind
 LOOK = {"list", "watch"}
 EXPECTED: dict[Kind, set[str]] = {
     **dict.fromkeys(kinds.OURS, {"get", *LOOK}),  # a GET by name before anything is called gone
-    **dict.fromkeys(kinds.FOLLOWED, {"get", *LOOK, "create", "patch", "delete"}),
+    **dict.fromkeys((*kinds.FOLLOWED, *kinds.OPTIONAL), {"get", *LOOK, "create", "patch", "delete"}),
     kinds.WORKLOADS: {"get", *LOOK, "create", "patch", "delete"},
     kinds.PODS: {*LOOK, "patch", "delete"},  # bumped, and replaced where hopeless; never made
     kinds.SLICES: LOOK,  # made by the cluster

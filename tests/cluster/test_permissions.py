@@ -188,7 +188,7 @@ def test_what_another_version_made_is_removed(served: Served):
     served.apply(endpoint(traffic={"blue": 100}), deployment("blue", instanceCount=2))
     old = leftovers(served)
     served.namespace.apply(*old)
-    kinds = "deployments.apps,services,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets"
+    kinds = "deployments.apps,services,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,ingresses"
     waited(lambda: "fraud-blue-old" not in names(served.namespace, kinds), 60)
     assert {"fraud-blue-model", "models"} <= names(served.namespace, kinds)
     served.apply(deployment("blue"))
@@ -205,6 +205,7 @@ def leftovers(served: Served) -> list[dict]:
     kept = {name: live["metadata"][name] for name in ("labels", "ownerReferences")}
     metadata = {"name": "fraud-blue-old", **kept}
     selector = {"matchLabels": {"none": "none"}}
+    nobody = {"name": "none", "port": {"number": 80}}
     container = {"name": "x", "image": "none"}
     pods = {"metadata": {"labels": {"none": "none"}}, "spec": {"containers": [container]}}
     return [
@@ -214,6 +215,7 @@ def leftovers(served: Served) -> list[dict]:
             ("v1", "ServiceAccount", {}),
             ("v1", "Service", {"spec": {"ports": [{"port": 80}], "selector": {"none": "none"}}}),
             ("networking.k8s.io/v1", "NetworkPolicy", {"spec": {"podSelector": selector, "policyTypes": ["Ingress"]}}),
+            ("networking.k8s.io/v1", "Ingress", {"spec": {"defaultBackend": {"service": nobody}}}),
             ("policy/v1", "PodDisruptionBudget", {"spec": {"selector": selector, "maxUnavailable": 1}}),
             ("apps/v1", "Deployment", {"spec": {"replicas": 0, "selector": selector, "template": pods}}),
         )

@@ -87,6 +87,7 @@ def world_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> World:
         now=case["now"],
         sources=sources,
         tls=_tls(case.get("tls", {})),
+        has_gateway_api=case.get("hasGatewayApi"),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from wye_operator.cluster.errors import Forbidden, NotFound
 from wye_operator.cluster.follow import EVERY
-from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, PODS, SERVICES, WATCHED
+from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, OPTIONAL, PODS, SERVICES, WATCHED
 from wye_operator.cluster.operator import OVERDUE, SILENCE, Operator, Options, cannot_serve, lease_name
 from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
@@ -116,7 +116,7 @@ async def test_what_is_refused_is_said_by_readiness_and_no_start_would_mend_it(o
     assert operator.health() == ""
     assert operator.readiness().startswith("services cannot be followed: services is forbidden: User")
     operator.api.fail = lambda verb, kind, name: None
-    for kind in (*WATCHED, *FOLLOWED):
+    for kind in (*WATCHED, *FOLLOWED, *OPTIONAL):
         await operator.feed.list(kind)
         operator.feed.heard[kind] = operator.time
     assert operator.readiness() == ""

@@ -61,6 +61,11 @@ def different_digests():
     return dataclasses.replace(seen, deployments=(blue,), workloads={"fraud-blue": workload})
 
 
+def without_gateway_api():
+    route = {"parentRefs": [{"name": "gateway"}], "hostnames": ["fraud.test"]}
+    return dataclasses.replace(base(expose={"httpRoute": route}), has_gateway_api=False)
+
+
 def uncertified(reason: Reason, why: str):
     found = base(tls={"secretName": "fraud-tls"})
     return dataclasses.replace(found, tls=TlsSeen(obstacle=Obstacle(reason, why), in_force="placeholder"))
@@ -194,6 +199,7 @@ TABLE = [
         WAITS,
         "no Secret fraud-tls; until there is one, nobody is served",
     ),
+    ("GatewayApiMissing", None, without_gateway_api, NEEDS_EDIT, "this cluster does not have the Gateway API"),
     (
         "CertificateInvalid",
         None,

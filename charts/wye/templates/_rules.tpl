@@ -36,6 +36,13 @@
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# what leads to Endpoints from outside the cluster, where they ask for it (`expose`)
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
 # one pod at a time, where there are several
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]

@@ -23,7 +23,7 @@ from wye_operator.api.base import (
 from wye_operator.api.contract import Contract
 from wye_operator.api.flow import Cors, Sticky
 from wye_operator.api.pod import Annotations, Pod, Resources
-from wye_operator.api.reach import Tls
+from wye_operator.api.reach import Expose, Tls
 from wye_operator.api.token import Token
 
 MOST_REQUEST_BYTES = 2**30
@@ -160,6 +160,10 @@ class EndpointSpec(Model):
         "endpoints have it.",
     )
     tls: Tls | None = Field(default=None, description="HTTPS with this certificate. Absent: HTTP.")
+    expose: Expose | None = Field(
+        default=None,
+        description="What leads to it from outside the cluster (cluster only). Absent: the Service alone.",
+    )
     router: Router = Field(default=Router(), description="Settings of the router.")
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -192,6 +196,6 @@ class EndpointSpec(Model):
         ),
     )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("expose", "rollout", "stopped", "type"),
+        ("rollout", "stopped", "type"),
         NOT_BUILT,
     )

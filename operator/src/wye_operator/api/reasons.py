@@ -97,6 +97,12 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "refused what was made of it.",
         "Do what the message says.",
     ),
+    Reason.GATEWAY_API_MISSING: _edit(
+        "`expose.httpRoute` asks for an HTTPRoute, and the cluster does not have the Gateway API. Callers inside the "
+        "cluster are served.",
+        "Install the Gateway API (`gateway.networking.k8s.io/v1`): it is noticed within a minute. Or use "
+        "`expose.ingress`.",
+    ),
     Reason.CERTIFICATE_INVALID: _edit(
         "The Secret of `tls.secretName` holds no certificate that routers can use now: it is no PEM, expired, not "
         "valid yet, of an unknown kind, or its key is another's. The last good one stays in force; where there was "

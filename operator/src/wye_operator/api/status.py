@@ -24,6 +24,7 @@ class Reason(StrEnum):
     SIGNATURE_MISMATCH = "SignatureMismatch"
     MODEL_SOURCE_UNSUPPORTED = "ModelSourceUnsupported"
     INVALID_DEPLOYMENT_SPEC = "InvalidDeploymentSpec"
+    GATEWAY_API_MISSING = "GatewayApiMissing"
     CERTIFICATE_INVALID = "CertificateInvalid"
     ROUTER_REJECTED = "RouterRejected"
     CRASH_LOOP = "DeploymentCrashLoopBackOff"

@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from wye_operator.cluster.client import Api
-from wye_operator.cluster.errors import ApiError, Gone
-from wye_operator.cluster.kinds import FOLLOWED, OURS, WATCHED, Kind, Object
+from wye_operator.cluster.errors import ApiError, Forbidden, Gone, NotFound
+from wye_operator.cluster.kinds import FOLLOWED, OPTIONAL, OURS, WATCHED, Kind, Object
 from wye_operator.cluster.store import Key, Store
 from wye_operator.plan.names import MANAGED_BY, MANAGER
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 AFTER_RELIST, EVERY, SLACK = 2.0, 600.0, 30.0
+AGAIN = 60.0  # seconds after which a kind that is not there is asked for again
 RETRIES = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 
@@ -50,6 +51,7 @@ class Feed:
     heard: dict[Kind, float] = field(default_factory=dict)  # when a watch last said anything, be it that it cannot be
     failing: dict[Kind, str] = field(default_factory=dict)  # what cannot be listed or watched now, and why
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
+    _known: set[Kind] = field(default_factory=set)  # listed once, or known not to be there
     _versions: dict[Kind, str] = field(default_factory=dict)  # up to where each kind has been followed
     _stale: asyncio.Event = field(default_factory=asyncio.Event)
     whole: asyncio.Event = field(default_factory=asyncio.Event)  # every kind was listed once
@@ -75,6 +77,8 @@ class Feed:
         async with asyncio.TaskGroup() as tasks:
             for kind in FOLLOWED:
                 tasks.create_task(self._follow(kind))
+            for kind in OPTIONAL:
+                tasks.create_task(self._follow_where_known(kind))
             tasks.create_task(self._keep_listed())
 
     async def _keep_listed(self) -> None:
@@ -110,8 +114,7 @@ class Feed:
                 self._wake(self.store.list_page(kind, page.items))
         self.failing.pop(kind, None)
         self._wake(self.store.end_list(kind, page.version))
-        if {*WATCHED, *FOLLOWED} <= self.store.listed and not self.whole.is_set():
-            self.whole.set()
+        self._look_whole(kind)
         return page.version
 
     async def _follow(self, kind: Kind) -> None:
@@ -128,8 +131,39 @@ class Feed:
                 failures = 0
             except ApiError as error:
                 self._versions.pop(kind, None)
+                if kind in OPTIONAL and isinstance(error, NotFound | Forbidden):
+                    return self._forget(kind)
                 failures = self._later(error, failures)
                 await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1])
+
+    async def _follow_where_known(self, kind: Kind) -> None:
+        """A kind that comes with something that may be installed, or removed, at any time."""
+        while True:
+            try:
+                await self.list(kind)
+            except (NotFound, Forbidden):
+                self._forget(kind)
+                await asyncio.sleep(AGAIN)
+            except ApiError as error:
+                self._later(error, 0)
+                await asyncio.sleep(RETRIES[-1])
+            else:
+                self._wake(self.store.keys())  # some Endpoint may wait for it
+                await self._follow(kind)
+
+    def _look_whole(self, kind: Kind) -> None:
+        """Of every kind it is known what there is: enough to decide by."""
+        self._known.add(kind)
+        if {*WATCHED, *FOLLOWED, *OPTIONAL} <= self._known and not self.whole.is_set():
+            self.whole.set()
+
+    def _forget(self, kind: Kind) -> None:
+        """Nobody knows the kind, or not any more."""
+        self.failing.pop(kind, None)
+        if kind in self.store.listed:
+            self.store.listed.discard(kind)
+            self._wake(self.store.keys())
+        self._look_whole(kind)
 
     async def _watch(self, kind: Kind) -> None:
         """Until the stream ends: after ten minutes, or after a silence in which nobody can tell whether it still is."""

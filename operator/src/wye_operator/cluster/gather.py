@@ -18,19 +18,18 @@ from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.api.validation import understood
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, is_part, owner_of, uid_of
-from wye_operator.cluster.certificates import entries_of, router_secrets, tls_of
 from wye_operator.cluster.errors import NotFound
 from wye_operator.cluster.kinds import (
     CONFIGMAPS,
     DEPLOYMENTS,
     ENDPOINTS,
     SECRETS,
-    SERVICES,
     WORKLOADS,
     Kind,
     Object,
 )
 from wye_operator.cluster.pods import refusal_of
+from wye_operator.cluster.reach import entries_of, has_gateway_api, router_secrets, tls_of, url_of
 from wye_operator.cluster.running import routers_of, workloads_of
 from wye_operator.cluster.store import Key, key_of
 from wye_operator.cluster.templates import has_its_pods
@@ -100,6 +99,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
         deadlines=cluster.deadlines,
         sources=CLUSTER_SOURCES,
         tls=await tls_of(cluster, key, endpoint.spec, files) if endpoint else TlsSeen(),
+        has_gateway_api=has_gateway_api(cluster),
     )
 
 
@@ -164,7 +164,7 @@ def _endpoint_seen(cluster: Cluster, body: Object, memory: Memory) -> EndpointSe
         generation=metadata["generation"],
         spec=spec,
         status=_status(EndpointStatus, body),
-        url=_url(cluster.store.get(SERVICES, metadata["namespace"], metadata["name"])),
+        url=url_of(cluster, metadata["namespace"], metadata["name"], spec),
         obstacles=_obstacles(cluster, body, router_name(metadata["name"]), memory),
         misfit=misfit,
     )
@@ -183,17 +183,6 @@ def _obstacles(cluster: Cluster, body: Object, workload: str, memory: Memory) ->
         updated, wanted = (live.get("status") or {}).get("updatedReplicas", 0), live["spec"]["replicas"]
         told.append(Obstacle(Reason.ROUTER_STARTING, f"{updated} of {wanted} routers run as asked"))
     return tuple(told)
-
-
-def _url(service: Object | None) -> str:
-    """Where callers inside the cluster reach it, "" while it has no Service."""
-    ports = (service or {}).get("spec", {}).get("ports") or ()
-    if service is None or not ports:
-        return ""
-    scheme = "https" if ports[0].get("name") == "https" else "http"
-    port = ports[0]["port"]
-    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
-    return f"{scheme}://{host}" + ("" if port == {"http": 80, "https": 443}[scheme] else f":{port}")
 
 
 async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Memory) -> DeploymentSeen:

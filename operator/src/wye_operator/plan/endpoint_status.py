@@ -19,6 +19,7 @@ from wye_operator.plan.conditions import (
     sorted_problems,
     verdict,
 )
+from wye_operator.plan.exposure import exposure_problems
 from wye_operator.plan.facts import Facts
 from wye_operator.plan.issuers import issuer_problems
 from wye_operator.plan.members import Member
@@ -127,6 +128,7 @@ def _endpoint_problems(facts: Facts, endpoint: EndpointSeen) -> Iterator[Problem
         yield Problem(Reason.WAITING_FOR_DEPLOYMENT, sentence)
     if routing.lost:
         yield Problem(Reason.DEGRADED, _loss(facts, spec))
+    yield from exposure_problems(facts.world, spec)
     yield from _secret_problems(facts, spec)
     yield from _router_problems(facts)
 

@@ -11,6 +11,7 @@ from wye_operator.api.pod import amount, plain
 from wye_operator.plan.acknowledged import Known, still_named
 from wye_operator.plan.auth import auth_for
 from wye_operator.plan.callers import callers_of
+from wye_operator.plan.exposure import exposure_for
 from wye_operator.plan.members import Member, Members
 from wye_operator.plan.names import digest, mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE, Cluster
@@ -81,6 +82,7 @@ def _settings(world: World, spec: EndpointSpec, patience: int) -> RouterSettings
         pods=PodSettings(resources=plain(router.resources), pod=plain(router.pod) or {}),
         # a Deployment's time-out is an edit, too
         origin=f"{generation}.{patience}",
+        expose=exposure_for(world, spec),
     )
 
 

@@ -187,6 +187,7 @@ class RouterSettings:
     service: Mapping[str, Any] = field(default_factory=dict)
     pods: PodSettings = PodSettings()
     origin: str = ""  # changes with every edit of the Endpoint
+    expose: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

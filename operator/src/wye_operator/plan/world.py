@@ -255,4 +255,5 @@ class World:
     deadlines: Deadlines = Deadlines()
     sources: tuple[str, ...] = LOCAL_SOURCES
     tls: TlsSeen = TlsSeen()
+    has_gateway_api: bool | None = None  # None: there is no cluster
     most_routers: int | None = None  # that can run here; None: as many as the Endpoint asks for

@@ -11,6 +11,7 @@ from wye_operator.plan.wanted import ROUTER_MEMORY, RouterPlan
 from wye_operator.render.envoy import auth_files, bootstrap, route_files
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
 from wye_operator.render.kubernetes.drain import drain, most_seconds
+from wye_operator.render.kubernetes.exposure import exposed
 from wye_operator.render.kubernetes.metadata import Owner, annotated, endpoint_owner, object_of
 from wye_operator.render.kubernetes.place import ADMIN, ROUTER_PLACE, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
@@ -35,7 +36,9 @@ def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> I
     yield service_account(owner)
     yield object_of(owner, ("v1", "ConfigMap"), {"data": _files(router, record, place, start)})
     yield object_of(owner, ("v1", "Secret"), {"type": "Opaque", "data": _auth(router, place)})
-    yield _service(owner, router)
+    service = _service(owner, router)
+    yield service
+    yield from exposed(owner, router, service)
     yield from network_policies(owner, place)
     yield from disruption_budgets(owner, router.settings.replicas)
     yield _deployment(owner, router, _template(owner, router, place, digest(start.decode())))

@@ -1,4 +1,7 @@
-"""The certificate that an Endpoint names, and the files of its routers: Secrets that are read by name."""
+"""How callers reach an Endpoint: its URL, the certificate that it names, and its routers' files with secrets.
+
+Secrets are read by name, and what the cluster does not have at all (the Gateway API) is told.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,35 @@ from dataclasses import replace
 
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.cluster.base import Cluster
-from wye_operator.cluster.kinds import SECRETS, Object
+from wye_operator.cluster.kinds import HTTP_ROUTES, SECRETS, SERVICES, Object
 from wye_operator.cluster.store import Key
 from wye_operator.plan.certificates import certificate_in, no_certificate
+from wye_operator.plan.exposure import exposed_url
 from wye_operator.plan.names import router_name
 from wye_operator.plan.world import TlsSeen
 from wye_operator.render.tls import in_force
+
+
+def has_gateway_api(cluster: Cluster) -> bool:
+    """Whether the cluster knows HTTPRoutes."""
+    return HTTP_ROUTES in cluster.store.listed
+
+
+def url_of(cluster: Cluster, namespace: str, name: str, spec: EndpointSpec) -> str:
+    """Where callers outside the cluster reach it, else those inside; "" while it has no Service."""
+    exposed = exposed_url(spec, has_gateway_api=has_gateway_api(cluster))
+    return exposed or _of_service(cluster.store.get(SERVICES, namespace, name))
+
+
+def _of_service(service: Object | None) -> str:
+    """Where callers inside the cluster reach it, "" while it has no Service."""
+    ports = (service or {}).get("spec", {}).get("ports") or ()
+    if service is None or not ports:
+        return ""
+    scheme = "https" if ports[0].get("name") == "https" else "http"
+    port = ports[0]["port"]
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    return f"{scheme}://{host}" + ("" if port == {"http": 80, "https": 443}[scheme] else f":{port}")
 
 
 async def router_secrets(cluster: Cluster, key: Key) -> dict[str, bytes]:
