@@ -24,7 +24,7 @@ from cluster.serving import Served, deployment, endpoint, waited
 Figure = Callable[[str], None]
 BEFORE = "e2e-before"  # the tag under which the same images are others
 MOST, DEPLOYMENTS = 3, 20
-SMALL = {"requests": {"cpu": "5m", "memory": "32Mi"}}
+SMALL = {"requests": {"cpu": "20m", "memory": "32Mi"}}
 ENDPOINT = {"router": {"resources": SMALL}}
 
 

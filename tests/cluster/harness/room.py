@@ -24,6 +24,9 @@ from .places import HOST_IP, LINK, NODE_IP, PODS, RANGE, SERVICES, SLOT_NAME
 from .say import Refusal, output, until
 
 CGROUPS = Path("/sys/fs/cgroup")
+# All pods together count against the machine's other processes, each of which is 1024 shares (weight 100): as one more
+# process they starve while something else is built beside the cluster, and their probes tell of nothing but that.
+SHARES = {"cpu.shares": "16384", "cpu.weight": "1600"}
 KUBELET = Path("/var/lib/kubelet")  # whatever --root-dir says, its device plugins are there
 PREPARE = (
     "mount --make-rshared / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock /var/lib/kubelet"
@@ -149,6 +152,9 @@ def make_cgroups() -> None:
             if (own / name).exists() and not (own / name).read_text().strip():
                 (own / name).write_text((hierarchy / name).read_text())
         _delegate(hierarchy)
+        for name, value in SHARES.items():
+            if (own / name).exists():
+                (own / name).write_text(value)
 
 
 def _delegate(hierarchy: Path) -> None:
