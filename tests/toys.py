@@ -90,6 +90,28 @@ def classifier() -> ModelProto:
     return model(nodes, [tensor("x", "FP32", ["N", 3])], outputs)
 
 
+def quantised() -> ModelProto:
+    """x [N, 3] -> y, nearly the same: on a scale of 256 steps that all rows of a run share."""
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["steps", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["steps", "scale", "zero"], ["y"]),
+    ]
+    return model(nodes, [tensor("x", "FP32", ["N", 3])], [tensor("y", "FP32", ["N", 3])])
+
+
+def summing() -> ModelProto:
+    """x [T, 3] -> y: the sum so far; its first dimension is time."""
+    node = helper.make_node("CumSum", ["x", "zero"], ["y"])
+    zero = constant("zero", np.array(0, np.int64))
+    return model([node], [tensor("x", "FP32", ["T", 3])], [tensor("y", "FP32", ["T", 3])], [zero])
+
+
+def pooled() -> ModelProto:
+    """x [N, 3] -> y [M, 3]: one row, the mean of all."""
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=1)
+    return model([node], [tensor("x", "FP32", ["N", 3])], [tensor("y", "FP32", ["M", 3])])
+
+
 def doubled() -> ModelProto:
     """A scalar x -> y = 2 x."""
     node = helper.make_node("Mul", ["x", "two"], ["y"])

@@ -12,6 +12,7 @@ from typing import Any
 from wye_runtime.errors import ConfigError, shown
 
 PROVIDERS = ("Auto", "CPU", "CUDA", "TensorRT")
+BATCHING_MODES = ("Auto", "Never", "Always")
 TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -53,6 +54,13 @@ class RequestSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchingSettings:
+    mode: str = "Auto"
+    maxBatchSize: int | None = None
+    maxDelayMs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Warmup:
     requests: int = 3
     input: Any = None  # a body of /score
@@ -67,6 +75,7 @@ class Config:
     engine: Engine = field(default_factory=Engine)
     request: RequestSettings = field(default_factory=RequestSettings)
     max_request_bytes: int = 1 << 30
+    batching: BatchingSettings = field(default_factory=BatchingSettings)
     warmup: Warmup = field(default_factory=Warmup)
     contract: Mapping[str, Any] | None = None
 
@@ -102,6 +111,7 @@ def parse_config(body: object) -> Config:
         engine=engine(top.get("engine") or {}),
         request=request_settings(top.get("requestSettings") or {}),
         max_request_bytes=whole(top.get("maxRequestBytes", 1 << 30), "maxRequestBytes", 1),
+        batching=batching(top.get("batching") or {}),
         warmup=warmup(top.get("warmup") or {}),
         contract=top.get("contract"),
     )
@@ -113,6 +123,7 @@ TOP_KEYS = (
     "engine",
     "requestSettings",
     "maxRequestBytes",
+    "batching",
     "warmup",
     "contract",
 )
@@ -148,6 +159,18 @@ def request_settings(body: object) -> RequestSettings:
         whole(given.get("requestTimeoutMs", 5000), "requestSettings.requestTimeoutMs", 1),
         optional_whole(slots, "requestSettings.maxConcurrentRequestsPerInstance"),
         whole(given.get("maxQueueWaitMs", 500), "requestSettings.maxQueueWaitMs", 0),
+    )
+
+
+def batching(body: object) -> BatchingSettings:
+    given = known(body, "batching", names(BatchingSettings))
+    mode = given.get("mode", "Auto")
+    if mode not in BATCHING_MODES:
+        raise ConfigError(f"batching.mode is {shown(mode)}, want one of {', '.join(BATCHING_MODES)}")
+    return BatchingSettings(
+        mode,
+        optional_whole(given.get("maxBatchSize"), "batching.maxBatchSize"),
+        whole(given.get("maxDelayMs", 0), "batching.maxDelayMs", 0),
     )
 
 

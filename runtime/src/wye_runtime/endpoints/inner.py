@@ -22,6 +22,7 @@ class Inner:
             Route("/readyz", self.ready),
             Route("/signature", self.signature),
             Route("/load", self.load),
+            Route("/scheduling", self.scheduling),
             Route("/metrics", self.metrics),
         ]
 
@@ -49,6 +50,9 @@ class Inner:
 
     async def load(self, _: Request) -> Response:
         return json_answer(self.service.load_now())
+
+    async def scheduling(self, _: Request) -> Response:
+        return json_answer(self.service.scheduling())
 
     async def metrics(self, _: Request) -> Response:
         return Response(self.service.metrics.text(), headers={"content-type": CONTENT_TYPE})

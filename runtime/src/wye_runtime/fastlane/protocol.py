@@ -23,6 +23,7 @@ from wye_runtime.errors import RequestError
 from wye_runtime.fastlane.bounded import BoundedProtocol
 from wye_runtime.fastlane.lane import NOTICED, Headers, Lane, Target, raw_request, request_id
 from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.service import Ticket
 
 ORDINARY, SHORT, REFUSED = range(3)  # ways of the request that is being read; of a refused one the body is skipped
 AT_ONCE = 16  # requests of one connection that run at a time; more than that are not read on purpose
@@ -33,14 +34,14 @@ JOINED = 16 << 10  # bytes up to which head and body are one string
 class Turn:
     """One request on the short way, from its headers to its answer."""
 
-    __slots__ = ("answer", "entry", "keeps_alive", "raw", "task", "unforeseen")
+    __slots__ = ("answer", "entry", "keeps_alive", "raw", "unforeseen", "work")
 
     def __init__(self, entry: Entry, *, keeps_alive: bool) -> None:
         self.entry = entry
         self.keeps_alive = keeps_alive
         self.raw: RawRequest | None = None  # until it begins to run
         self.answer: RawResponse | None = None
-        self.task: asyncio.Task[RawResponse] | None = None
+        self.work: asyncio.Task[RawResponse] | Ticket | None = None  # what is cancelled when the caller goes
         self.unforeseen: Exception | None = None
 
 
@@ -191,17 +192,23 @@ class FastProtocol(BoundedProtocol):
         if isinstance(begun, RawResponse):
             turn.answer = begun
             return
-        turn.task = self.loop.create_task(self.lane.service.finish(begun))
-        turn.task.add_done_callback(partial(self.finished, turn))
+        if isinstance(begun, Ticket):  # the end of this turn of the loop: a task would cost more than the run
+            turn.work = begun
+            begun.reply = partial(self.told, turn)
+            return
+        task = turn.work = self.loop.create_task(self.lane.service.finish(begun))
+        task.add_done_callback(partial(self.finished, turn))
 
     def finished(self, turn: Turn, task: "asyncio.Task[RawResponse]") -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            turn.answer = task.result()
+        if not task.cancelled():
+            error = task.exception()
+            self.told(turn, task.result() if error is None else error)
+
+    def told(self, turn: Turn, outcome: RawResponse | BaseException) -> None:
+        if isinstance(outcome, RawResponse):
+            turn.answer = outcome
         else:
-            self.fail(turn, error)
+            self.fail(turn, outcome)
         self.pump()
 
     def fail(self, turn: Turn, error: BaseException) -> None:
@@ -313,6 +320,6 @@ class FastProtocol(BoundedProtocol):
         self.turns.clear()
         self.turn, self.way = None, REFUSED
         for turn in left:
-            if turn.task is not None:
-                turn.task.cancel()
+            if turn.work is not None:
+                turn.work.cancel()
             self.lane.ledger.ended(turn.entry, CLIENT_GONE)

@@ -10,6 +10,7 @@ from wye_runtime.errors import ModelInvalid, RequestError
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model
 from wye_runtime.protocol import RawRequest
+from wye_runtime.service.company import NOT_IN_THREADS, Batching, batching
 from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
 from wye_runtime.service.running import Runner
@@ -26,6 +27,7 @@ class Loaded:
     jobs: Jobs
     runner: Runner
     place: Placement
+    batching: Batching
     seconds: float
 
 
@@ -40,7 +42,14 @@ def loaded(config: Config, metrics: Metrics) -> Loaded:
     jobs, runner = Jobs(config, session, fitted, codec), Runner(session, metrics)
     job = warmed(jobs, runner, config)
     place = placement(session, job.batches if job else (), job.outputs if job else ())
-    return Loaded(session, fitted, jobs, runner, place, time.perf_counter() - began)
+    company = company_of(session, job, place, config)
+    return Loaded(session, fitted, jobs, runner, place, company, time.perf_counter() - began)
+
+
+def company_of(session: Model, job: Job | None, place: Placement, config: Config) -> Batching:
+    if not place.elements:
+        return Batching(1, NOT_IN_THREADS)
+    return batching(session, job.batches[0] if job else None, job.outputs if job else (), config.batching)
 
 
 def warmed(jobs: Jobs, runner: Runner, config: Config) -> Job | None:

@@ -1,11 +1,13 @@
 """Runs of the model for jobs, each timed."""
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from wye_runtime.batching import joined, parted
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model, Run
-from wye_runtime.protocol import RawResponse
+from wye_runtime.protocol import RawResponse, Tensors
 from wye_runtime.service.jobs import Job
 
 
@@ -18,9 +20,20 @@ class Runner:
 
     def run(self, job: Job, run: Run | None) -> RawResponse:
         """The job's answer; one run for each of its batches."""
-        outputs = []
-        for feeds in job.batches:
-            began = time.perf_counter()
-            outputs.append(self.model.run(feeds, job.outputs, run))
-            self.metrics.run_seconds.observe(time.perf_counter() - began)
-        return job.answer(outputs)
+        return job.answer([self.outputs(feeds, job.outputs, run) for feeds in job.batches])
+
+    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> Iterator[RawResponse | Exception]:
+        """The answer to each of several jobs of one kind and one batch each, from one run."""
+        outputs = self.outputs(joined([job.batches[0] for job in jobs]), jobs[0].outputs, None)
+        for job, part in zip(jobs, parted(outputs, counts), strict=True):
+            try:
+                yield job.answer([part])
+            except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
+                yield error
+
+    def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
+        """One run of the model."""
+        began = time.perf_counter()
+        outputs = self.model.run(feeds, names, run)
+        self.metrics.run_seconds.observe(time.perf_counter() - began)
+        return outputs

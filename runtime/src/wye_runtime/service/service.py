@@ -5,20 +5,24 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from wye_runtime.errors import ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.service.company import NOT_IN_THREADS
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
 from wye_runtime.service.measuring import Patience, elements
 from wye_runtime.service.slots import Slots, Workers
+from wye_runtime.service.ticking import Tick, Ticket
 from wye_runtime.settings import Config
 
 log = logging.getLogger("wye")
+T = TypeVar("T")
 INLINE_RUNS = 4
 SAMPLE_BYTES = 4096
 MOST_SLOTS = 4
@@ -43,6 +47,7 @@ class Service:
         self.loaded: Loaded | None = None
         self.is_draining = False
         self.is_inline = False
+        self.tick: Tick | None = None
         self.patience = Patience()
         self.requests = 0
         self.workers = Workers(Slots(1, config.request.queue_wait, metrics))
@@ -64,10 +69,14 @@ class Service:
         slots = asked or min(ready.model.threads, MOST_SLOTS)
         self.workers = Workers(Slots(slots, self.config.request.queue_wait, self.metrics))
         self.is_inline = bool(ready.place.elements)
+        self.tick = self.tick_of(ready.batching.rows)
         self.log_loaded(ready, slots)
         gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
         self.show_mode("inline" if self.is_inline else "threads")
+
+    def tick_of(self, rows: int) -> Tick | None:
+        return Tick(self, rows, self.config.batching.maxDelayMs / 1000) if rows > 1 else None
 
     def show_mode(self, mode: str) -> None:
         """The model's one info metric, with where its runs happen."""
@@ -91,7 +100,8 @@ class Service:
             },
         )
         extra = {"mode": mode, "why": ready.place.why, "slots": slots, "threads": model.threads}
-        log.info("decided where runs happen", extra={**extra, "provider": model.provider})
+        company = {"batchRows": ready.batching.rows, "batchWhy": ready.batching.why}
+        log.info("decided where runs happen", extra={**extra, **company, "provider": model.provider})
 
     def current(self) -> Loaded:
         """The loaded model, or ModelNotReady."""
@@ -104,7 +114,7 @@ class Service:
         begun = self.begin(raw)
         return begun if isinstance(begun, RawResponse) else await self.finish(begun)
 
-    def begin(self, raw: RawRequest) -> RawResponse | Pending:
+    def begin(self, raw: RawRequest) -> RawResponse | Pending | Ticket:
         """Decodes a request and answers it at once where that is short, else says what to await."""
         ready = self.current()
         ready.jobs.check_target(raw)
@@ -114,29 +124,59 @@ class Service:
             return Pending(raw, lambda run: ready.runner.run(ready.jobs.job(raw), run), deadline)
         job = ready.jobs.job(raw)
         if self.is_inline and is_short(job, ready.place.elements):
-            return self.sampled(raw, self.at_once(ready, job))
+            if self.tick is not None and len(job.batches) == 1:
+                return self.tick.add(Ticket(raw, job))
+            return self.sampled(raw, self.run_alone(job))
         return Pending(raw, lambda run: ready.runner.run(job, run), deadline)
 
-    async def finish(self, pending: Pending) -> RawResponse:
-        """Waits for a slot and for the run in it."""
-        response = await self.workers.do(pending.work, pending.deadline)
-        return self.sampled(pending.raw, response)
+    async def finish(self, begun: Pending | Ticket) -> RawResponse:
+        """Waits for a slot and for the run in it, or for the end of the loop's turn."""
+        if isinstance(begun, Ticket):
+            return await begun.answered()
+        response = await self.workers.do(begun.work, begun.deadline)
+        return self.sampled(begun.raw, response)
 
     def sampled(self, raw: RawRequest, response: RawResponse) -> RawResponse:
         if self.log_sample and random.random() < self.log_sample:
             log_sampled(raw, response)
         return response
 
-    def at_once(self, ready: Loaded, job: Job) -> RawResponse:
+    def run_alone(self, job: Job) -> RawResponse:
+        """In the event loop."""
+        return self.watched(lambda: self.current().runner.run(job, None))
+
+    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> list[RawResponse | Exception]:
+        """In the event loop, in one run; what the run raises is raised."""
+        return self.watched(lambda: list(self.current().runner.run_together(jobs, counts)))
+
+    def dropped(self, reason: str) -> None:
+        self.metrics.dropped.labels(reason).inc()
+
+    def watched(self, runs: Callable[[], T]) -> T:
         """Runs in the event loop, and never again once that has taken too much of the thread's time."""
         began = time.thread_time()
-        response = ready.runner.run(job, None)
-        taken = time.thread_time() - began
-        if self.patience.is_over(taken):
-            self.is_inline = False
-            self.show_mode("threads")
-            log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
-        return response
+        try:
+            return runs()
+        finally:
+            taken = time.thread_time() - began
+            if self.patience.is_over(taken):
+                self.is_inline = False
+                self.show_mode("threads")
+                log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
+
+    def scheduling(self) -> dict[str, object]:
+        """What was chosen, and why."""
+        ready = self.current()
+        moved = bool(ready.place.elements) and not self.is_inline
+        return {
+            "mode": "inline" if self.is_inline else "threads",
+            "why": "runs took longer than those that were measured at load" if moved else ready.place.why,
+            "inlineElements": ready.place.elements if self.is_inline else 0,
+            "batchRows": ready.batching.rows if self.is_inline else 1,
+            "batchWhy": ready.batching.why if self.is_inline else NOT_IN_THREADS,
+            "slots": self.workers.slots.capacity,
+            "threads": ready.model.threads,
+        }
 
     def load_now(self) -> dict[str, int]:
         """The figures of GET /load."""

@@ -1,0 +1,43 @@
+"""Rows of several requests as one, and the outputs as each request's own again: never across shapes."""
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+
+from wye_runtime.protocol import Signature, Tensors
+
+
+class Unsplittable(Exception):
+    """The outputs of a joined run have not one row for each row that went in."""
+
+
+def fixed_tensor(signature: Signature) -> str | None:
+    """The first tensor whose first dimension is fixed; None where rows of several requests may be joined."""
+    tensors = (*signature.inputs, *signature.outputs)
+    return next((spec.name for spec in tensors if not spec.has_free_batch), None)
+
+
+def kind_of(feeds: Tensors, outputs: Sequence[str]) -> Hashable:
+    """Requests of one kind may be joined: the same outputs, and rows of the same shape."""
+    return (tuple(outputs), *((name, array.shape[1:]) for name, array in feeds.items()))
+
+
+def rows_of(feeds: Tensors) -> int:
+    """How many rows a request has; 0 where its tensors do not agree, or there are none."""
+    counts = {len(array) for array in feeds.values()}
+    return counts.pop() if len(counts) == 1 else 0
+
+
+def joined(each: Sequence[Tensors]) -> Tensors:
+    return {name: np.concatenate([feeds[name] for feeds in each]) for name in each[0]}
+
+
+def parted(outputs: Tensors, counts: Sequence[int]) -> Iterator[Tensors]:
+    """The outputs of each request, in the order in which they were joined."""
+    total = sum(counts)
+    if any(array.ndim == 0 or len(array) != total for array in outputs.values()):
+        raise Unsplittable
+    begin = 0
+    for count in counts:
+        yield {name: array[begin : begin + count] for name, array in outputs.items()}
+        begin += count

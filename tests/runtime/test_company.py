@@ -1,0 +1,204 @@
+"""Rows of several requests in one run: only where a model's rows stay as they are in company, and nobody is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+import toys
+from wye_runtime import settings
+from wye_runtime.batching import Unsplittable, joined, kind_of, parted, rows_of
+from wye_runtime.errors import ConfigError, ModelError
+from wye_runtime.metrics import Metrics
+from wye_runtime.model import artifact_at, load
+from wye_runtime.protocol import RawRequest
+from wye_runtime.service import Service
+from wye_runtime.service.company import Batching, batching, compared, distance
+from wye_runtime.service.loading import loaded
+from wye_runtime.settings import BatchingSettings, Engine, ModelSource
+
+ALONE = "change with the rows beside it"
+
+
+def model_of(made, tmp_path):
+    return load(artifact_at(ModelSource(str(toys.saved(made, tmp_path / "toy.onnx")))), Engine("CPU", 1))
+
+
+def found(made, tmp_path):
+    model = model_of(made, tmp_path)
+    kinds = {"FP32": np.float32, "INT64": np.int64}
+    row = {s.name: np.zeros(np.maximum(s.shape, 1), kinds[s.datatype]) for s in model.signature.inputs}
+    return compared(model, row, [spec.name for spec in model.signature.outputs])
+
+
+@pytest.mark.parametrize(("made", "said"), [(toys.linear, "the same in company"), (toys.classifier, "bit by bit")])
+def test_rows_that_stay_as_they_are_may_share_a_run(made, said, tmp_path) -> None:
+    said_of_it = found(made(), tmp_path)
+    assert isinstance(said_of_it, str)
+    assert said in said_of_it
+
+
+ALONES = {
+    "a scale that all rows share": (toys.quantised, ALONE),
+    "a first dimension that is time": (toys.summing, ALONE),
+    "one answer for all rows": (toys.pooled, "has not one row for each row"),
+    "indices that nobody can make up": (toys.raising, "no different rows"),
+}
+
+
+@pytest.mark.parametrize("case", ALONES)
+def test_rows_that_change_in_company_run_alone(case, tmp_path) -> None:
+    made, why = ALONES[case]
+    said = found(made(), tmp_path)
+    assert isinstance(said, Batching)
+    assert said.rows == 1
+    assert why in said.why
+
+
+@pytest.mark.parametrize(
+    ("mode", "rows"), [({"mode": "Never"}, 1), ({"mode": "Always"}, 64), ({"mode": "Always", "maxBatchSize": 5}, 5)]
+)
+def test_what_is_asked_for_is_done(mode, rows, tmp_path) -> None:
+    asked = settings.batching(mode)
+    assert batching(model_of(toys.summing(), tmp_path), None, ["y"], asked).rows == rows
+
+
+def test_a_fixed_first_dimension_is_never_joined(tmp_path) -> None:
+    model = model_of(toys.linear(3, batch=1), tmp_path)
+    said = batching(model, None, ["probability"], BatchingSettings("Always"))
+    assert said == Batching(1, "the first dimension of x is fixed")
+
+
+def test_the_settings_are_checked() -> None:
+    with pytest.raises(ConfigError, match='batching.mode is "auto", want one of Auto, Never, Always'):
+        settings.batching({"mode": "auto"})
+    with pytest.raises(ConfigError, match="batching.maxBatchSize is 0, want an integer of at least 1"):
+        settings.batching({"maxBatchSize": 0})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([1.0, np.nan], [1.0, np.nan], 0.0),
+        ([1.0, np.nan], [1.0, 2.0], np.inf),
+        ([1.0, np.inf], [1.0, -np.inf], np.inf),
+        ([1.0, 4.0], [1.0, 4.0 - 2**-20], 2.0),
+        ([0.0, 0.0], [0.0, 1.0], 2.0**23),
+    ],
+)
+def test_distance_is_in_units_of_the_last_place(one, other, apart) -> None:
+    assert distance(np.array(one, np.float32), np.array(other, np.float32)) == apart
+
+
+def test_integers_and_strings_are_the_same_or_not() -> None:
+    assert distance(np.array([1, 2]), np.array([1, 2])) == 0
+    assert distance(np.array([1, 2]), np.array([1, 3])) == np.inf
+    assert distance(np.array(["a"], object), np.array(["b"], object)) == np.inf
+
+
+def test_rows_are_joined_and_parted_in_their_order() -> None:
+    feeds = [{"x": np.full((count, 2), count)} for count in (1, 3, 2)]
+    counts = [rows_of(each) for each in feeds]
+    parts = [*parted({"y": joined(feeds)["x"]}, counts)]
+    assert [each["y"].tolist() for each in parts] == [[[1, 1]], [[3, 3]] * 3, [[2, 2]] * 2]
+    with pytest.raises(Unsplittable):
+        next(parted({"y": np.zeros(5)}, counts))
+    assert kind_of(feeds[0], ("y",)) == kind_of(feeds[1], ("y",))
+    assert kind_of(feeds[0], ("y",)) != kind_of({"x": np.zeros((1, 3))}, ("y",))
+    assert rows_of({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}) == 0
+
+
+def serving(made, tmp_path, **more) -> Service:
+    """A service over a toy whose requests share runs; its ports are not open."""
+    path = toys.saved(made, tmp_path / "toy.onnx")
+    config = {"model": {"name": "toy", "path": str(path)}, "batching": {"mode": "Always"}, "warmup": {"requests": 20}}
+    service = Service(settings.parse_config({**config, **more}), Metrics())
+    ready = loaded(service.config, service.metrics)
+    place = type(ready.place)(max(ready.place.elements, 1000), "the test says so")  # however busy the machine is
+    ready = type(ready)(ready.model, ready.contract, ready.jobs, ready.runner, place, Batching(8, "so, too"), 0.0)
+    service.serve(ready)
+    return service
+
+
+def runs(service) -> int:
+    return sum(service.metrics.run_seconds.counts)
+
+
+def infer(name, datatype, shape, data) -> RawRequest:
+    tensor = {"name": name, "datatype": datatype, "shape": shape, "data": data}
+    return RawRequest(json.dumps({"inputs": [tensor]}).encode(), "id", "toy")
+
+
+def data_of(response) -> list:
+    return json.loads(response.body)["outputs"][0]["data"]
+
+
+async def test_what_arrives_together_runs_together(tmp_path) -> None:
+    service = serving(toys.passing(), tmp_path)
+    before = runs(service)
+    asked = [infer("x", "FP32", [at % 2 + 1, 3], [at] * 3 * (at % 2 + 1)) for at in range(5)]
+    answers = await asyncio.gather(*map(service.answer, asked))
+    assert [data_of(each) for each in answers] == [[at] * 3 * (at % 2 + 1) for at in range(5)]
+    assert runs(service) == before + 1
+    assert service.load_now()["requests"] == 5
+
+
+async def test_an_answer_waits_for_who_asks_later(tmp_path) -> None:
+    service = serving(toys.passing(), tmp_path)
+    begun = [service.begin(infer("x", "FP32", [1, 3], [at] * 3)) for at in range(2)]
+    await asyncio.sleep(0.01)
+    assert [data_of(await service.finish(each)) for each in begun] == [[0.0] * 3, [1.0] * 3]
+
+
+async def test_no_more_rows_than_were_measured_share_a_run(tmp_path) -> None:
+    service = serving(toys.passing(), tmp_path)
+    before = runs(service)
+    answers = await asyncio.gather(*(service.answer(infer("x", "FP32", [3, 3], [at] * 9)) for at in range(5)))
+    assert [data_of(each) for each in answers] == [[at] * 9 for at in range(5)]
+    assert runs(service) == before + 3
+
+
+async def test_other_shapes_run_by_themselves(tmp_path) -> None:
+    service = serving(toys.passing("FP32", ["N", "M"]), tmp_path)
+    before = runs(service)
+    answers = await asyncio.gather(
+        *(service.answer(infer("x", "FP32", [1, at % 2 + 1], [at] * (at % 2 + 1))) for at in range(6))
+    )
+    assert [data_of(each) for each in answers] == [[at] * (at % 2 + 1) for at in range(6)]
+    assert runs(service) == before + 2
+
+
+async def test_one_bad_item_fails_alone(tmp_path) -> None:
+    service = serving(toys.raising(), tmp_path)
+    asked = [infer("index", "INT64", [1], [index]) for index in (0, 7, 2)]
+    first, bad, last = await asyncio.gather(*map(service.answer, asked), return_exceptions=True)
+    assert (data_of(first), data_of(last)) == ([10.0], [30.0])
+    assert isinstance(bad, ModelError)
+
+
+async def test_a_caller_that_leaves_harms_nobody(tmp_path) -> None:
+    service = serving(toys.passing(), tmp_path)
+    tasks = [asyncio.ensure_future(service.answer(infer("x", "FP32", [1, 3], [at] * 3))) for at in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (data_of(answers[0]), data_of(answers[2])) == ([0.0] * 3, [2.0] * 3)
+    assert isinstance(answers[1], asyncio.CancelledError)
+
+
+async def test_rows_that_come_out_otherwise_than_they_went_in_run_alone(tmp_path) -> None:
+    service = serving(toys.pooled(), tmp_path)
+    answers = await asyncio.gather(*(service.answer(infer("x", "FP32", [2, 3], [at] * 6)) for at in range(3)))
+    assert [data_of(each) for each in answers] == [[at] * 3 for at in range(3)]
+
+
+def test_the_inner_port_says_what_was_chosen_and_why(servers) -> None:
+    server = servers.one("passing", toys.passing, maxRequestBytes=200_000)
+    said = server.inner.get("/scheduling").json()
+    assert set(said) == {"mode", "why", "inlineElements", "batchRows", "batchWhy", "slots", "threads"}
+    line = server.line("decided where runs happen")
+    assert (said["mode"], said["batchRows"], said["batchWhy"]) == (line["mode"], line["batchRows"], line["batchWhy"])
