@@ -7,8 +7,8 @@ import pytest
 
 import toys
 from wye_runtime import errors
-from wye_runtime.app.http import MAX_HEAD
 from wye_runtime.endpoints.answers import CODES, STATUS
+from wye_runtime.fastlane.bounded import MAX_HEAD
 from wye_runtime.metrics import DROP_REASONS, Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs/concepts/runtime.md").read_text()
