@@ -640,6 +640,18 @@ async def test_copies_that_routers_did_not_make_are_told_and_asked_for_each_minu
     assert place.api.writes == []
 
 
+async def test_among_many_endpoints_copies_are_asked_for_once_a_second_in_all(place):
+    await serving(place)
+    place.api.user(deployment("fraud-violet"))
+    place.api.user(endpoint(traffic={"blue": 100}, mirrorTraffic={"violet": 50}))
+    await place.settle()
+    (key,) = place.passes.targets
+    assert await place.passes.run(key) == 60
+    others = {Key("default", f"other-{number}"): place.passes.targets[key] for number in range(599)}
+    place.passes.targets.update(others)
+    assert await place.passes.run(key) == 600
+
+
 async def test_what_is_new_is_made_with_one_call_for_each_object(place):
     """An object is asked for by name only where making it was refused; of the two Secrets each is asked for once."""
     place.api.user(endpoint())

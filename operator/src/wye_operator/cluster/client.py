@@ -20,7 +20,7 @@ from wye_operator.cluster.kinds import PAGES, PODS, Kind, Object, kind_of
 from wye_operator.telemetry import Metrics
 
 MANAGER = "wye"
-PAGE = 100
+PAGE = 50
 MOST_LOG_BYTES = 8 * 2**20  # kubelet keeps 10 MiB in one file
 PATIENCE = aiohttp.ClientTimeout(total=30, connect=5)
 APPLY, MERGE, JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
