@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench images manifests lock clean setup e2e cluster-up cluster-down cluster-load
+.PHONY: help demo test check gen golden bench bench-operator images manifests lock clean setup e2e cluster-up cluster-down cluster-load
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -60,6 +60,9 @@ golden: setup ## rewrite the golden files (tests/golden); read the diff like cod
 
 bench: setup ## measure: bare session.run, runtime, router, mirrors, as ratios from one run
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+bench-operator: setup ## many Endpoints at one operator, on fake nodes in a cluster of its own: root on a Debian (ENDPOINTS="50 1000")
+	@$(BIN)/python tests/bench/scale.py --endpoints $(or $(ENDPOINTS),50 1000)
 
 images: ## build the images with docker or buildah and print their sizes (BASE=, TAG=, REGISTRY=)
 	@images/build

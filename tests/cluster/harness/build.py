@@ -43,9 +43,8 @@ class Tool:
         return CACHE / f"{self.folder}-{digest[:12]}"
 
     def package(self, program: str) -> str:
-        return {"helm": f"{self.module}/cmd/helm", "kubernetes": f"{self.module}/cmd/{program}"}.get(
-            self.folder, self.module
-        )
+        below = self.folder in ("helm", "kubernetes", "kwok")
+        return f"{self.module}/cmd/{program}" if below else self.module
 
     def ldflags(self) -> str:
         if not self.flags:
@@ -67,6 +66,7 @@ KUBERNETES = Tool(
 COREDNS = Tool("coredns", "github.com/coredns/coredns", ("coredns",), "2 minutes")
 HELM = Tool("helm", "helm.sh/helm/v4", ("helm",), "2 minutes", "-X helm.sh/helm/v4/internal/version.version=v{version}")
 KIND = Tool("kind", "sigs.k8s.io/kind", ("kind",), "1 minute")
+KWOK = Tool("kwok", "sigs.k8s.io/kwok", ("kwok",), "1 minute", "-X sigs.k8s.io/kwok/pkg/consts.Version=v{version}")
 PROBE = Tool("probe", ".", ("probe",), "10 s")
 
 
