@@ -25,6 +25,13 @@ def problems(manifest: dict[str, object]) -> list[tuple[str, str]]:
     return [(problem.field, problem.message) for problem in caught.value.problems]
 
 
+def deep(levels: int) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        nested = {"a": nested}
+    return nested
+
+
 def test_a_manifest_becomes_a_model_with_its_defaults() -> None:
     found = parse(endpoint(traffic={"blue": 100}))
     assert isinstance(found, Endpoint)
@@ -93,6 +100,21 @@ def test_what_only_wye_can_refuse_is_left_out_and_said() -> None:
     assert (spec.environment_variables, spec.instance_count) == (None, 2)
     assert said.startswith("spec.environmentVariables.1A is no name to use here; must be letters")
     assert understood(DeploymentSpec, {"endpointName": "fraud", "model": {"uri": "pvc://m/a"}})[1] == ""
+
+
+@pytest.mark.parametrize("levels", [150, 900, 9_900])
+def test_what_is_nested_too_deeply_is_left_out_and_said(levels: int) -> None:
+    """An API server takes 10,000 levels where the schema is open."""
+    wrong = {"endpointName": "fraud", "model": {"uri": "pvc://m/a"}, "warmup": {"input": deep(levels)}}
+    spec, said = understood(DeploymentSpec, wrong)
+    assert spec.warmup.input is None
+    assert said == "spec.warmup is nested too deeply: at most 100 levels"
+
+
+def test_a_manifest_that_is_nested_too_deeply() -> None:
+    assert problems(
+        {**endpoint(), "kind": "Deployment", "spec": {"endpointName": "a", "warmup": {"input": deep(150)}}}
+    ) == [("spec.warmup", "is nested too deeply: at most 100 levels")]
 
 
 def test_a_spec_of_another_version_is_an_error() -> None:

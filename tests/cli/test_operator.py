@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from wye_operator.cli.main import main, parser
@@ -27,6 +29,22 @@ def test_a_flag_that_cannot_be(flag, said, capsys):
         main([*IMAGES, flag])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_deep_object_does_not_end_it(monkeypatch):
+    before, during = sys.getrecursionlimit(), []
+
+    def serve(coroutine):
+        coroutine.close()
+        during.append(sys.getrecursionlimit())
+
+    monkeypatch.setattr("asyncio.run", serve)
+    monkeypatch.setattr("wye_operator.cli.operator.log_as_json", lambda **_: None)
+    try:
+        assert main([*IMAGES]) == 0
+    finally:
+        sys.setrecursionlimit(before)
+    assert during[0] > 2 * 10_000
 
 
 def test_peers_are_read():

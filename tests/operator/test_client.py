@@ -57,6 +57,28 @@ async def test_every_refusal_has_its_type_and_the_servers_own_words(code, expect
         assert caught.value.reason == "Because"
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            500,
+            "failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .x: field not declared in schema",
+        ),
+        (500, "etcdserver: request is too large"),
+        (
+            500,
+            "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2400000 vs. 2097152)",
+        ),
+        (413, "Request entity too large: limit is 3145728"),
+    ],
+)
+async def test_what_no_second_try_would_mend_is_a_refusal_whatever_its_code(code, words):
+    """What a manifest passes on in Kubernetes' own words may have a slip in it, and be very large."""
+    async with client_of(status(code, words)) as client:
+        with pytest.raises(Refused, match="schema|large"):
+            await client.apply(CONFIGMAP)
+
+
 async def test_retry_after_is_told():
     async with client_of(status(429, Retry_After="7")) as client:
         with pytest.raises(TooMany) as caught:

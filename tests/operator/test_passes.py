@@ -451,6 +451,20 @@ async def test_a_deployment_that_is_not_understood_stays_as_it_is_and_holds_up_n
     assert place.failures == []
 
 
+async def test_a_deployment_that_is_nested_too_deeply_holds_up_nobody(place):
+    await serving(place)
+    deep = {}
+    for _ in range(400):
+        deep = {"a": deep}
+    place.api.user(deployment("fraud-green", warmup={"input": deep}))
+    place.api.user(deployment(instanceCount=2))
+    await place.settle()
+    assert place.api.find(WORKLOADS, "fraud-blue-model")["spec"]["replicas"] == 2
+    assert place.ready(DEPLOYMENTS, "fraud-green") == ("False", "InvalidDeploymentSpec")
+    assert "spec.warmup is nested too deeply" in place.status(DEPLOYMENTS, "fraud-green")["conditions"][0]["message"]
+    assert place.failures == []
+
+
 async def test_an_endpoint_that_is_not_understood_is_not_made_into_another(place):
     """What is left out of its spec would be the default: other keys, one router, other limits."""
     await serving(place, router={"replicas": 2})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wye_operator import settings
 from wye_operator.cluster.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, PODS
 from wye_operator.cluster.store import Key, Store
 
@@ -18,6 +23,20 @@ def endpoint(version, *, name="fraud", uid="u1", **more):
 def deployment(version, name="fraud-blue", of="fraud"):
     metadata = {"name": name, "namespace": "default", "uid": f"u-{name}", "resourceVersion": str(version)}
     return {"metadata": metadata, "spec": {"endpointName": of}}
+
+
+def test_what_an_api_server_takes_can_be_kept():
+    """10,000 levels, by whoever may write one object: more than Python reads unless it is told to."""
+    before = sys.getrecursionlimit()
+    settings.bear_deep_objects()
+    try:
+        body = json.loads('{"a":' * 9_990 + "1" + "}" * 9_990)
+        whole = {**deployment(1, "deep"), "spec": body}
+        store = Store()
+        store.put(DEPLOYMENTS, copy.deepcopy(whole))  # as kopf has it
+        assert store.get(DEPLOYMENTS, "default", "deep")["spec"] == body
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_an_event_names_the_endpoint_it_concerns():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LEVELS = 30_000  # copying takes two for each of an object's; at 100,000 the stack of a process may end before
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -69,3 +71,11 @@ def now() -> float:
 def fresh_key() -> str:
     """A key that nobody knows: 32 random bytes."""
     return secrets.token_urlsafe(32)
+
+
+def bear_deep_objects() -> None:
+    """Read whatever an API server takes: 10,000 levels of nesting, where Python stops at 1,000.
+
+    One such object, of anybody who may write one in any namespace, would end the operator of all of them.
+    """
+    sys.setrecursionlimit(LEVELS)

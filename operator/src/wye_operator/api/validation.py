@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ from wye_operator.errors import FieldProblem, WyeError
 
 M = TypeVar("M", bound=BaseModel)
 MOST_SHOWN = 60
+MOST_LEVELS = 100  # of nesting, in one field of a spec: readers of JSON have limits that cannot be told from mistakes
+TOO_DEEP = f"is nested too deeply: at most {MOST_LEVELS} levels"
 CREDENTIALS = re.compile(r"//[^/@]+@")
 GO_INTEGRAL = 1e21  # a whole float below this is an integer in the JSON that kubectl sends
 KEPT_TO_ITSELF = "environmentVariables"  # may hold a password: its values are never shown
@@ -42,6 +44,9 @@ def parse(manifest: Mapping[str, object]) -> Endpoint | Deployment:
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
         raise Invalid(tuple(_kind_problems(manifest)))
+    deep = _too_deep(manifest.get("spec"))
+    if deep:
+        raise Invalid(tuple(FieldProblem(("spec", name), TOO_DEEP) for name in deep))
     try:
         return model.model_validate_json(json.dumps(_as_json(manifest)))
     except ValidationError as error:
@@ -57,6 +62,11 @@ def understood(
 
     `stand_ins` are there instead of needed fields. Raises ValidationError where nothing is left to work with.
     """
+    deep = _too_deep(spec)
+    if deep:
+        flat = {name: value for name, value in spec.items() if name not in deep}
+        read, said = understood(model, {**(stand_ins or {}), **flat}, stand_ins)
+        return read, "; ".join(filter(None, (*(f"spec.{name} {TOO_DEEP}" for name in deep), said)))
     try:
         return model.model_validate_json(json.dumps(_as_json(spec)), context=SERVED), ""
     except ValidationError as error:
@@ -90,6 +100,26 @@ def _kind_problems(manifest: Mapping[str, object]) -> Iterator[FieldProblem]:
     close = get_close_matches(str(kind).capitalize(), KINDS, 1)
     hint = f"; did you mean {close[0]}?" if close else ""
     yield FieldProblem(("kind",), f"{says}; must be {known}{hint}")
+
+
+def _too_deep(spec: object) -> list[str]:
+    """The fields of a spec in which too much stands in one another; level by level, for recursion is what may end."""
+    return sorted(str(name) for name, value in spec.items() if _is_deep(value)) if isinstance(spec, Mapping) else []
+
+
+def _is_deep(value: object) -> bool:
+    layer = [value]
+    for _ in range(MOST_LEVELS + 1):
+        layer = [item for outer in layer for item in _inside(outer)]
+        if not layer:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _as_json(value: Any) -> Any:

@@ -101,6 +101,7 @@ def run(given: argparse.Namespace) -> int:
     from wye_operator.cluster.operator import Operator, Options  # kopf is imported by this command only
 
     log_as_json(verbose=given.verbose)
+    settings.bear_deep_objects()
     own = given.operator_namespace or settings.own_namespace() or given.namespace or "default"
     options = Options(
         place=_place(given, own),

@@ -6,6 +6,9 @@ import re
 
 from wye_operator.errors import WyeError
 
+# what no second try would mend, and is answered 500 all the same: a server-side apply that does not fit the schema, and
+# what etcd finds too large
+HOPELESS = re.compile(r"failed to create typed patch object|request is too large|message larger than max")
 OF_A_ROLE = re.compile(r'User "[^"]*" cannot \S+ resource|because it is being terminated')
 
 
@@ -36,7 +39,7 @@ class Gone(ApiError):
 
 
 class Refused(ApiError):
-    """400 and 422: the object is not as the API server wants it; its message says what."""
+    """400, 413 and 422, or a 500 that stays: the object is not as the API server wants it; its message says what."""
 
 
 class TooMany(ApiError):
@@ -49,12 +52,14 @@ class Unavailable(ApiError):
 
 BY_STATUS: dict[int, type[ApiError]] = {
     **{400: Refused, 401: Forbidden, 403: Forbidden, 404: NotFound},
-    **{409: Conflict, 410: Gone, 422: Refused, 429: TooMany},
+    **{409: Conflict, 410: Gone, 413: Refused, 422: Refused, 429: TooMany},
 }
 
 
 def error_for(status: int, message: str, reason: str = "", retry_after: float = 0.0) -> ApiError:
     """The error of one HTTP status."""
+    if status == 500 and HOPELESS.search(message):
+        return Refused(message, status=status, reason=reason)
     kind = BY_STATUS.get(status, Unavailable if status >= 500 or status == 0 else ApiError)
     return kind(message, status=status, reason=reason, retry_after=retry_after)
 

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import aiohttp
 from aiohttp import web
 
 from wye_operator import settings
@@ -21,7 +20,7 @@ from wye_operator.cluster.base import Cluster
 from wye_operator.cluster.client import Client, Connection
 from wye_operator.cluster.errors import ApiError, Forbidden, NotFound
 from wye_operator.cluster.follow import EVERY, Feed
-from wye_operator.cluster.inner import Inner
+from wye_operator.cluster.inner import Inner, session
 from wye_operator.cluster.kinds import CONFIGMAPS, FOLLOWED, OURS, SECRETS, WATCHED, Kind
 from wye_operator.cluster.lease import Lease
 from wye_operator.cluster.passes import Passes
@@ -68,7 +67,7 @@ class Operator:
         self.stop = asyncio.Event()
         self.trouble: WyeError | None = None
         self.clock = asyncio.get_running_loop().time
-        self.session = aiohttp.ClientSession(trust_env=False)
+        self.session = session()
         self.feed = Feed(
             self.api, self.store, options.namespace, self._wake, self.metrics, edited=self._edited, clock=self.clock
         )
