@@ -249,6 +249,18 @@ def test_a_terminal_shows_the_same_words_folded_beside_the_guides():
     assert " ".join(" ".join(shown).split()).count("word") == 12
 
 
+def test_what_a_pod_wrote_does_nothing_to_a_terminal():
+    """Who looks at all namespaces is an administrator, and what a container says at its end is anybody's."""
+    evil = Cell("\x1b[31mred\x1b]0;owned\x07\r\u202e\x9b2J", "red")
+    tree = [Node((Cell("a\x1bb"),), (Cell(f"{evil.text}\nsecond\tline"),))]
+    assert list(lines(tree)) == ["a\\x1bb", "    \\x1b[31mred\\x1b]0;owned\\x07\\x0d\\x202e\\x9b2J", "    second\tline"]
+    terminal = io.StringIO()
+    Console(file=terminal, force_terminal=True, width=200, no_color=True).print(coloured(tree))
+    shown = terminal.getvalue()
+    assert "red" in shown
+    assert [piece for piece in ("\x1b]", "\x1b[31m", "\x07", "\u202e", "\x9b") if piece in shown] == []
+
+
 def test_a_note_on_a_terminal_is_indented_and_stays_so_where_it_is_folded():
     screen = Console(file=io.StringIO(), width=24, force_terminal=True, color_system=None)
     screen.print(coloured((Node((Cell("root"),), (Cell("one two three four five six"),)),)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,20 @@ from typing import Any
 GUIDES = ("├── ", "│   ", "└── ", "    ")
 ASCII = ("|-- ", "|   ", "`-- ", "    ")
 GAP = "  "
+# what a terminal obeys instead of showing it, and what turns the order of letters round; a line end and a tab are none
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Some text; `style` is a word of `rich`, "" for none."""
+    """Some text; `style` is a word of `rich`, "" for none. Pods wrote parts of it: control characters are shown."""
 
     text: str
     style: str = ""
+
+    def __post_init__(self) -> None:
+        """Make what a terminal would obey into what it shows."""
+        object.__setattr__(self, "text", UNSEEN.sub(lambda found: f"\\x{ord(found[0]):02x}", self.text))
 
 
 @dataclass(frozen=True, slots=True)
