@@ -155,6 +155,8 @@ def _bounds() -> Json:
             "max_concurrent_streams": 100,
             "initial_stream_window_size": 64 * 1024,
             "initial_connection_window_size": 1024 * 1024,
+            # a malformed request ends its own stream: an Ingress puts the requests of many callers on one connection
+            "override_stream_error_on_invalid_http_message": True,
         },
     }
 
