@@ -350,7 +350,7 @@ def test_a_failing_new_revision_names_the_older_instances_that_go_on() -> None:
     workload = dataclasses.replace(seen.workloads["fraud-blue"], instances=(old,))
     made = plan(dataclasses.replace(seen, workloads={"fraud-blue": workload}))
     assert make.condition(made, "Ready", of="blue") == ("False", "ModelInvalid")
-    assert make.message(made, of="blue") == "not ONNX; 1 older instances go on serving"
+    assert make.message(made, of="blue") == "not ONNX; 1 older instance goes on serving"
     assert make.shares(made) == {"blue": 100}
 
 

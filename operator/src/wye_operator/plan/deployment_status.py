@@ -131,7 +131,8 @@ def _is_known(facts: Facts, member: Member) -> bool:
 
 
 def _failed(failure: Failure, *, serving: int) -> Problem:
-    rest = f"; {serving} older instances go on serving" if serving else ""
+    older = "older instance goes" if serving == 1 else "older instances go"
+    rest = f"; {serving} {older} on serving" if serving else ""
     if failure.reason in WORDS:
         return Problem(Reason(failure.reason), f"{failure.message}{rest}")
     looping = failure.restarts >= CRASHES
