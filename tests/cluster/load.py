@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 CONNECTIONS = 16
 PAUSE = 0.02  # between two requests of one connection: constant load, not a measurement of speed
@@ -38,6 +39,7 @@ class Seen:
 
     answers: Counter[str] = field(default_factory=Counter)
     served: Counter[str] = field(default_factory=Counter)
+    opened: int = 0  # times that the connection was made
     losses: list[str] = field(default_factory=list)
 
     def lose(self, what: str, words: str) -> None:
@@ -57,6 +59,7 @@ class Load:
         self._request = request
         self.answers: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
+        self.opened = 0
         self.losses: list[str] = []
 
     def __enter__(self) -> Load:
@@ -71,7 +74,7 @@ class Load:
         told, _ = self._program.communicate(timeout=30)
         counts = json.loads(told)
         self.answers, self.served = Counter(counts["answers"]), Counter(counts["served"])
-        self.losses = counts["losses"]
+        self.opened, self.losses = counts["opened"], counts["losses"]
 
     @property
     def lost(self) -> int:
@@ -82,10 +85,11 @@ class Load:
 def connection(request: Request, number: int, seen: Seen, end: threading.Event) -> None:
     """One keep-alive connection; it is opened again when the server closes it."""
     where, begun, asked = urlsplit(request.url), time.monotonic(), 0
-    line = http.client.HTTPConnection(where.hostname or "", where.port or 80, timeout=10)
+    line = line_to(where)
     while not end.is_set():
         asked, sent = asked + 1, time.monotonic()
         at = f"at {sent - begun:7.3f} s, connection {number:2}, its request {asked}"
+        seen.opened += line.sock is None
         try:
             line.request("POST", where.path, request.body, request.headers)
             answer = line.getresponse()
@@ -103,6 +107,15 @@ def connection(request: Request, number: int, seen: Seen, end: threading.Event) 
         time.sleep(PAUSE)
 
 
+def line_to(where: SplitResult) -> http.client.HTTPConnection:
+    """Not open yet. Whose certificate it is, is another test's matter."""
+    if where.scheme == "http":
+        return http.client.HTTPConnection(where.hostname or "", where.port or 80, timeout=10)
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(where.hostname or "", where.port or 443, timeout=10, context=trust)
+
+
 def main() -> None:
     request = Request(**json.loads(sys.stdin.readline()))
     end = threading.Event()
@@ -118,6 +131,7 @@ def main() -> None:
     told = {
         "answers": sum((each.answers for each in seen), Counter()),
         "served": sum((each.served for each in seen), Counter()),
+        "opened": sum(each.opened for each in seen),
         "losses": sorted(loss for each in seen for loss in each.losses),
     }
     print(json.dumps(told))

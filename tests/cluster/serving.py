@@ -80,7 +80,8 @@ class Served:
 
     @property
     def url(self) -> str:
-        return f"http://{self.namespace.json('get', 'service', 'fraud')['spec']['clusterIP']}/score"
+        spec = self.namespace.json("get", "service", "fraud")["spec"]
+        return f"{spec['ports'][0]['name']}://{spec['clusterIP']}/score"
 
     def ask(self, key: str) -> tuple[int, str]:
         """One call from inside the cluster's network: status and body; 0 when there was no answer."""
