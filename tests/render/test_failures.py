@@ -69,12 +69,16 @@ def test_what_fails_is_told_and_logged(
     told: tuple[int, str, str | None],
     logged: tuple[str, str | None],
 ) -> None:
-    answer = caller.post(path, headers={PIN: pin})
+    ids = {"x-request-id": f"failing-{pin}-{path[1:]}", "x-ms-client-request-id": "run-7"}
+    answer = caller.post(path, headers={PIN: pin, **ids})
     assert (answer.status_code, answer.json()["error"]["code"], answer.headers.get("retry-after")) == told
+    assert {name: answer.headers[name] for name in ids} == ids
+    assert ("ms-azureml-model-time" in answer.headers) == (logged[1] is not None)
     assert answer.headers.get("ms-azureml-model-error-statuscode") == logged[1]
     assert answer.headers.get("ms-azureml-model-error-reason") == ("model_error" if logged[1] else None)
     record = router.record(answer.headers["x-request-id"])
     assert (record["flags"], record["model_status"], record["status"]) == (*logged, told[0])
+    assert record["client_request_id"] == "run-7"
 
 
 def test_a_model_cannot_pretend_an_error_of_its_own(caller: httpx.Client) -> None:
