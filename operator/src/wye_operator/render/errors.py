@@ -108,7 +108,7 @@ def local_replies(statuses: Literal["Standard", "Azure"] = "Standard") -> Json:
 
 
 def azure_statuses() -> Json:
-    """Azure's statuses for what a model answered. No other filter of Envoy's keeps the body (docs/decisions/0009)."""
+    """Azure's statuses for what a model answered. No other filter of Envoy's keeps the body (docs/decisions/0011)."""
     source = {"default_source_code": {"inline_string": AZURE_STATUSES}}
     return extension("azure-statuses", "envoy.extensions.filters.http.lua.v3.Lua", source)
 
