@@ -219,7 +219,7 @@ def main() -> int:
     given = parser.parse_args()
     if not is_trained():
         subprocess.run([sys.executable, str(subjects.FRAUD / "train.py")], check=True)
-    return asyncio.run(bench(given.seconds, given.rounds, Console(width=120)))
+    return asyncio.run(bench(given.seconds, given.rounds, Console(width=132)))
 
 
 if __name__ == "__main__":
