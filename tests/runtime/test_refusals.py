@@ -133,6 +133,15 @@ def test_wrong_outputs(server):
     assert refusal(server.infer([X], parameters={"binary_data_output": 1}))[0] == 422
 
 
+@pytest.mark.parametrize(
+    ("more", "whose"), [({"parameters": 5}, "the request"), ({"outputs": [{"name": "y", "parameters": 5}]}, '"y"')]
+)
+def test_parameters_that_are_no_object_are_named_by_what_they_belong_to(server, more, whose):
+    response = server.infer([X], **more)
+    assert response.status_code == 422
+    assert response.json()["error"]["message"] == f"parameters of {whose} must be an object, got 5"
+
+
 def binary(server, raw, *, size=12, length=None, **changes):
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "parameters": {"binary_data_size": size}, **changes}
     head = json.dumps({"inputs": [tensor]}).encode()

@@ -44,20 +44,25 @@ PLAIN = frozenset("?bhilqBHILQfd")  # numpy's codes of what orjson writes as we 
 
 def checked_shape(spec: TensorSpec, given: object) -> tuple[int, ...]:
     """The shape of a request, once it fits the model's."""
-    if not isinstance(given, list) or not INTEGER.issuperset(map(type, given)) or min(given, default=0) < 0:
+    if not isinstance(given, list) or not INTEGER.issuperset(map(type, given)) or is_negative(given):
         raise Misfit("shape must be a list of integers that are not negative")
-    if not fits(spec.shape, given):
+    shape = tuple(given)
+    if not fits(spec.shape, shape):
         raise Misfit(f"shape is {given}, the model wants {list(spec.shape)} (-1: any size)")
-    if 0 in given and math.prod(size for size in given if size) > EMPTY_LIMIT:
+    if 0 in shape and math.prod(size for size in shape if size) > EMPTY_LIMIT:
         raise Misfit(f"shape {given} is empty, and too large in its other dimensions")
-    return tuple(given)
+    return shape
 
 
-def fits(wanted: tuple[int, ...], given: Sequence[int]) -> bool:
+def is_negative(given: list[int]) -> bool:
+    return bool(given) and min(given) < 0
+
+
+def fits(wanted: tuple[int, ...], given: tuple[int, ...]) -> bool:
     if len(wanted) != len(given):
         return False
     for want, size in zip(wanted, given, strict=True):  # noqa: SIM110 -- a generator costs more than the check
-        if want not in (DYNAMIC, size):
+        if want not in (size, DYNAMIC):
             return False
     return True
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -140,10 +141,9 @@ def stop_event() -> asyncio.Event:
 
 async def drained(ledger: Ledger, patience: float) -> None:
     """Until no request is active and none came for a moment, or until patience ends."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while loop.time() - began < patience:
-        if not ledger.active and loop.time() - max(ledger.latest, began) >= QUIET:
+    began = time.perf_counter()  # the ledger's clock
+    while time.perf_counter() - began < patience:
+        if not ledger.active and time.perf_counter() - max(ledger.latest, began) >= QUIET:
             return
         await asyncio.sleep(TICK)
     log.warning("drain ended with requests left", extra={"active": ledger.active})

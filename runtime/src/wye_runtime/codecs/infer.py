@@ -21,6 +21,8 @@ INPUT_KEYS = frozenset({"name", "shape", "datatype", "data", "parameters"})
 OUTPUT_KEYS = frozenset({"name", "parameters"})
 BINARY_SIZE = "binary_data_size"
 NOTHING = memoryview(b"")
+REQUEST = "the request"
+NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 class InferRequest(NamedTuple):
@@ -169,13 +171,16 @@ def refusal(what: str, offences: Offences) -> InvalidInput:
 
 def parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     given = item.get("parameters")
-    if given is not None and not isinstance(given, dict):
-        raise InvalidInput(f"parameters of {where} must be an object, got {shown(given)}")
-    return given or {}
+    if given is None:
+        return NO_PARAMETERS
+    if not isinstance(given, dict):
+        whose = where if where == REQUEST else shown(where)
+        raise InvalidInput(f"parameters of {whose} must be an object, got {shown(given)}")
+    return given
 
 
 def raw_part(item: Mapping[str, Any], payload: Payload) -> memoryview | None:
-    size = parameters(item, shown(item["name"])).get(BINARY_SIZE)
+    size = parameters(item, item["name"]).get(BINARY_SIZE)
     return None if size is None else payload.taken(item["name"], size)
 
 
@@ -196,7 +201,7 @@ def array_of(specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memo
 
 def asked(known: tuple[str, ...], head: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Which outputs, in the caller's order, and which of them in binary."""
-    default = flag(parameters(head, "the request"), "binary_data_output", fallback=False)
+    default = flag(parameters(head, REQUEST), "binary_data_output", fallback=False)
     if head.get("outputs") is None:
         return known, frozenset(known if default else ())
     items = listed(head["outputs"], "outputs", OUTPUT_KEYS)
@@ -215,7 +220,7 @@ def output_detail(name: str, known: tuple[str, ...]) -> Detail:
 
 
 def is_binary(item: Mapping[str, Any], *, default: bool) -> bool:
-    given = parameters(item, shown(item["name"]))
+    given = parameters(item, item["name"])
     if "classification" in given:
         raise InvalidInput("the classification extension is not served; ask for the tensor itself")
     return flag(given, "binary_data", fallback=default)

@@ -1,6 +1,5 @@
 """What is written down of every request, whichever way it took: counters, the log, and who is active."""
 
-import asyncio
 import logging
 import random
 import time
@@ -32,7 +31,7 @@ class Ledger:
         self.active -= 1
         seconds = time.perf_counter() - entry.began
         if entry.wants_run:
-            self.latest = asyncio.get_running_loop().time()
+            self.latest = entry.began + seconds
         self.metrics.requests.ended(entry.route, status, seconds)
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)

@@ -154,15 +154,22 @@ class Service:
 
     def watched(self, runs: Callable[[], T]) -> T:
         """Runs in the event loop, and never again once that has taken too much of the thread's time."""
-        began = time.thread_time()
+        patience = self.patience
+        own = time.thread_time() if patience.alert else 0.0
+        began = time.perf_counter()
         try:
             return runs()
         finally:
-            taken = time.thread_time() - began
-            if self.patience.is_over(taken):
-                self.is_inline = False
-                self.show_mode("threads")
-                log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
+            patience.heard(time.perf_counter() - began)
+            if own:
+                self.judge(time.thread_time() - own)
+
+    def judge(self, taken: float) -> None:
+        """Ends runs in the event loop for good where they took too much of its thread's time."""
+        if self.patience.is_over(taken):
+            self.is_inline = False
+            self.show_mode("threads")
+            log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
 
     def scheduling(self) -> dict[str, object]:
         """What was chosen, and why."""
@@ -191,6 +198,8 @@ class Service:
 
 def is_short(job: Job, most: int) -> bool:
     """Whether its runs are few and no larger than those that were measured."""
+    if len(job.batches) == 1:
+        return elements(job.batches[0]) <= most
     return len(job.batches) <= INLINE_RUNS and all(elements(feeds) <= most for feeds in job.batches)
 
 
