@@ -58,8 +58,9 @@ gen: setup ## write the generated files (docs/reference, crds, images/locks, cha
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code
 	@$(BIN)/python -m pytest -q tests/golden tests/chart --rewrite
 
-bench: setup ## measure: bare session.run, runtime, router, mirrors, as ratios from one run
+bench: setup ## measure: bare session.run, runtime, router, mirrors, and the router beside others, as ratios
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@$(BIN)/python tests/bench/routers.py $(ARGS)
 
 bench-operator: setup ## many Endpoints at one operator, on fake nodes in a cluster of its own: root on a Debian (ENDPOINTS="50 1000")
 	@$(BIN)/python tests/bench/scale.py --endpoints $(or $(ENDPOINTS),50 1000)

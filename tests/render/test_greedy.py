@@ -17,7 +17,7 @@ from render.router import Running, is_ready, start
 from wye_operator.plan.wanted import Auth, Listener, RouterPlan, Routes, Share
 from wye_operator.render.envoy import CONNECTION_BYTES
 
-TIMEOUT_MS = 3000
+TIMEOUT_MS = 10_000
 MEBIBYTE = 2**20
 MEMORY = 96 * MEBIBYTE
 
@@ -79,24 +79,22 @@ async def until_closed(those: Crowd, payload: bytes) -> tuple[float, bytes]:
 
 
 SLOW = {
-    "headers that stop": (HEAD, 10, b"HTTP/1.1 408"),
-    "a body that stops": (HEAD + b"content-length: 10\r\n\r\nx", 3.25, b"HTTP/1.1 408"),
+    "headers that stop": (HEAD, b"HTTP/1.1 408"),
+    "a body that stops": (HEAD + b"content-length: 10\r\n\r\nx", b"HTTP/1.1 408"),
 }
+UNREAD = b"GET /large HTTP/1.1\r\nhost: a\r\nx-request-id: unread\r\n\r\n"
 
 
 async def test_who_is_slow_is_let_go(router: Running) -> None:
+    """After ten seconds: the limit of headers, and the requestTimeoutMs that this router was given."""
     async with crowd(router.place.listen.port) as those:
-        ends = await asyncio.gather(*(until_closed(those, sent) for sent, _, _ in SLOW.values()))
-    for (what, (_, after, wanted)), (took, said) in zip(SLOW.items(), ends, strict=True):
+        await those.connect(UNREAD)
+        ends = await asyncio.gather(*(until_closed(those, sent) for sent, _ in SLOW.values()))
+        record = await asyncio.to_thread(router.record, "unread")
+    for (what, (_, wanted)), (took, said) in zip(SLOW.items(), ends, strict=True):
         print(f"{what}: {took:.2f} s")
         assert said.startswith(wanted), what
-        assert after - 0.1 < took < after + 5, what
-
-
-async def test_answers_that_nobody_reads_are_given_up(router: Running) -> None:
-    async with crowd(router.place.listen.port) as those:
-        await those.connect(b"GET /large HTTP/1.1\r\nhost: a\r\nx-request-id: unread\r\n\r\n")
-        record = await asyncio.to_thread(router.record, "unread")
+        assert took > 9, what
     assert (record["status"], record["flags"]) == (200, "SI")
 
 
