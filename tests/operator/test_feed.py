@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from wye_operator.cluster import follow
-from wye_operator.cluster.errors import Unavailable
+from wye_operator.cluster.errors import Forbidden, Unavailable
 from wye_operator.cluster.follow import Feed
 from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, SERVICES, WATCHED
 from wye_operator.cluster.store import Key, Store
@@ -24,6 +24,7 @@ FRAUD = Key("default", "fraud")
 def _brisk(monkeypatch):
     monkeypatch.setattr(follow, "AFTER_RELIST", 0.05)
     monkeypatch.setattr(follow, "RETRIES", (0.01,))
+    monkeypatch.setattr(follow, "SHORTEST", 0.01)
 
 
 @asynccontextmanager
@@ -156,6 +157,36 @@ async def test_a_watch_that_ends_goes_on_where_it_was_without_a_list():
         await until(lambda: CONFIGMAPS in feed.heard and SERVICES in feed.heard)
         assert [call for call in api.calls if call[0] == "list"] == lists
         assert feed.trouble() == ""
+
+
+class Empty(FakeApi):
+    """Every watch ends at once."""
+
+    async def watch(self, kind, namespace, selector, version):
+        self.calls.append(("watch", kind.plural, ""))
+        for event in ():
+            yield event
+
+
+async def test_a_watch_that_ends_at_once_again_and_again_is_no_hot_loop(monkeypatch):
+    monkeypatch.setattr(follow, "SHORTEST", 0.1)
+    api = Empty()
+    async with feeding(api):
+        begun = asyncio.get_running_loop().time()
+        await until(lambda: api.calls.count(("watch", "configmaps", "")) == 4)
+        assert asyncio.get_running_loop().time() - begun > 0.2
+
+
+async def test_a_kind_that_may_not_be_read_keeps_no_other_from_being_listed():
+    api = FakeApi()
+    api.user(endpoint())
+    async with feeding(api) as (feed, _):
+        api.fail = lambda verb, kind, name: Forbidden("no") if kind == WATCHED[0] else None
+        last = WATCHED[-1].plural
+        before = api.calls.count(("list", last, ""))
+        feed.seen(ENDPOINTS, None, api.find(ENDPOINTS, "fraud"))
+        await until(lambda: api.calls.count(("list", last, "")) > before)
+        assert WATCHED[0].plural in feed.trouble()
 
 
 async def test_an_edit_by_a_person_is_told_apart_from_what_we_reported():

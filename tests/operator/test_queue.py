@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wye_operator.cluster.errors import TooMany
-from wye_operator.cluster.queue import FIRST, LONGEST_BACK_OFF, Schedule, Workers, back_off
+from wye_operator.cluster.errors import Refused, TooMany, Unavailable
+from wye_operator.cluster.queue import FIRST, LONGEST_ABSENCE, LONGEST_BACK_OFF, Schedule, Workers, back_off
 from wye_operator.telemetry import Metrics
 
 
@@ -270,3 +270,21 @@ async def test_work_begins_when_somebody_leads():
     assert workers.schedule.overdue(clock()) < 60
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("error", "longest"), [(Unavailable, LONGEST_ABSENCE), (Refused, LONGEST_BACK_OFF)])
+async def test_who_waits_for_an_api_server_that_is_away_is_looked_at_soon_after_it_is_back(error, longest):
+    now, began = 0.0, []
+
+    async def work(key):
+        began.append(now)
+        raise error("no")
+
+    workers: Workers[str] = Workers(work, Metrics(), lambda: now)
+    workers.add("a")
+    for _ in range(20):
+        taken = workers.schedule.take(now)
+        assert taken is not None
+        await workers._one(taken[0])
+        now = workers.schedule.next_at()
+    assert began[-1] - began[-2] == longest

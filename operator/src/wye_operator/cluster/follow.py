@@ -24,6 +24,7 @@ from wye_operator.telemetry import Metrics
 log = logging.getLogger(__name__)
 AFTER_RELIST, EVERY, SLACK = 2.0, 600.0, 30.0
 AGAIN = 60.0  # seconds after which a kind that is not there is asked for again
+SHORTEST = 1.0  # seconds between two watches of a kind
 RETRIES = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 
@@ -87,8 +88,7 @@ class Feed:
         while True:
             self._stale.clear()
             try:
-                for kind in WATCHED:
-                    await self.list(kind)
+                await self._list_all(WATCHED)
                 self.metrics.count("wye_relists_total", why=why)
                 self.tried_at, failures = self.clock(), 0
             except ApiError as error:
@@ -96,6 +96,17 @@ class Feed:
                 await asyncio.sleep(RETRIES[min(failures, len(RETRIES)) - 1])
                 continue
             why = await self._until_stale()
+
+    async def _list_all(self, kinds: Iterable[Kind]) -> None:
+        """List them; one that may not be read, or is not there, keeps none of the others from being listed."""
+        refusal: ApiError | None = None
+        for kind in kinds:
+            try:
+                await self.list(kind)
+            except (Forbidden, NotFound) as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
 
     async def _until_stale(self) -> str:
         try:
@@ -119,8 +130,10 @@ class Feed:
 
     async def _follow(self, kind: Kind) -> None:
         """LIST, then WATCH. A watch that ended goes on where it was; one that failed, or is old, begins with a LIST."""
-        failures, listed_at = 0, 0.0
+        failures, listed_at, begun = 0, 0.0, -SHORTEST
         while True:
+            await asyncio.sleep(begun + SHORTEST - self.clock())  # some end at once, again and again
+            begun = self.clock()
             try:
                 if kind not in self._versions or self.clock() - listed_at > EVERY - SLACK:
                     self._versions[kind], listed_at = await self.list(kind), self.clock()

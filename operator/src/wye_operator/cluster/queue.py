@@ -16,13 +16,16 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from wye_operator.cluster.errors import ApiError
+from wye_operator.cluster.errors import ApiError, Unavailable
 from wye_operator.errors import WyeError
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.5, 60.0
+LONGEST_ABSENCE = (
+    8.0  # back-off while nobody answers: that is no Endpoint's fault, and when it ends all is to be looked at
+)
 FIRST = 10.0  # seconds for which an edited key goes first: an edit is several passes
 GAP = 0.2  # seconds between two passes over one Endpoint, so that a burst of events is one pass
 
@@ -104,10 +107,10 @@ class Schedule(Generic[K]):
         if again is not None:
             self._push(key, max(again, now))
 
-    def failed(self, key: K, now: float, at_least: float = 0.0) -> float:
+    def failed(self, key: K, now: float, at_least: float = 0.0, longest: float = LONGEST_BACK_OFF) -> float:
         """A pass failed: it is tried again after a while, whatever happens meanwhile. Returns the seconds."""
         self._failures[key] = self._failures.get(key, 0) + 1
-        wait = max(back_off(self._failures[key]), at_least)
+        wait = max(min(back_off(self._failures[key]), longest), at_least)
         self._running.pop(key)
         self._not_before[key] = now + wait
         self._push(key, now + wait)
@@ -209,6 +212,7 @@ class Workers(Generic[K]):
     def _failed(self, key: K, error: Exception) -> None:
         self._metrics.count("wye_passes_total", result="failed")
         at_least = error.retry_after if isinstance(error, ApiError) else 0.0
-        wait = self.schedule.failed(key, self._clock(), at_least)
+        longest = LONGEST_ABSENCE if isinstance(error, Unavailable) else LONGEST_BACK_OFF
+        wait = self.schedule.failed(key, self._clock(), at_least, longest)
         why = str(error) if isinstance(error, WyeError) else repr(error)
         log.warning("a pass failed", extra={"key": str(key), "why": why, "again_in": round(wait, 1)})
