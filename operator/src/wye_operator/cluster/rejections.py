@@ -1,6 +1,6 @@
 """Why a router refuses an update: its log says it, once, and nothing else does.
 
-asked ──> 1, 2, 4, 8 … s without an answer: its log since then is read ──> the reason is kept until it is asked for
+asked ──> 4, 8, 16 … s without an answer: its log since then is read ──> the reason is kept until it is asked for
 something else, or has taken it
 """
 
@@ -12,8 +12,10 @@ from wye_operator.cluster.store import Key
 from wye_operator.plan.masking import masked
 from wye_operator.render.envoy import refused
 
-FIRST_LOOK = 1.0  # seconds after it was asked; most routers have taken it by then
-LOOKS = 8  # the last one after two minutes: what was not said by then is not said any more
+# Seconds after it was asked. A router that starts may refuse routes before it has read their clusters, and takes both
+# as soon as it is asked again: nobody has to hear of that.
+FIRST_LOOK = 4.0
+LOOKS = 6  # the last one after two minutes: what was not said by then is not said any more
 BEFORE = 5  # seconds that are read besides: clocks differ, and the file may have come earlier than the question
 
 
