@@ -80,6 +80,12 @@ class RequestTimeout(RequestError):
     code = "RequestTimeout"
 
 
+class CallNotServed(RequestError):
+    """A gRPC call, or a form of one, that is not served."""
+
+    code = "NotFound"
+
+
 class ClientGone(WyeError):
     """Nobody is there to read the answer; it never leaves the process."""
 

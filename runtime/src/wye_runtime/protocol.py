@@ -88,6 +88,8 @@ class RawRequest(NamedTuple):  # these two are made for every request: a frozen 
     content_type: str | None = None
     content_encoding: str | None = None
     header_length: str | None = None
+    is_call: bool = False  # the body is a protobuf message, which names its model
+    timeout: float | None = None  # seconds, where the caller has less patience than we
 
 
 class RawResponse(NamedTuple):

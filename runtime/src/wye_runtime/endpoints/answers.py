@@ -15,6 +15,7 @@ from wye_runtime.protocol import JSON_TYPE, RawResponse
 STATUS: Mapping[type[RequestError], int] = {
     errors.BadRequest: 400,
     errors.NotFound: 404,
+    errors.CallNotServed: 404,
     errors.ModelNotFound: 404,
     errors.UploadTimeout: 408,
     errors.PayloadTooLarge: 413,

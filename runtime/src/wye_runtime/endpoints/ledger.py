@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def wants_run(self) -> bool:
-        return self.route == "/score" or "{model}" in self.route
+        return self.route == "/score" or "{model}" in self.route or self.route.endswith("/ModelInfer")
 
 
 def new_id() -> str:

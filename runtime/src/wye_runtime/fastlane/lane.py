@@ -5,27 +5,32 @@ from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from wye_runtime.endpoints import answers, calls
 from wye_runtime.endpoints.ledger import ID_LENGTH, Ledger, new_id
 from wye_runtime.endpoints.serving import MODEL, VERSION
+from wye_runtime.errors import RequestError
 from wye_runtime.protocol import HEADER_LENGTH, RawRequest, RawResponse
-from wye_runtime.service import Service
+from wye_runtime.service import Pending, Service, Ticket
 from wye_runtime.settings import ModelSource
 
 CONTENT_TYPE, CONTENT_ENCODING = b"content-type", b"content-encoding"
 CONTENT_LENGTH, FRAME, REQUEST_ID = b"content-length", HEADER_LENGTH.encode(), b"x-request-id"
+TIMEOUT = b"grpc-timeout"
+CALL_TYPES = frozenset({b"application/grpc", b"application/grpc+proto"})
 ODD = frozenset({b"expect", b"upgrade"})
-NOTICED = ODD | {CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, FRAME, REQUEST_ID}
+NOTICED = ODD | {CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, FRAME, REQUEST_ID, TIMEOUT}
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._~-]+")
-CLOSE = b"connection: close\r\n"
+OK = 200
 Headers = dict[bytes, bytes]
 
 
 class Target(NamedTuple):
-    """What a path asks for."""
+    """What a request asks for."""
 
     route: str
     model: str | None = None
     version: str | None = None
+    call: str | None = None  # the path of a gRPC call
 
 
 class Lane:
@@ -41,21 +46,51 @@ class Lane:
 
     def target(self, url: bytes, method: bytes, version: str, headers: Headers) -> Target | None:
         """What the request asks for; None where something is odd about it, and the ordinary application decides."""
+        if method != b"POST" or version != "1.1":
+            return None
+        if headers.get(CONTENT_TYPE, b"").split(b";")[0] in CALL_TYPES:
+            return call_target(url.decode("latin-1"))
         found = self.targets.get(url)
-        if found is None or method != b"POST" or version != "1.1" or self.service.loaded is None:
+        if found is None or self.service.loaded is None:
             return None
         if not ODD.isdisjoint(headers) or int(headers.get(CONTENT_LENGTH, b"0")) > self.limit:
             return None
         return found
 
-    def head(self, answer: RawResponse, request_id: str, defaults: list[tuple[bytes, bytes]], *, closes: bool) -> bytes:
-        """Status line and headers: the same, in the same order, as through the ordinary application."""
+    def begin(self, target: Target, raw: RawRequest) -> RawResponse | Pending | Ticket:
+        if target.call is None:
+            return self.service.begin(raw)
+        return calls.begun(self.service, target.call, raw)
+
+    def refusal(self, target: Target, error: RequestError, named: str) -> RawResponse:
+        answer = answers.refusal(error, named)
+        return answer if target.call is None else calls.refusal(error, answer.status)
+
+    def failure(self, target: Target, named: str) -> RawResponse:
+        return answers.failure(named) if target.call is None else calls.failure()
+
+    def head(self, target: Target, answer: RawResponse, named: str, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """Status line and headers, all but the last line: the same as through the ordinary application."""
         if self.common[0] is not defaults:  # uvicorn makes a new list every second, with the date
             self.common = defaults, b"".join(b"%b: %b\r\n" % pair for pair in defaults)
         own = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-        rest = f"{own}content-length: {len(answer.body)}\r\ncontent-type: {answer.content_type}\r\nx-request-id: "
-        last = b"\r\nconnection: close\r\n\r\n" if closes else b"\r\n\r\n"
-        return b"".join((STATUS_LINE[answer.status], self.common[1], (rest + request_id).encode("latin-1"), last))
+        size, status = f"content-length: {len(answer.body)}", answer.status
+        if target.call is not None:  # an error is headers alone, and no error for HTTP
+            size, status = size if status != OK else "transfer-encoding: chunked", OK
+        rest = f"{own}{size}\r\ncontent-type: {answer.content_type}\r\nx-request-id: {named}"
+        return b"".join((STATUS_LINE[status], self.common[1], rest.encode("latin-1")))
+
+
+def body_of(target: Target, answer: RawResponse) -> bytes:
+    """As it goes over the wire: a call's message in one chunk, with the trailer that says that all went well."""
+    if target.call is None or answer.status != OK:
+        return answer.body
+    message = calls.framed(answer.body)
+    return b"%x\r\n%b\r\n0\r\ngrpc-status: 0\r\n\r\n" % (len(message), message)
+
+
+def call_target(path: str) -> Target:
+    return Target(path if path in calls.CALLS else "other", call=path)
 
 
 def targets(source: ModelSource) -> dict[bytes, Target]:
@@ -75,6 +110,9 @@ def request_id(headers: Headers) -> str:
 
 
 def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:
+    if target.call is not None:
+        timeout = headers.get(TIMEOUT, b"").decode("latin-1")
+        return RawRequest(body, named, is_call=True, timeout=calls.seconds_of(timeout))
     return RawRequest(
         body,
         named,

@@ -16,28 +16,29 @@ from typing import Any
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from wye_runtime.endpoints.answers import failure, refusal
 from wye_runtime.endpoints.body import stalled, too_large
 from wye_runtime.endpoints.ledger import CLIENT_GONE, Entry
 from wye_runtime.errors import RequestError
 from wye_runtime.fastlane.bounded import BoundedProtocol
-from wye_runtime.fastlane.lane import NOTICED, Headers, Lane, Target, raw_request, request_id
+from wye_runtime.fastlane.lane import NOTICED, Headers, Lane, Target, body_of, raw_request, request_id
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Ticket
 
 ORDINARY, SHORT, REFUSED = range(3)  # ways of the request that is being read; of a refused one the body is skipped
 AT_ONCE = 16  # requests of one connection that run at a time; more than that are not read on purpose
 BURST = 64  # answers of one connection after which the others have their turn
+STAYS, CLOSES = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
 JOINED = 16 << 10  # bytes up to which head and body are one string
 
 
 class Turn:
     """One request on the short way, from its headers to its answer."""
 
-    __slots__ = ("answer", "entry", "keeps_alive", "raw", "unforeseen", "work")
+    __slots__ = ("answer", "entry", "keeps_alive", "raw", "target", "unforeseen", "work")
 
-    def __init__(self, entry: Entry, *, keeps_alive: bool) -> None:
+    def __init__(self, entry: Entry, target: Target, *, keeps_alive: bool) -> None:
         self.entry = entry
+        self.target = target
         self.keeps_alive = keeps_alive
         self.raw: RawRequest | None = None  # until it begins to run
         self.answer: RawResponse | None = None
@@ -53,7 +54,6 @@ class FastProtocol(BoundedProtocol):
         self.lane = lane
         self.way = ORDINARY
         self.noticed: Headers = {}
-        self.target: Target | None = None
         self.turn: Turn | None = None  # of the request that is being read
         self.parts: list[bytes] = []
         self.size = 0
@@ -102,9 +102,9 @@ class FastProtocol(BoundedProtocol):
             return
         self.unparsed = 0
         self.head_began = None
-        self.way, self.target, self.size = SHORT, target, 0
+        self.way, self.size = SHORT, 0
         entry = Entry(self.lane.ledger.came(), request_id(self.noticed), target.route)
-        self.turn = Turn(entry, keeps_alive=parser.should_keep_alive())
+        self.turn = Turn(entry, target, keeps_alive=parser.should_keep_alive())
 
     def take_ordinary_way(self) -> None:
         """uvicorn's callbacks, one after the other, with what was kept for them."""
@@ -139,13 +139,12 @@ class FastProtocol(BoundedProtocol):
 
     def read(self) -> None:
         """The request is whole."""
-        turn, target, parts = self.turn, self.target, self.parts
+        turn, parts = self.turn, self.parts
         assert turn is not None
-        assert target is not None
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self.parts = []
         self.turn = None
-        turn.raw = raw_request(body, turn.entry.id, target, self.noticed)
+        turn.raw = raw_request(body, turn.entry.id, turn.target, self.noticed)
         self.turns.append(turn)
         self.burst += 1
         if self.burst > BURST:
@@ -172,7 +171,7 @@ class FastProtocol(BoundedProtocol):
         turn = self.turn
         assert turn is not None
         self.way, self.turn, self.parts = REFUSED, None, []
-        turn.answer = refusal(error, turn.entry.id)
+        turn.answer = self.lane.refusal(turn.target, error, turn.entry.id)
         self.turns.append(turn)
         self.pump()
 
@@ -185,7 +184,7 @@ class FastProtocol(BoundedProtocol):
             turn.raw = raw
             return
         try:
-            begun = self.lane.service.begin(raw)
+            begun = self.lane.begin(turn.target, raw)
         except Exception as error:  # noqa: BLE001 -- the outermost loop; the ledger logs it
             self.fail(turn, error)
             return
@@ -213,10 +212,10 @@ class FastProtocol(BoundedProtocol):
 
     def fail(self, turn: Turn, error: BaseException) -> None:
         if isinstance(error, RequestError):
-            turn.answer = refusal(error, turn.entry.id)
+            turn.answer = self.lane.refusal(turn.target, error, turn.entry.id)
         elif isinstance(error, Exception):
             turn.unforeseen = error
-            turn.answer = failure(turn.entry.id)
+            turn.answer = self.lane.failure(turn.target, turn.entry.id)
         else:
             raise error
 
@@ -261,11 +260,13 @@ class FastProtocol(BoundedProtocol):
         lane = self.lane
         closes = lane.service.is_draining or not turn.keeps_alive
         if not self.transport.is_closing():
-            head = lane.head(answer, turn.entry.id, self.server_state.default_headers, closes=closes)
-            if len(answer.body) <= JOINED:
-                self.transport.write(head + answer.body)
+            head = lane.head(turn.target, answer, turn.entry.id, self.server_state.default_headers)
+            head += CLOSES if closes else STAYS
+            body = body_of(turn.target, answer)
+            if len(body) <= JOINED:
+                self.transport.write(head + body)
             else:
-                self.transport.writelines((head, answer.body))
+                self.transport.writelines((head, body))
         self.latest = self.loop.time()
         lane.ledger.ended(turn.entry, answer.status, turn.unforeseen)
         if closes:

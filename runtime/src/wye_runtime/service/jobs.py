@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from wye_runtime import codecs
 from wye_runtime.codecs import InferCodec, Score
+from wye_runtime.codecs.calls import CallCodec, parsed
 from wye_runtime.contract import Contract, scored
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
@@ -36,17 +37,20 @@ class Jobs:
     model: Model
     contract: Contract | None
     codec: InferCodec
+    calls: CallCodec
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
         check_encoding(raw.content_encoding)
+        if raw.is_call:
+            return self.call_job(raw)
         return self.score_job(raw) if raw.model is None else self.infer_job(raw)
 
     def is_light(self, raw: RawRequest) -> bool:
         """Whether it is decoded and validated in no time, judged by its bytes alone."""
         if len(raw.body) > LIGHT_BYTES:
             return False
-        return raw.model is not None or self.values_at_most(raw.body) <= LIGHT_VALUES
+        return raw.is_call or raw.model is not None or self.values_at_most(raw.body) <= LIGHT_VALUES
 
     def values_at_most(self, body: bytes) -> int:
         """How many values an instance has, times how many instances the body can hold: `{}` stands for all defaults."""
@@ -67,6 +71,12 @@ class Jobs:
     def infer_job(self, raw: RawRequest) -> Job:
         request = self.codec.decode(raw.body, raw.header_length)
         return Job([request.feeds], request.outputs, lambda outputs: self.codec.encode(request, outputs[0]))
+
+    def call_job(self, raw: RawRequest) -> Job:
+        message = parsed("ModelInferRequest", raw.body)
+        self.check_target(raw._replace(model=message.model_name, version=message.model_version or None))
+        request = self.calls.decode(message)
+        return Job([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
 
     def score_job(self, raw: RawRequest) -> Job:
         check_media_type(raw.content_type)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from wye_runtime import codecs, contract, model
 from wye_runtime.codecs import InferCodec, Score, example
+from wye_runtime.codecs.calls import CallCodec
 from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelInvalid, RequestError
 from wye_runtime.metrics import Metrics
@@ -38,8 +39,9 @@ def loaded(config: Config, metrics: Metrics) -> Loaded:
     prepare_short_floats(session.signature)
     declared = contract.parse(config.contract) if config.contract is not None else None
     fitted = contract.bound(declared, session.signature) if declared else None
-    codec = InferCodec(session.signature, config.model.name, config.model.version)
-    jobs, runner = Jobs(config, session, fitted, codec), Runner(session, metrics)
+    named = (session.signature, config.model.name, config.model.version)
+    jobs = Jobs(config, session, fitted, InferCodec(*named), CallCodec(*named))
+    runner = Runner(session, metrics)
     job = warmed(jobs, runner, config)
     place = placement(session, job.batches if job else (), job.outputs if job else ())
     company = company_of(session, job, place, config)

@@ -119,7 +119,10 @@ class Service:
         ready = self.current()
         ready.jobs.check_target(raw)
         self.requests += 1
-        deadline = asyncio.get_running_loop().time() + self.config.request.timeout
+        patience = self.config.request.timeout
+        if raw.timeout is not None:
+            patience = min(patience, raw.timeout)
+        deadline = asyncio.get_running_loop().time() + patience
         if not ready.jobs.is_light(raw):
             return Pending(raw, lambda run: ready.runner.run(ready.jobs.job(raw), run), deadline)
         job = ready.jobs.job(raw)

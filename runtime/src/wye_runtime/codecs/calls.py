@@ -1,0 +1,129 @@
+"""Tensors over gRPC: the protocol's ModelInfer messages into what a model takes, and its outputs into the answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from wye_runtime import tensors
+from wye_runtime.codecs.infer import InferRequest, output_detail, refusal
+from wye_runtime.codecs.messages import CLASSES
+from wye_runtime.errors import BadRequest, InvalidInput, Misfit, Offences
+from wye_runtime.protocol import DTYPES, FLOATS, Array, RawResponse, Signature, Tensors, TensorSpec
+
+GRPC_TYPE = "application/grpc"
+CONTENTS = {
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    **{"BOOL": "bool_contents", "INT64": "int64_contents", "UINT64": "uint64_contents"},
+    **{"FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents"},
+}
+RAW_ONLY = frozenset(DTYPES) - frozenset(CONTENTS)
+
+
+def parsed(name: str, body: bytes) -> Any:
+    """A message of this name."""
+    try:
+        return CLASSES[name].FromString(body)
+    except DecodeError:
+        raise BadRequest(f"the message is no {name}") from None
+
+
+class CallCodec:
+    """ModelInfer for one model."""
+
+    def __init__(self, signature: Signature, name: str, version: str) -> None:
+        self.inputs = {spec.name: spec for spec in signature.inputs}
+        self.outputs = tuple(spec.name for spec in signature.outputs)
+        self.datatypes = {spec.name: spec.datatype for spec in signature.outputs}
+        self.name, self.version = name, version
+
+    def decode(self, request: Any) -> InferRequest:
+        """A request's tensors; every offending one is named at once. `binary`: what comes back as raw bytes."""
+        feeds = fed(self.inputs, request)
+        outputs = asked(self.outputs, request)
+        is_raw = bool(request.raw_input_contents) or any(self.datatypes[name] in RAW_ONLY for name in outputs)
+        return InferRequest(request.id, feeds, outputs, frozenset(outputs if is_raw else ()))
+
+    def encode(self, request: InferRequest, outputs: Mapping[str, Array]) -> RawResponse:
+        """Raw where the request was, or where a type has no other form; all outputs in the same form."""
+        answer = CLASSES["ModelInferResponse"](model_name=self.name, model_version=self.version, id=request.id or "")
+        for name in request.outputs:
+            array, datatype = outputs[name], self.datatypes[name]
+            tensor = answer.outputs.add(name=name, datatype=datatype, shape=array.shape)
+            if request.binary:
+                answer.raw_output_contents.append(tensors.to_bytes(array))
+            else:
+                getattr(tensor.contents, CONTENTS[datatype]).extend(listed(array))
+        return RawResponse(answer.SerializeToString(), GRPC_TYPE)
+
+
+def listed(array: Array) -> list[Any]:
+    values = array.ravel().tolist()
+    return [str(each).encode() for each in values] if array.dtype == np.object_ else values
+
+
+def fed(specs: Mapping[str, TensorSpec], request: Any) -> Tensors:
+    """The arrays of all inputs, or one InvalidInput with every offence."""
+    raws = request.raw_input_contents
+    if raws and len(raws) != len(request.inputs):
+        raise InvalidInput(f"{len(raws)} raw_input_contents for {len(request.inputs)} inputs, want one for each")
+    feeds: Tensors = {}
+    offences = Offences()
+    for at, given in enumerate(request.inputs):
+        try:
+            if given.name in feeds:
+                raise Misfit("is given twice")
+            feeds[given.name] = array_of(specs, given, raws[at] if raws else None)
+        except Misfit as misfit:
+            offences.add([misfit.detail(tensor=given.name)])
+    named = {given.name for given in request.inputs}
+    offences.add({"tensor": name, "message": "is missing"} for name in specs if name not in named)
+    if offences.count:
+        raise refusal("inputs", offences)
+    return feeds
+
+
+def array_of(specs: Mapping[str, TensorSpec], given: Any, raw: bytes | None) -> Array:
+    """One input's array."""
+    spec = specs.get(given.name)
+    if spec is None:
+        raise Misfit(f"is not an input of the model, which has {', '.join(specs)}")
+    if given.datatype != spec.datatype:
+        raise Misfit(f'datatype is "{given.datatype}", the model wants {spec.datatype}')
+    shape = tensors.checked_shape(spec, list(given.shape))
+    if raw is not None:
+        if given.contents.ByteSize():
+            raise Misfit("has both contents and raw_input_contents")
+        return tensors.from_bytes(spec.datatype, shape, memoryview(raw))
+    return from_contents(spec.datatype, given.contents).reshape(checked_size(shape, spec.datatype, given.contents))
+
+
+def checked_size(shape: tuple[int, ...], datatype: str, contents: Any) -> tuple[int, ...]:
+    got = len(getattr(contents, CONTENTS[datatype]))
+    want = int(np.prod(shape, dtype=object))
+    if got != want:
+        raise Misfit(f"shape {list(shape)} wants {want} values in {CONTENTS[datatype]}, got {got}")
+    return shape
+
+
+def from_contents(datatype: str, contents: Any) -> Array:
+    """The typed values; NaN and infinities are themselves, as in raw bytes."""
+    if datatype in RAW_ONLY:
+        raise Misfit(f"{datatype} has no typed contents: send raw_input_contents")
+    values = list(getattr(contents, CONTENTS[datatype]))
+    if datatype == "BYTES":
+        return np.array([tensors.utf8(memoryview(each), at) for at, each in enumerate(values)], np.object_)
+    return np.array(values, DTYPES[datatype]) if datatype in FLOATS else tensors.array_of(datatype, values)
+
+
+def asked(known: tuple[str, ...], request: Any) -> tuple[str, ...]:
+    """Which outputs, in the caller's order."""
+    names = tuple(each.name for each in request.outputs)
+    offences = Offences()
+    offences.add(output_detail(name, known) for name in names if name not in known)
+    offences.add({"tensor": name, "message": "is asked twice"} for name in known if names.count(name) > 1)
+    if offences.count:
+        raise refusal("outputs", offences)
+    return names or known

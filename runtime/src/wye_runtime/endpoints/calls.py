@@ -1,0 +1,142 @@
+"""The calls of the protocol over gRPC, and the one place where this runtime's errors become a grpc-status.
+
+The router ends HTTP/2; what arrives here is HTTP/1.1 with the same frames. Only the short
+way answers calls: it can write trailers.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from wye_runtime import errors
+from wye_runtime.codecs.calls import GRPC_TYPE, parsed
+from wye_runtime.codecs.messages import CLASSES
+from wye_runtime.endpoints.answers import MAX_MESSAGE
+from wye_runtime.endpoints.serving import SERVER
+from wye_runtime.errors import NotFound, RequestError, WyeError, shown
+from wye_runtime.protocol import RawRequest, RawResponse, TensorSpec
+from wye_runtime.service import Pending, Service, Ticket
+
+SERVICE = "inference.GRPCInferenceService"
+HEALTH = "grpc.health.v1.Health"
+PREFIX = 5  # bytes before a message: whether it is compressed, and its length
+INVALID, DEADLINE, MISSING, EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 3, 4, 5, 8, 12, 13, 14
+STATUS: Mapping[type[WyeError], int] = {
+    errors.NotFound: MISSING,
+    errors.ModelNotFound: MISSING,
+    errors.UploadTimeout: DEADLINE,
+    errors.RequestTimeout: DEADLINE,
+    errors.PayloadTooLarge: EXHAUSTED,
+    errors.TooManyRequests: EXHAUSTED,
+    errors.ModelError: INTERNAL,
+    errors.ModelNotReady: UNAVAILABLE,
+    errors.CallNotServed: UNIMPLEMENTED,
+}
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+def unframed(body: bytes) -> bytes:
+    """The one message of a unary call."""
+    if len(body) < PREFIX:
+        raise errors.BadRequest("the call has no message")
+    if body[0]:
+        raise errors.CallNotServed("compressed messages are not served: send them uncompressed")
+    if len(body) != PREFIX + int.from_bytes(body[1:PREFIX], "big"):
+        raise errors.BadRequest("the call must have exactly one message, as long as it says")
+    return body[PREFIX:]
+
+
+def framed(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def seconds_of(timeout: str) -> float | None:
+    """The grpc-timeout header; None where there is none, or it is none."""
+    digits, unit = timeout[:-1], timeout[-1:]
+    if unit not in UNITS or not (digits.isascii() and digits.isdigit() and len(digits) <= 8):
+        return None
+    return int(digits) * UNITS[unit]
+
+
+def refusal(error: RequestError, http_status: int) -> RawResponse:
+    """An error as headers alone, so that status and sentence arrive; `http_status` is for the ledger."""
+    return RawResponse(b"", GRPC_TYPE, headers_of(STATUS.get(type(error), INVALID), error.message), http_status)
+
+
+def failure() -> RawResponse:
+    """What nobody foresaw."""
+    words = "an error inside the runtime; its log has more under this x-request-id"
+    return RawResponse(b"", GRPC_TYPE, headers_of(INTERNAL, words), 500)
+
+
+def headers_of(status: int, message: str) -> dict[str, str]:
+    """The message as a header carries it: percent-encoded UTF-8."""
+    return {"grpc-status": str(status), "grpc-message": quote(message[:MAX_MESSAGE], safe=PRINTABLE)}
+
+
+def begun(service: Service, method: str, raw: RawRequest) -> RawResponse | Pending | Ticket:
+    """The answer to a call, or what to wait for; `raw` has the framed message."""
+    message = unframed(raw.body)
+    if method == f"/{SERVICE}/ModelInfer":
+        service.current()
+        return service.begin(raw._replace(body=message))
+    answer = ANSWERS.get(method)
+    if answer is None:
+        raise errors.CallNotServed(f"there is no call {shown(method)} here")
+    return RawResponse(answer(service, message).SerializeToString(), GRPC_TYPE)
+
+
+def live(_: Service, __: bytes) -> Any:
+    return CLASSES["ServerLiveResponse"](live=True)
+
+
+def ready(service: Service, _: bytes) -> Any:
+    return CLASSES["ServerReadyResponse"](ready=service.not_ready is None)
+
+
+def server(_: Service, __: bytes) -> Any:
+    return CLASSES["ServerMetadataResponse"](**SERVER)
+
+
+def model_ready(service: Service, message: bytes) -> Any:
+    check_target(service, message)
+    return CLASSES["ModelReadyResponse"](ready=service.not_ready is None)
+
+
+def metadata(service: Service, message: bytes) -> Any:
+    check_target(service, message)
+    source, signature = service.config.model, service.current().model.signature
+    answer = CLASSES["ModelMetadataResponse"](name=source.name, versions=[source.version], platform="onnxruntime_onnx")
+    answer.inputs.extend(map(described, signature.inputs))
+    answer.outputs.extend(map(described, signature.outputs))
+    return answer
+
+
+def described(spec: TensorSpec) -> Any:
+    return CLASSES["TensorMetadata"](name=spec.name, datatype=spec.datatype, shape=spec.shape)
+
+
+def check_target(service: Service, message: bytes) -> None:
+    request = parsed("ModelRequest", message)
+    if service.loaded:
+        service.loaded.jobs.check_target(RawRequest(b"", "", request.name, request.version or None))
+
+
+def check(service: Service, message: bytes) -> Any:
+    """grpc.health.v1: 1 is SERVING, 2 is NOT_SERVING."""
+    asked = parsed("HealthCheckRequest", message).service
+    if asked not in ("", SERVICE):
+        raise NotFound(f"there is no service {shown(asked)} here")
+    return CLASSES["HealthCheckResponse"](status=2 if service.not_ready else 1)
+
+
+ANSWERS: Mapping[str, Callable[[Service, bytes], Any]] = {
+    f"/{SERVICE}/ServerLive": live,
+    f"/{SERVICE}/ServerReady": ready,
+    f"/{SERVICE}/ServerMetadata": server,
+    f"/{SERVICE}/ModelReady": model_ready,
+    f"/{SERVICE}/ModelMetadata": metadata,
+    f"/{HEALTH}/Check": check,
+}
+CALLS = frozenset({*ANSWERS, f"/{SERVICE}/ModelInfer"})

@@ -1,0 +1,229 @@
+"""gRPC as a router hands it on: HTTP/1.1 with the frames of gRPC, then a trailer; an error is headers alone."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+import toys
+from wye_runtime.codecs.messages import CLASSES
+from wye_runtime.endpoints.calls import seconds_of
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+LIMIT = 200_000
+
+
+class Answer:
+    """What came back: HTTP's status, headers, the trailer, and the message."""
+
+    def __init__(self, raw: bytes) -> None:
+        head, _, rest = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.http = int(first.split()[1])
+        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.message = b""
+        if "transfer-encoding" in self.headers:
+            size, _, rest = rest.partition(b"\r\n")
+            chunk, rest = rest[: int(size, 16)], rest[int(size, 16) :]
+            assert rest == b"\r\n0\r\ngrpc-status: 0\r\n\r\n"
+            assert chunk[0] == 0
+            assert int.from_bytes(chunk[1:5], "big") == len(chunk) - 5
+            self.message = chunk[5:]
+        self.status = int(self.headers.get("grpc-status", "0"))
+        self.words = unquote(self.headers.get("grpc-message", ""))
+
+    def read(self, name: str):
+        assert (self.http, self.status) == (200, 0), (self.status, self.words)
+        return CLASSES[name].FromString(self.message)
+
+
+def framed(message: bytes) -> bytes:
+    return b"\0" + struct.pack(">I", len(message)) + message
+
+
+def head(path: str, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "host: a", "content-type: application/grpc", "te: trailers"]
+    return "\r\n".join([*lines, *headers, "transfer-encoding: chunked", "", ""]).encode()
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+
+
+def exchanged(server, content: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), 30) as wire:
+        wire.sendall(content)
+        answer = b""
+        while part := wire.recv(65536):
+            answer += part
+        return answer
+
+
+def called(server, path: str, message=b"", *headers: str, frame=framed) -> Answer:
+    body = frame(message if isinstance(message, bytes) else message.SerializeToString())
+    return Answer(exchanged(server, head(path, "connection: close", *headers) + chunked(body)))
+
+
+def request(*tensors: dict, raw=(), **more):
+    made = CLASSES["ModelInferRequest"](model_name="toy", **more)
+    for tensor in tensors:
+        made.inputs.add(**tensor)
+    made.raw_input_contents.extend(raw)
+    return made
+
+
+X = {"name": "x", "datatype": "FP32", "shape": [1, 3]}
+ROW = np.array([1, 2.5, -3], np.float32)
+
+
+@pytest.fixture
+def server(servers):
+    return servers.one("calls", toys.passing, maxRequestBytes=LIMIT)
+
+
+def test_raw_tensors_are_answered_raw(server) -> None:
+    answer = called(server, INFER, request(X, raw=[ROW.tobytes()], id="7")).read("ModelInferResponse")
+    assert (answer.model_name, answer.model_version, answer.id) == ("toy", "1", "7")
+    [output] = answer.outputs
+    assert (output.name, output.datatype, list(output.shape)) == ("y", "FP32", [1, 3])
+    assert answer.raw_output_contents == [ROW.tobytes()]
+
+
+def test_typed_contents_are_answered_typed(server) -> None:
+    tensor = {**X, "contents": CLASSES["Contents"](fp32_contents=ROW)}
+    answer = called(server, INFER, request(tensor)).read("ModelInferResponse")
+    assert not answer.raw_output_contents
+    assert list(answer.outputs[0].contents.fp32_contents) == ROW.tolist()
+
+
+VALUES = {
+    "BOOL": ("bool_contents", [True, False]),
+    "INT8": ("int_contents", [-128, 127]),
+    "INT64": ("int64_contents", [2**53 + 1, -(2**63)]),
+    "UINT16": ("uint_contents", [0, 65535]),
+    "UINT64": ("uint64_contents", [2**64 - 1]),
+    "FP64": ("fp64_contents", [0.1, float("inf")]),
+    "BYTES": ("bytes_contents", ["grüße".encode(), b""]),
+}
+
+
+@pytest.mark.parametrize("datatype", VALUES)
+def test_every_type_comes_back_as_it_was(servers, datatype) -> None:
+    server = servers.one(f"call-{datatype}", lambda: toys.echo(datatype))
+    field, values = VALUES[datatype]
+    contents = CLASSES["Contents"](**{field: values})
+    tensor = {"name": f"in_{datatype}", "datatype": datatype, "shape": [len(values)], "contents": contents}
+    answer = called(server, INFER, request(tensor)).read("ModelInferResponse")
+    assert list(getattr(answer.outputs[0].contents, field)) == values
+
+
+def test_a_large_message_is_decoded_in_the_worker(servers) -> None:
+    server = servers.one("call-grid", lambda: toys.passing("FP32", ["N", "M"]))
+    rows = np.arange(600_000, dtype=np.float32).reshape(1000, 600)
+    message = request({"name": "x", "datatype": "FP32", "shape": rows.shape}, raw=[rows.tobytes()])
+    assert called(server, INFER, message).read("ModelInferResponse").raw_output_contents == [rows.tobytes()]
+
+
+def test_health_readiness_and_metadata(server) -> None:
+    service = "/inference.GRPCInferenceService"
+    named = CLASSES["ModelRequest"](name="toy")
+    assert called(server, f"{service}/ServerLive").read("ServerLiveResponse").live
+    assert called(server, f"{service}/ServerReady").read("ServerReadyResponse").ready
+    assert called(server, f"{service}/ServerMetadata").read("ServerMetadataResponse").name == "wye-runtime"
+    assert called(server, f"{service}/ModelReady", named).read("ModelReadyResponse").ready
+    told = called(server, f"{service}/ModelMetadata", named).read("ModelMetadataResponse")
+    assert (told.name, list(told.versions), told.platform) == ("toy", ["1"], "onnxruntime_onnx")
+    assert [(each.name, each.datatype, list(each.shape)) for each in told.inputs] == [("x", "FP32", [-1, 3])]
+    for asked in ("", "inference.GRPCInferenceService"):
+        check = CLASSES["HealthCheckRequest"](service=asked)
+        assert called(server, "/grpc.health.v1.Health/Check", check).read("HealthCheckResponse").status == 1
+
+
+COMPRESSED = lambda message: b"\1" + framed(message)[1:]  # noqa: E731
+ERRORS = {
+    "an unknown call": ("/inference.GRPCInferenceService/ModelStream", b"", framed, 12, "there is no call"),
+    "an unknown service": ("/grpc.health.v1.Health/Check", b"\n\1x", framed, 5, 'there is no service "x"'),
+    "another model": (INFER, CLASSES["ModelInferRequest"](model_name="grün"), framed, 5, 'no model "grün"'),
+    "another version": (INFER, request(X, model_version="2"), framed, 5, "has the version 1 here"),
+    "no input": (INFER, request(), framed, 3, 'wrong inputs: "x" is missing'),
+    "a wrong shape": (INFER, request({**X, "shape": [1, 4]}, raw=[b"\0" * 16]), framed, 3, "the model wants [-1, 3]"),
+    "too few bytes": (INFER, request(X, raw=[b"\0" * 8]), framed, 3, "wants 12 bytes, got 8"),
+    "too few values": (INFER, request(X), framed, 3, "wants 3 values in fp32_contents, got 0"),
+    "both forms": (
+        INFER,
+        request({**X, "contents": CLASSES["Contents"](fp32_contents=ROW)}, raw=[ROW.tobytes()]),
+        framed,
+        3,
+        "has both contents and raw_input_contents",
+    ),
+    "a raw tensor too many": (INFER, request(X, raw=[b"", b""]), framed, 3, "2 raw_input_contents for 1 inputs"),
+    "an unknown output": (INFER, request(X, raw=[ROW.tobytes()], outputs=[{"name": "z"}]), framed, 3, "which has y"),
+    "no message": (INFER, b"", lambda _: b"", 3, "the call has no message"),
+    "half a message": (INFER, b"\0" * 9, lambda message: framed(message)[:-1], 3, "exactly one message"),
+    "two messages": (INFER, b"\0" * 9, lambda message: framed(message) * 2, 3, "exactly one message"),
+    "nonsense": (INFER, b"\xff\xff\xff", framed, 3, "the message is no ModelInferRequest"),
+    "a compressed message": (INFER, b"\0" * 9, COMPRESSED, 12, "send them uncompressed"),
+    "too large": (INFER, b"\0" * (LIMIT + 1), framed, 8, "the body is larger than"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_is_headers_alone(server, case) -> None:
+    path, message, frame, status, words = ERRORS[case]
+    answer = called(server, path, message, frame=frame)
+    assert (answer.http, answer.status) == (200, status), answer.words
+    assert words in answer.words
+    assert answer.headers["content-type"] == "application/grpc"
+    assert answer.headers["content-length"] == "0"
+
+
+def test_a_failing_run_is_internal(servers) -> None:
+    server = servers.one("raising", toys.raising)
+    contents = CLASSES["Contents"](int64_contents=[7])
+    answer = called(server, INFER, request({"name": "index", "datatype": "INT64", "shape": [1], "contents": contents}))
+    assert answer.status == 13
+    assert "the model failed" in answer.words
+
+
+def test_a_callers_deadline_ends_its_run(servers, wait_until) -> None:
+    server = servers.one("call-slow", toys.slow, requestSettings={"requestTimeoutMs": 60_000})
+    contents = CLASSES["Contents"](int64_contents=[2_000_000_000])
+    message = request({"name": "trips", "datatype": "INT64", "shape": [], "contents": contents})
+    answer = called(server, INFER, message, "grpc-timeout: 100m")
+    assert (answer.status, answer.words) == (4, "the model did not answer in time")
+    wait_until(lambda: server.load()["active"] == 0)
+
+
+def test_calls_and_requests_share_a_connection(server) -> None:
+    call = head(INFER) + chunked(framed(request(X, raw=[ROW.tobytes()]).SerializeToString()))
+    plain = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+    answer = exchanged(server, call + plain + call.replace(b"te: trailers", b"connection: close"))
+    assert answer.count(b"grpc-status: 0\r\n\r\n") == 1  # behind an ordinary request everything is ordinary
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    alone = exchanged(server, call * 2 + call.replace(b"te: trailers", b"connection: close"))
+    assert alone.count(b"grpc-status: 0\r\n\r\n") == 3
+
+
+def test_a_model_that_loads_is_unavailable(servers, tmp_path) -> None:
+    import os
+
+    path = tmp_path / "toy.onnx"
+    os.mkfifo(path)
+    server = servers.start(path).listening()
+    assert called(server, INFER, request(X, raw=[ROW.tobytes()])).status == 14
+    assert not called(server, "/inference.GRPCInferenceService/ServerReady").read("ServerReadyResponse").ready
+    assert called(server, "/grpc.health.v1.Health/Check").read("HealthCheckResponse").status == 2
+    server.tell()
+    assert server.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("100m", 0.1), ("5S", 5), ("1H", 3600), ("20u", 2e-5), ("", None), ("m", None), ("5", None), ("123456789S", None)],
+)
+def test_the_deadline_is_read_as_grpc_writes_it(header, seconds) -> None:
+    assert seconds_of(header) == pytest.approx(seconds)
