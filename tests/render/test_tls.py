@@ -212,3 +212,9 @@ def test_the_cookie_of_sticky_callers_goes_by_https_only(served: Running, plan: 
         answer = client.post(f"{url(served)}/score", headers=KEY)
     assert answer.headers["set-cookie"].endswith("; Path=/; HttpOnly; SameSite=Lax; Secure")
     served.put(plan)
+
+
+def test_a_handshake_that_does_not_end_is_given_up(served: Running) -> None:
+    with socket.create_connection((served.place.listen.host, served.place.listen.port), timeout=30) as silent:
+        silent.sendall(b"\x16\x03\x01")  # a ClientHello begins so
+        assert silent.recv(1) == b""  # after 10 s, as for headers that do not end

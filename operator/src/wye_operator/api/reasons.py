@@ -162,8 +162,10 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "Wait; if it lasts, look at the router's own log.",
     ),
     Reason.ROUTER_BEHIND: _waits(
-        "A ready router has not taken the new routing yet.",
-        "Wait. After 10 seconds the message names it, and it holds up only the removal of what it may still use.",
+        "A ready router has not taken the new routing yet, or cannot be reached on its inner port, so that nobody "
+        "knows.",
+        "Wait. After 10 seconds the message names it, and it holds up only the removal of what it may still use. One "
+        "that cannot be reached goes on serving; look for what is between the operator and port 8081 of its pod.",
     ),
     Reason.INSTANCES_STARTING: _waits(
         "Fewer instances are ready than `instanceCount` asks for.",

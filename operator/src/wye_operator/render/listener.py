@@ -14,6 +14,7 @@ from wye_operator.render.routes import NAME as ROUTES_NAME
 from wye_operator.render.tls import transport_socket
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+SLOW = "10s"
 INNER = ("/ready", "/stats/prometheus")
 
 # Azure's traffic log, as far as the router knows it. Never a body, a query string, or a header but those named here.
@@ -59,7 +60,9 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
     }
     made = _listener("data", listen, manager)
     if of.tls:
-        made["filter_chains"][0]["transport_socket"] = transport_socket(auth)
+        # who never ends the handshake gets as long as who never ends the headers
+        handshake = {"transport_socket": transport_socket(auth), "transport_socket_connect_timeout": SLOW}
+        made["filter_chains"][0] |= handshake
     return made
 
 
@@ -143,7 +146,7 @@ def _paths() -> Json:
 def _bounds() -> Json:
     return {
         "max_request_headers_kb": 60,
-        "request_headers_timeout": "10s",  # a caller that never ends its headers
+        "request_headers_timeout": SLOW,  # a caller that never ends its headers
         "stream_idle_timeout": "60s",  # where no route says otherwise
         "common_http_protocol_options": {
             "idle_timeout": "120s",
