@@ -67,6 +67,14 @@ def test_a_wrong_value_is_named_with_its_position(server, value, message):
     assert wrong == (422, "InvalidInput", [{"tensor": "x", "position": 1, "message": message}])
 
 
+def test_a_body_may_say_the_models_name_as_kserves_client_does_and_no_other(server):
+    assert server.infer(with_x(), model_name="toy").status_code == 200
+    for name, said in (("other", '"other"'), (None, "null"), (7, "7")):
+        answer = server.infer(with_x(), model_name=name)
+        assert refusal(answer) == (422, "InvalidInput", [])
+        assert answer.json()["error"]["message"] == f"model_name is {said}, the address is that of toy"
+
+
 ELEMENTS = {
     "INT8": [128, -129, 1.0, True, "1", None],
     "UINT64": [-1, 18446744073709551616, 0.5],

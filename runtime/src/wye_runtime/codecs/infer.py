@@ -16,7 +16,7 @@ from wye_runtime.protocol import (
     TensorSpec,
 )
 
-REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs"})
+REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs", "model_name"})  # the last is kserve's client's own
 INPUT_KEYS = frozenset({"name", "shape", "datatype", "data", "parameters"})
 OUTPUT_KEYS = frozenset({"name", "parameters"})
 BINARY_SIZE = "binary_data_size"
@@ -47,6 +47,10 @@ class InferCodec:
         """A request's tensors, checked against the model's; every offending tensor is named at once."""
         header, raw = framed(body, header_length)
         head = objects(loads(header), "the body", REQUEST_KEYS)
+        if head.get("model_name", self.head["model_name"]) != self.head["model_name"]:
+            raise InvalidInput(
+                f"model_name is {shown(head['model_name'])}, the address is that of {self.head['model_name']}"
+            )
         given = listed(head.get("inputs"), "inputs", INPUT_KEYS)
         feeds = fed(self.inputs, given, Payload(raw, is_framed=header_length is not None))
         return InferRequest(request_id(head), feeds, *asked(self.outputs, head))
