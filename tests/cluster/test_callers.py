@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,28 @@ for caller in callers:
 print(json.dumps(told))
 """
 TLS = {"secretName": "fraud-tls"}
+# nobody's own: of the Gateway API only what the API server needs to keep such objects
+HTTP_ROUTES = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": "httproutes.gateway.networking.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, testing-only"},
+    },
+    "spec": {
+        "group": "gateway.networking.k8s.io",
+        "scope": "Namespaced",
+        "names": {"kind": "HTTPRoute", "plural": "httproutes", "singular": "httproute"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
 
 
 @pytest.fixture
@@ -96,8 +119,16 @@ def test_a_certificate_that_is_none_is_said_and_the_last_good_one_stays(served: 
     took = waited(lambda: reason(served) == "CertificateInvalid", 60)
     figure(f"a key of another pair is said after {took:.1f} s (read every 30 s)")
     assert shows(served, host, good)
+    assert invoked(served) == 0, "the command speaks HTTPS through its port-forward"
     served.namespace.kubectl("delete", "pod", "-l", "wye.dev/component=router")
     waited(lambda: bool(served.pods("router")) and shows_or_waits(served, host, good), 60)
+
+
+def invoked(served: Served) -> int:
+    """The exit code of `wye invoke`."""
+    access = ["-n", served.namespace.name, "--kubeconfig", served.namespace.cluster.env["KUBECONFIG"]]
+    words = [sys.executable, "-m", "wye_operator.cli.main", "invoke", "fraud", "-f", "-", *access]
+    return subprocess.run(words, input=BODY, capture_output=True, text=True, timeout=60).returncode
 
 
 def shows_or_waits(served: Served, host: str, pair: certs.Pair) -> bool:
@@ -136,16 +167,61 @@ def test_callers_stay_and_move_only_to_the_share_that_grows(served: Served, figu
     assert moved == {("blue", "green")}
 
 
-def test_a_way_in_from_outside(served: Served):
+@pytest.fixture
+def gateway_api(cluster: Cluster) -> Iterator[Callable[[], None]]:
+    """Installs HTTPRoutes, as far as Wye has to do with them; they are gone afterwards."""
+    yield lambda: str(cluster.apply(HTTP_ROUTES))
+    cluster.kubectl("delete", "crd", HTTP_ROUTES["metadata"]["name"], "--ignore-not-found", "--timeout=60s")
+
+
+def foreign(kind: str, version: str, spec: dict) -> dict:
+    """Somebody else's object, under the Endpoint's name."""
+    return {"apiVersion": f"{version}/v1", "kind": kind, "metadata": {"name": "fraud"}, "spec": spec}
+
+
+def scoring(served: Served) -> str:
+    return served.namespace.json("get", "mle", "fraud")["status"]["scoringUri"]
+
+
+def test_an_ingress(served: Served):
     """No controller serves it here: the API server takes it, and the status says where callers go."""
+    others = foreign(
+        "Ingress", "networking.k8s.io", {"defaultBackend": {"service": {"name": "x", "port": {"number": 1}}}}
+    )
+    served.namespace.apply(others)
     expose = {"ingress": {"className": "none", "host": "fraud.test", "tlsSecretName": "public"}}
-    served.apply(endpoint(traffic={"blue": 100}, expose=expose), deployment("blue"))
-    found = served.namespace.json("get", "ingress", "fraud")
-    [rule] = found["spec"]["rules"]
+    served.namespace.apply(endpoint(traffic={"blue": 100}, expose=expose), deployment("blue"))
+    waited(lambda: reason(served) == "NameTaken", 60)
+    served.namespace.kubectl("delete", "ingress", "fraud")
+    served.ready()
+    [rule] = served.namespace.json("get", "ingress", "fraud")["spec"]["rules"]
     assert rule["http"]["paths"][0]["backend"]["service"] == {"name": "fraud", "port": {"name": "http"}}
-    assert served.namespace.json("get", "mle", "fraud")["status"]["scoringUri"] == "https://fraud.test/score"
-    route = {"httpRoute": {"parentRefs": [{"name": "gateway"}], "hostnames": ["fraud.test"]}}
-    served.namespace.apply(endpoint(traffic={"blue": 100}, expose=route))
-    waited(lambda: reason(served) == "GatewayApiMissing", 30)
-    assert served.namespace.json("get", "ingress")["items"] == []
+    assert scoring(served) == "https://fraud.test/score"
+    served.apply(endpoint(traffic={"blue": 100}, expose={"ingress": {"host": "other.test"}}))
+    assert scoring(served) == "http://other.test/score"
     served.apply(endpoint(traffic={"blue": 100}))
+    assert served.namespace.json("get", "ingress")["items"] == []
+
+
+def test_a_route_waits_for_the_gateway_api(served: Served, gateway_api: Callable[[], None], figure: Figure):
+    """It is installed while the Endpoint asks for it, and removed again; no controller serves the route here."""
+    route = {"httpRoute": {"parentRefs": [{"name": "gateway", "port": 443}], "hostnames": ["fraud.test"]}}
+    served.namespace.apply(endpoint(traffic={"blue": 100}, expose=route), deployment("blue"))
+    waited(lambda: reason(served) == "GatewayApiMissing", 60)
+    waited(lambda: served.ask(served.key)[0] == 200, 60)  # callers inside the cluster are served all the same
+    with served.load() as load:
+        gateway_api()
+        served.namespace.kubectl("wait", "--for=condition=Established", f"crd/{HTTP_ROUTES['metadata']['name']}")
+        served.namespace.apply(foreign("HTTPRoute", "gateway.networking.k8s.io", {"hostnames": ["x"]}))
+        took = waited(lambda: reason(served) == "NameTaken", 90)
+        served.namespace.kubectl("delete", "httproute", "fraud")
+        served.ready()
+        assert scoring(served) == "https://fraud.test/score"
+        [rule] = served.namespace.json("get", "httproute", "fraud")["spec"]["rules"]
+        assert rule["backendRefs"][0]["name"] == "fraud"
+        served.apply(endpoint(traffic={"blue": 100}))
+        waited(lambda: served.namespace.json("get", "httproute")["items"] == [], 30)
+    figure(
+        f"the Gateway API was noticed {took:.0f} s after it was installed; lost {load.lost} of {load.answers.total()}"
+    )
+    served.lost_nothing(load)
