@@ -127,8 +127,10 @@ class Model:
             yield
         finally:
             self.released.set()
+            # a connection that was just accepted, and not yet made when the server is closed, would never be closed
+            asyncio.get_running_loop().remove_reader(held.fileno())
+            await turns()
             server.close()
-            await turns()  # those that were just accepted are among them now
             for task in list(open_ones):
                 task.cancel()
             await asyncio.gather(*open_ones, return_exceptions=True)
