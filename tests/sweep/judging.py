@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from sweep.probes import INNER, Probe
+from sweep.odd import INNER
+from sweep.probes import Probe
 from sweep.sending import SILENCE, Answer, Outcome
 
 HEALTHY = "Healthy"
