@@ -192,3 +192,14 @@ async def test_a_watch_that_is_silent_ends_without_an_error(monkeypatch):
 
     async with client_of(answer) as client:
         assert [event async for event in client.watch(CONFIGMAPS, "default", "", "9")] == [added]
+
+
+async def test_a_page_is_asked_for_in_any_form() -> None:
+    """The API server gives its keys as application/jwk-set+json, and 406 to whoever wants plain JSON."""
+
+    async def keys(request: web.Request) -> web.Response:
+        taken = request.headers["Accept"] == "*/*"
+        return web.Response(body=b"{}" if taken else b"Not Acceptable", status=200 if taken else 406)
+
+    async with client_of(keys) as client:
+        assert await client.page("/openid/v1/jwks") == b"{}"

@@ -100,6 +100,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     media: str = JSON
+    accept: str = JSON
     timeout: aiohttp.ClientTimeout = PATIENCE
 
 
@@ -190,7 +191,7 @@ class Client:
 
     async def page(self, path: str) -> bytes:
         """What stands at a path of the server itself."""
-        async with self._answer(Call("GET", PAGES, path)) as response:
+        async with self._answer(Call("GET", PAGES, path, accept="*/*")) as response:
             return await response.read()
 
     async def _json(self, call: Call) -> Object:
@@ -211,7 +212,7 @@ class Client:
                 self._connection.server.rstrip("/") + call.path,
                 params=dict(call.query),
                 data=None if call.body is None else json.dumps(call.body),
-                headers={"Content-Type": call.media, "Accept": JSON},
+                headers={"Content-Type": call.media, "Accept": call.accept},
                 timeout=call.timeout,
             ) as response:
                 if response.status >= 400:
