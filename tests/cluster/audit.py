@@ -14,7 +14,7 @@ WRITES = ("create", "update", "patch", "delete")
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """One verb on one resource; a subresource stands in it as in a role: `pods/log`."""
+    """One verb on one resource, or on a path that is none; a subresource stands in it as in a role: `pods/log`."""
 
     group: str
     resource: str
@@ -60,15 +60,14 @@ def asked(log: Path, account: str, since: str = "") -> Iterator[Asked]:
             if line.endswith("\n") and who in line:
                 event = json.loads(line)
                 if event["user"]["username"] == who and event["requestReceivedTimestamp"] >= since:
-                    yield from _asked(event)
+                    yield _asked(event)
 
 
-def _asked(event: Mapping[str, Any]) -> Iterator[Asked]:
-    what = event.get("objectRef")
-    if not what or "resource" not in what:  # /version, /apis: no role speaks of them
-        return
-    resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
-    yield Asked(
+def _asked(event: Mapping[str, Any]) -> Asked:
+    what = event.get("objectRef") or {}
+    path = event["requestURI"].partition("?")[0]
+    resource = "/".join(filter(None, (what.get("resource"), what.get("subresource")))) or path
+    return Asked(
         who=event["user"]["username"],
         at=event["requestReceivedTimestamp"],
         namespace=what.get("namespace", ""),
@@ -85,12 +84,12 @@ def now() -> str:
 
 
 def granted(roles: Iterable[Mapping[str, Any]]) -> set[Permission]:
-    """Everything that roles grant."""
+    """Everything that roles grant: what is no resource, such as `/version`, stands in it by its path."""
     return {
-        Permission(group, resource, verb)
+        Permission(group, what, verb)
         for role in roles
         for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for group in rule.get("apiGroups", [""])
+        for what in [*rule.get("resources", ()), *rule.get("nonResourceURLs", ())]
         for verb in rule["verbs"]
     }

@@ -36,7 +36,7 @@ def unread_issuer():
 
 
 def rejected():
-    seen = base()
+    seen = behind()
     (router,) = seen.routers
     return dataclasses.replace(seen, routers=(dataclasses.replace(router, rejected="unknown field"),))
 
@@ -379,6 +379,13 @@ def test_scaling_is_azures_word_when_only_the_count_changes() -> None:
     )
     made = plan(dataclasses.replace(seen, deployments=(more,), workloads={"fraud-blue": workload}))
     assert made.deployment_statuses["fraud-blue"].provisioning_state == "Scaling"
+
+
+def test_what_a_router_rejected_and_took_when_it_was_asked_again_is_not_told() -> None:
+    seen = base()
+    (router,) = seen.routers
+    seen = dataclasses.replace(seen, routers=(dataclasses.replace(router, rejected="unknown cluster 'blue'"),))
+    assert plan(seen).endpoint_status.conditions[0].reason == "Ready"
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentShare, EndpointStatus, Reason, RouterStatus
-from wye_operator.plan.acknowledged import has_taken, is_late
+from wye_operator.plan.acknowledged import has_everything, has_taken, is_late
 from wye_operator.plan.auth import keys_for
 from wye_operator.plan.conditions import (
     Before,
@@ -160,7 +160,7 @@ def _absence(facts: Facts, name: str) -> str:
 def _router_problems(facts: Facts) -> Iterator[Problem]:
     ready = [router for router in facts.world.routers if router.ready]
     for router in facts.world.routers:
-        if router.rejected:
+        if router.rejected and not has_everything(router, facts.router):  # else it took it after all, when asked again
             yield Problem(
                 Reason.ROUTER_REJECTED,
                 f"router {router.name} rejected the update and keeps the last good one: {router.rejected}",
