@@ -37,7 +37,10 @@ def keys(served: Served) -> dict[str, str]:
 
 
 def status_of(served: Served, key: str) -> int:
-    return served.ask(key)[0]
+    """The answer's status; a Service of a moment ago may not be known to the node yet."""
+    found = [0]
+    waited(lambda: found.append(served.ask(key)[0]) or found[-1] != 0, AT_MOST)
+    return found[-1]
 
 
 def is_told(served: Served, reason: str) -> str:
