@@ -17,7 +17,7 @@ from cluster.harness import owner, room
 from cluster.harness.machine import backend  # noqa: F401  (named by the mark BARE)
 from cluster.harness.say import output
 from cluster.kube import Cluster, Namespace
-from cluster.serving import Served, deployment, endpoint, waited
+from cluster.serving import API, Served, deployment, endpoint, waited
 
 Figure = Callable[[str], None]
 BARE = pytest.mark.skipif("backend().name != 'bare'", reason="the audit log is read on `bare` only")
@@ -166,10 +166,11 @@ def test_definitions_that_are_removed_take_their_objects_along_and_come_back(
     served.apply(*objects)
     kept = [cluster.json("get", "crd", kind) for kind in KINDS]
     started = pod(cluster)["metadata"]["name"]
+    is_collected(served.namespace)
     left = lambda: served.namespace.json("get", "services,deployments.apps")["items"]  # noqa: E731
     try:
         cluster.kubectl("delete", "crd", *KINDS, "--timeout=120s")
-        waited(lambda: not left(), 120)  # by the garbage collector, which looks for new kinds every 30 s
+        waited(lambda: not left(), 60)
         time.sleep(3)
         assert not left(), "nothing is made without its owner"
     finally:
@@ -180,6 +181,20 @@ def test_definitions_that_are_removed_take_their_objects_along_and_come_back(
     figure(f"definitions removed and installed again: Ready {time.monotonic() - begun:.1f} s after that")
     is_well(cluster)
     assert pod(cluster)["metadata"]["name"] == started
+
+
+def is_collected(namespace: Namespace) -> None:
+    """Until Kubernetes' garbage collector sees our kinds: it looks every 30 s for what is new, or back."""
+    body = {
+        "apiVersion": API,
+        "kind": "Endpoint",
+        "metadata": {"name": "short-lived"},
+        "spec": {"router": {"replicas": 1}},
+    }
+    namespace.apply(body)
+    waited(lambda: namespace.attempt("get", "service", "short-lived").returncode == 0, 60)
+    namespace.kubectl("delete", "mle", "short-lived")
+    waited(lambda: namespace.attempt("get", "service", "short-lived").returncode == 1, 120)
 
 
 def install_again(cluster: Cluster, definitions: list[dict]) -> None:

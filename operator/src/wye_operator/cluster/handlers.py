@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import chain, repeat
 from typing import Any
 
 import aiohttp
 import kopf
+from kopf._cogs.clients.errors import APIError
+from kopf._cogs.structs.references import Insights
+from kopf._core.reactor import observation
 
 from wye_operator.cluster.client import PAGE, Connection
 from wye_operator.cluster.follow import selector_of
@@ -23,10 +26,12 @@ from wye_operator.cluster.kinds import WATCHED, Kind, Object
 from wye_operator.errors import WyeError
 from wye_operator.settings import own_token
 
+log = logging.getLogger(__name__)
 Seen = Callable[[Kind, str | None, Object], None]
 IN_FLIGHT = 64  # connections to the API server
 NO_WAY_IN = "there is no way into a cluster: no service account and no kubeconfig that its API server takes"
 TOKEN_AGE = 60.0  # seconds after which the token is read from disk again
+LOOK_AGAIN = 10.0  # seconds after which kopf looks anew for a kind that it does not watch
 
 
 class Patience:
@@ -73,12 +78,13 @@ async def watch(
     registry = kopf.OperatorRegistry()
     _on_login(registry, connection)
     _on_events(registry, seen)
-    _on_process(registry, *work)
+    settings, insights = settings_for(namespace), Insights()
+    _on_process(registry, *work, lambda: look_for_kinds(insights, registry, settings))
     scope: dict[str, Any] = {"namespaces": [namespace]} if namespace else {"clusterwide": True}
     scope["identity"] = identity  # unset, kopf asks for the user's name, and a pod's uid has none
     try:
         await kopf.operator(
-            registry=registry, settings=settings_for(namespace), standalone=True, stop_flag=stop, **scope
+            registry=registry, settings=settings, insights=insights, standalone=True, stop_flag=stop, **scope
         )
     except kopf.LoginError as error:
         raise WyeError(NO_WAY_IN) from error
@@ -125,13 +131,46 @@ def _on_login(registry: kopf.OperatorRegistry, connection: Connection) -> None:
     kopf.on.login(id="login", registry=registry)(login)
 
 
+async def look_for_kinds(insights: Insights, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
+    """Until cancelled: have kopf look again while it does not watch a kind.
+
+    It looks once when a definition changes, and the API server's discovery may tell of the kind a moment later only: a
+    kind that was away would never be watched again. Where scanning is disabled kopf ends when a kind is absent.
+    """
+    while not settings.scanning.disabled:
+        await asyncio.sleep(LOOK_AGAIN)
+        await insights.ready_resources.wait()
+        for group in groups_away(insights):
+            event: Any = {"type": "MODIFIED", "object": {"spec": {"group": group}}}
+            try:
+                await observation.process_discovered_resource_event(
+                    raw_event=event, settings=settings, registry=registry, insights=insights
+                )
+            except (APIError, aiohttp.ClientError, TimeoutError) as error:
+                log.warning("kinds could not be looked for", extra={"why": repr(error)})
+
+
+def groups_away(insights: Insights) -> set[str]:
+    """The groups of the kinds that kopf should watch and does not."""
+    watched = {(found.group, found.plural) for found in insights.watched_resources}
+    return {kind.group for kind in WATCHED if (kind.group, kind.plural) not in watched}
+
+
 def _on_process(
-    registry: kopf.OperatorRegistry, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]
+    registry: kopf.OperatorRegistry,
+    begin: Callable[[], Awaitable[None]],
+    end: Callable[[], Awaitable[None]],
+    look: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
+    looking: list[asyncio.Task[None]] = []
+
     async def startup(**_: Any) -> None:
         await begin()
+        looking.append(asyncio.create_task(look()))  # here, because only kopf's own tasks have its session
 
     async def cleanup(**_: Any) -> None:
+        for task in looking:
+            task.cancel()
         await end()
 
     kopf.on.startup(id="startup", registry=registry)(startup)
