@@ -16,7 +16,7 @@ from wye_operator.render.envoy import refused
 # as soon as it is asked again: nobody has to hear of that.
 FIRST_LOOK = 4.0
 LOOKS = 6  # the last one after two minutes: what was not said by then is not said any more
-BEFORE = 5  # seconds that are read besides: clocks differ, and the file may have come earlier than the question
+BEFORE = 1  # seconds that are read besides, since they are whole ones; what was said of an earlier update is no reason
 
 
 async def rejection_of(cluster: Cluster, key: Key, pod: str, memory: Memory, unanswered: float) -> str:
