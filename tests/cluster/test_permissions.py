@@ -53,7 +53,8 @@ def without(cluster: Cluster, resource: str) -> Iterator[None]:
 
 
 def _replace(cluster: Cluster, role: dict, resource: str, may: str) -> None:
-    cluster.kubectl("replace", "-f", "-", stdin=json.dumps(role))
+    manager = ("--field-manager=helm", "--force-conflicts")  # so that the chart can be upgraded afterwards
+    cluster.kubectl("apply", "--server-side", *manager, "-f", "-", stdin=json.dumps(role))
     group = next((r["apiGroups"][0] for r in role["rules"] if resource in r.get("resources", ())), "apps")
     words = ("auth", "can-i", "patch", f"{resource}.{group}".rstrip("."), "--as", ACCOUNT, "-n", "default")
     waited(lambda: cluster.attempt(*words).stdout.strip() == may, 30)
