@@ -13,8 +13,11 @@ settings.register_profile("search", max_examples=20_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-# A shell ignores Ctrl-C for what it starts with `&`, and so would every program that a test starts and ends by it.
+# A shell ignores Ctrl-C for what it starts with `&`, and nohup the end of a terminal: each program that a test starts
+# and ends so would ignore it, too. What has a handler here is not ignored by those that are started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_addoption(parser) -> None:

@@ -49,6 +49,13 @@ ENDPOINT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("description", {"description": "x"}, NOTHING),
     ("tags", {"tags": {"a": "b"}}, NOTHING),
     ("authMode", {"authMode": "None"}, NOTHING),
+    ("token", {"authMode": "Token", "token": {"serviceAccounts": {"audiences": ["fraud"]}}}, NOTHING),
+    ("sticky", {"sticky": {"header": "x-customer"}}, NOTHING),
+    ("cors", {"cors": {"allowOrigins": ["*"]}}, NOTHING),
+    ("errorStatuses", {"errorStatuses": "Azure"}, ROUTER),
+    ("tls", {"tls": {"secretName": "cert"}}, ROUTER),
+    ("expose", {"expose": {"ingress": {"host": "fraud.example.com"}}}, NOTHING),
+    ("limits.requestsPerSecond", {"limits": {"requestsPerSecond": 5}}, NOTHING),
     ("traffic", {"traffic": {"blue": 0}}, NOTHING),
     ("mirrorTraffic", {"traffic": {"blue": 0}, "mirrorTraffic": {"blue": 10}}, NOTHING),
     ("failover", {"failover": "Fail"}, NOTHING),
@@ -156,11 +163,15 @@ def test_an_address_changes_one_object_alone() -> None:
     assert changed(by_name(plan), by_name(after)) == {"ConfigMap/fraud-router"}
 
 
-def test_keys_change_one_object_alone() -> None:
+def test_keys_restart_nothing_and_stand_in_a_secret_alone() -> None:
     before = seen({}, {})
     after = dataclasses.replace(before, keys=FRESH)
-    names = changed(by_name(settle(before)[1]), by_name(settle(after)[1]))
-    assert names == {"Secret/fraud-router"}
+    old, new = by_name(settle(before)[1]), by_name(settle(after)[1])
+    assert changed(old, new) == {
+        "Secret/fraud-router",
+        "ConfigMap/fraud-router",
+    }  # and which are in force
+    assert FRESH.primary not in json.dumps(new["ConfigMap/fraud-router"])
 
 
 def test_a_new_image_restarts_and_is_no_new_revision() -> None:

@@ -13,6 +13,7 @@ def event(verb="patch", *, user="wye-system:wye", at="2026-11-01T00:00:01Z", cod
         "user": {"username": f"system:serviceaccount:{user}"},
         "verb": verb,
         "requestReceivedTimestamp": at,
+        "requestURI": "/version?timeout=32s",
         "objectRef": what or None,
         "responseStatus": {"code": code},
         "annotations": {"authorization.k8s.io/decision": decision},
@@ -32,7 +33,7 @@ def test_what_one_account_asked(tmp_path):
         event(**pod),
         event(user="wye-system:wye-other", **pod),
         event("get", apiGroup="wye.dev", resource="mlendpoints", subresource="status", allowed=False),
-        event("get"),  # /apis
+        event("get"),  # what is no resource stands in it by its path
         event(**pod, at="2026-10-01T00:00:01Z"),
         rest='{"user": {"username": "system:serviceaccount:wye-system:wye"',
     )
@@ -40,6 +41,7 @@ def test_what_one_account_asked(tmp_path):
     assert [(str(one.permission), one.allowed) for one in found] == [
         ("patch pods", True),
         ("get mlendpoints/status.wye.dev", False),
+        ("get /version", True),
     ]
     assert [one.is_write for one in found] == [True, False]
 

@@ -43,8 +43,8 @@ class Server:
     def lines(self) -> list[dict]:
         return [json.loads(line) for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
-    def line(self, message: str) -> dict:
-        return next((line for line in self.lines() if line.get("message") == message), {})
+    def line(self, message: str, **fields: str) -> dict:
+        return next((line for line in self.lines() if line.items() >= {"message": message, **fields}.items()), {})
 
     def listening(self) -> "Server":
         found = until(lambda: self.line("listening") or self.process.poll() is not None, "no port opened")

@@ -277,8 +277,8 @@ def test_a_failing_run_is_a_model_error_without_paths(servers, wait_until):
     assert (status, code) == (500, "ModelError")
     assert "Traceback" not in response.text
     assert "out of data bounds" in response.text
-    line = wait_until(lambda: server.line("request failed"))  # written behind the answer
-    assert line["requestId"] == response.headers["x-request-id"]
+    asked = response.headers["x-request-id"]
+    assert wait_until(lambda: server.line("request failed", requestId=asked))  # written behind the answer
     assert server.infer([{"name": "index", "datatype": "INT64", "shape": [1], "data": [2]}]).status_code == 200
 
 
