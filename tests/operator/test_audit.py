@@ -43,7 +43,7 @@ def test_what_one_account_asked(tmp_path):
         ("get mlendpoints/status.wye.dev", False),
         ("get /version", True),
     ]
-    assert [one.is_write for one in found] == [True, False]
+    assert [one.is_write for one in found] == [True, False, False]
 
 
 def test_a_server_side_apply_that_makes_an_object_is_asked_for_create_too(tmp_path):
