@@ -32,6 +32,19 @@ EMPTY = RouterPlan(
     version="v-empty",
 )
 
+
+def to_blue(port: int, auth: Auth) -> RouterPlan:
+    """All traffic to one instance of blue."""
+    return replace(
+        EMPTY,
+        clusters=(BLUE,),
+        clusters_version="c-blue",
+        hosts=(at("blue", port),),
+        routes=Routes("Split", (Share("blue", 10_000),), (), (Pin("blue", 5000),), 5000, 1000),
+        auth=auth,
+    )
+
+
 SPLIT = replace(
     EMPTY,
     clusters=(BLUE, GREEN),

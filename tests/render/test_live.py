@@ -24,14 +24,7 @@ PIN = "azureml-model-deployment"
 
 @pytest.fixture(scope="module")
 def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
-    return replace(
-        plans.EMPTY,
-        clusters=(plans.BLUE,),
-        clusters_version="c-blue",
-        hosts=(plans.at("blue", upstreams["blue"].port),),
-        routes=Routes("Split", (Share("blue", 10_000),), (), (Pin("blue", 5000),), 5000, 1000),
-        auth=Auth(open=False, keys=Keys("old-one", "old-two"), version="a-old"),
-    )
+    return plans.to_blue(upstreams["blue"].port, Auth(open=False, keys=Keys("old-one", "old-two"), version="a-old"))
 
 
 class Kept:

@@ -19,7 +19,7 @@ from render import plans
 from render.router import Running, wait_for
 from render.upstream import Request, Upstream
 from wye_operator.api.jwks import public_keys
-from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share, Trusted
+from wye_operator.plan.wanted import Auth, RouterPlan, Trusted
 from wye_operator.plan.world import Keys
 from wye_operator.render import envoy
 
@@ -59,14 +59,7 @@ def pasted(header: dict[str, Any], signature: str = "", **claims: Any) -> str:
 
 @pytest.fixture(scope="module")
 def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
-    return replace(
-        plans.EMPTY,
-        clusters=(plans.BLUE,),
-        clusters_version="c-blue",
-        hosts=(plans.at("blue", upstreams["blue"].port),),
-        routes=Routes("Split", (Share("blue", 10_000),), (), (Pin("blue", 5000),), 5000, 1000),
-        auth=TOKENS,
-    )
+    return plans.to_blue(upstreams["blue"].port, TOKENS)
 
 
 @pytest.fixture
