@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from wye_operator.cluster.base import Memory
+from wye_operator.cluster.counting import Counting, pause
 from wye_operator.cluster.errors import Conflict, Forbidden, NotFound, Refused, TooMany, Unavailable
 from wye_operator.cluster.kinds import (
     BUDGETS,
@@ -18,7 +21,7 @@ from wye_operator.cluster.kinds import (
     SERVICES,
     WORKLOADS,
 )
-from wye_operator.cluster.passes import Passes
+from wye_operator.cluster.passes import EndpointTarget, Passes
 from wye_operator.cluster.store import Key
 from wye_operator.errors import WyeError
 
@@ -639,31 +642,43 @@ async def test_events_come_once_with_names_of_what_they_say(place):
     assert len(place.api.names(EVENTS)) == count
 
 
-async def test_copies_that_routers_did_not_make_are_told_and_asked_for_each_minute(place):
+async def test_copies_that_routers_did_not_make_are_told_when_they_are_asked_for(place):
     await serving(place)
     place.api.user(deployment("fraud-violet"))
     place.api.user(endpoint(traffic={"blue": 100}, mirrorTraffic={"violet": 50}))
     await place.settle()
     assert place.status(ENDPOINTS, "fraud")["mirrorTraffic"] == {"violet": 50}
+    (key,) = place.passes.targets
+    counting = Counting(place.passes.targets, place.wake)
+    await counting.look(key)
+    assert await place.settle() == 0
     place.pods.left_out = {"violet~mirror": 7}
-    await place.settle(horizon=61, seconds=61)
+    await counting.look(key)
+    await place.settle()
     dropped = {d["name"]: d.get("mirrorDropped") for d in place.status(ENDPOINTS, "fraud")["deployments"]}
     assert dropped == {"blue": None, "violet": 7}
     place.api.calls.clear()
-    await place.settle(horizon=61, seconds=130)
-    assert place.api.writes == []
+    await counting.look(key)
+    assert await place.settle() == 0
+    assert place.api.calls == []
 
 
-async def test_among_many_endpoints_copies_are_asked_for_once_a_second_in_all(place):
+async def test_whose_routers_copy_is_asked_for_by_the_clock(place, monkeypatch):
+    monkeypatch.setattr("wye_operator.cluster.counting.EVERY", 0.01)
     await serving(place)
-    place.api.user(deployment("fraud-violet"))
-    place.api.user(endpoint(traffic={"blue": 100}, mirrorTraffic={"violet": 50}))
-    await place.settle()
     (key,) = place.passes.targets
-    assert await place.passes.run(key) == 60
-    others = {Key("default", f"other-{number}"): place.passes.targets[key] for number in range(599)}
-    place.passes.targets.update(others)
-    assert await place.passes.run(key) == 600
+    place.passes.targets[Key("default", "copies")] = EndpointTarget(place.passes.cluster, key, Memory(copies=True))
+    asked = asyncio.Queue()
+    counting = Counting(place.passes.targets, place.wake)
+    monkeypatch.setattr(Counting, "look", lambda self, key: asked.put(key))
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(counting.run())
+        assert [await asked.get() for _ in range(3)] == [Key("default", "copies")] * 3
+        running.cancel()
+
+
+def test_of_many_endpoints_a_few_in_a_second_are_asked_for():
+    assert [pause(endpoints) for endpoints in (1, 10, 1000)] == [60, 6, 0.25]
 
 
 async def test_what_is_new_is_made_with_one_call_for_each_object(place):

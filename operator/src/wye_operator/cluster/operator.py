@@ -18,6 +18,7 @@ from wye_operator import settings
 from wye_operator.cluster import handlers, identity
 from wye_operator.cluster.base import Cluster
 from wye_operator.cluster.client import Client, Connection
+from wye_operator.cluster.counting import Counting
 from wye_operator.cluster.errors import ApiError, Forbidden, NotFound
 from wye_operator.cluster.follow import EVERY, Feed
 from wye_operator.cluster.inner import Inner, session
@@ -188,7 +189,9 @@ class Operator:
 
     async def _lead(self) -> None:
         try:
-            await self.workers.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.workers.run())
+                tasks.create_task(Counting(self.passes.targets, self._wake).run())
         finally:
             self.upgrades.forget()
 

@@ -18,8 +18,6 @@ from wye_operator.reconcile import reconcile
 SOON, LATER = 0.2, 5.0  # seconds until the next look at what stood in the way: at first, then
 SLOW, SELDOM = 10.0, 1.0  # seconds after which a router is slow, and between questions then
 NOBODY = 15.0  # between looks while no router is ready
-COUNTED = 60.0  # between questions for the copies that routers did not make: no event tells of them,
-COUNTS = 1.0  # and each is a pass: at most so many in a second, however many Endpoints there are
 
 
 @dataclass(slots=True)
@@ -59,9 +57,10 @@ class Passes:
         if not target.memory.uids and not self.cluster.store.of(PODS, key):
             self._forget(key)
             return wanted.look_again
+        target.memory.copies = wanted.router is not None and bool(wanted.router.routes.mirrors)
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
         again = 0.0 if target.memory.overtaken or target.memory.rolls else None
-        return _soonest(again, asking, _for_obstacles(before, target.memory), _counting(wanted, len(self.targets)))
+        return _soonest(again, asking, _for_obstacles(before, target.memory))
 
     async def _reconcile(self, key: Key, target: EndpointTarget) -> Plan:
         """A pass that ends, or fails, gives the turn to whose upgrade is next."""
@@ -90,11 +89,6 @@ def _asking(look_again: float | None, memory: Memory, now: float) -> float | Non
         return NOBODY
     slow = any(now - bump.since > SLOW for bump in memory.bumps.values())
     return SELDOM if slow else look_again
-
-
-def _counting(wanted: Plan, endpoints: int) -> float | None:
-    mirrors = wanted.router is not None and wanted.router.routes.mirrors
-    return max(COUNTED, endpoints / COUNTS) if mirrors else None
 
 
 def _for_obstacles(before: object, memory: Memory) -> float | None:
