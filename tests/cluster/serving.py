@@ -74,6 +74,11 @@ class Served:
             assert time.monotonic() < end, self.namespace.kubectl("get", "wye", "-o", "wide")
             time.sleep(0.1)
 
+    def reason(self, what: str = "mle/fraud") -> str:
+        """Of the condition Ready; "" before the operator has looked."""
+        conditions = self.namespace.json("get", what)["status"].get("conditions", ())
+        return next((c["reason"] for c in conditions if c["type"] == "Ready"), "")
+
     @property
     def key(self) -> str:
         return base64.b64decode(self.namespace.json("get", "secret", "fraud-keys")["data"]["primaryKey"]).decode()

@@ -116,7 +116,7 @@ def test_a_certificate_that_is_none_is_said_and_the_last_good_one_stays(served: 
     wrong = {**good.entries, "tls.key": certs.pair().entries["tls.key"]}
     patch = json.dumps({"stringData": {name: text.decode() for name, text in wrong.items()}})
     served.namespace.kubectl("patch", "secret", "fraud-tls", "--type=merge", "-p", patch)
-    took = waited(lambda: reason(served) == "CertificateInvalid", 60)
+    took = waited(lambda: served.reason() == "CertificateInvalid", 60)
     figure(f"a key of another pair is said after {took:.1f} s (read every 30 s)")
     assert shows(served, host, good)
     assert invoked(served) == 0, "the command speaks HTTPS through its port-forward"
@@ -136,10 +136,6 @@ def shows_or_waits(served: Served, host: str, pair: certs.Pair) -> bool:
         return shows(served, host, pair)
     except AssertionError:
         return False
-
-
-def reason(served: Served) -> str:
-    return served.namespace.json("get", "mle", "fraud")["status"]["conditions"][0]["reason"]
 
 
 def called(served: Served, callers: list[dict[str, str]]) -> list[tuple[str, str]]:
@@ -191,7 +187,7 @@ def test_an_ingress(served: Served):
     served.namespace.apply(others)
     expose = {"ingress": {"className": "none", "host": "fraud.test", "tlsSecretName": "public"}}
     served.namespace.apply(endpoint(traffic={"blue": 100}, expose=expose), deployment("blue"))
-    waited(lambda: reason(served) == "NameTaken", 60)
+    waited(lambda: served.reason() == "NameTaken", 60)
     served.namespace.kubectl("delete", "ingress", "fraud")
     served.ready()
     [rule] = served.namespace.json("get", "ingress", "fraud")["spec"]["rules"]
@@ -207,13 +203,13 @@ def test_a_route_waits_for_the_gateway_api(served: Served, gateway_api: Callable
     """It is installed while the Endpoint asks for it, and removed again; no controller serves the route here."""
     route = {"httpRoute": {"parentRefs": [{"name": "gateway", "port": 443}], "hostnames": ["fraud.test"]}}
     served.namespace.apply(endpoint(traffic={"blue": 100}, expose=route), deployment("blue"))
-    waited(lambda: reason(served) == "GatewayApiMissing", 60)
+    waited(lambda: served.reason() == "GatewayApiMissing", 60)
     waited(lambda: served.ask(served.key)[0] == 200, 60)  # callers inside the cluster are served all the same
     with served.load() as load:
         gateway_api()
         served.namespace.kubectl("wait", "--for=condition=Established", f"crd/{HTTP_ROUTES['metadata']['name']}")
         served.namespace.apply(foreign("HTTPRoute", "gateway.networking.k8s.io", {"hostnames": ["x"]}))
-        took = waited(lambda: reason(served) == "NameTaken", 90)
+        took = waited(lambda: served.reason() == "NameTaken", 90)
         served.namespace.kubectl("delete", "httproute", "fraud")
         served.ready()
         assert scoring(served) == "https://fraud.test/score"

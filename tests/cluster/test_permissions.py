@@ -251,13 +251,8 @@ def test_who_has_gone_is_asked_for_by_name(served: Served):
     served.apply(endpoint(traffic={"blue": 100}), deployment("blue"), deployment("green"))
     served.namespace.kubectl("delete", "mld/fraud-green", "--cascade=orphan")
     served.namespace.kubectl("delete", "mle/fraud")
-    waited(lambda: reason(served, "mld/fraud-blue") == "EndpointNotFound", 30)
+    waited(lambda: served.reason("mld/fraud-blue") == "EndpointNotFound", 30)
     served.apply(endpoint(traffic={"blue": 100}))
-
-
-def reason(served: Served, what: str) -> str:
-    conditions = served.namespace.json("get", what)["status"]["conditions"]
-    return next(c["reason"] for c in conditions if c["type"] == "Ready")
 
 
 @BARE
@@ -272,7 +267,7 @@ def test_a_router_that_takes_nothing_is_named_and_replaced(served: Served, figur
         namespace.apply(endpoint(traffic=weights, router={"replicas": 2}))
         message = ("get", "mle/fraud", "-o", "jsonpath={.status.conditions[0].message}")
         waited(lambda: stuck["name"] in namespace.kubectl(*message), 60)
-        assert reason(served, "mle/fraud") == "RouterBehind"
+        assert served.reason() == "RouterBehind"
         took = waited(lambda: stuck["name"] not in names(namespace, "pods"), 180)
         served.ready()
     figure(f"a router that takes nothing: replaced after {took:.1f} s (goal 60 s), lost {load.lost}")
