@@ -94,6 +94,12 @@ class Served:
         status, _, body = told.strip().partition(" ")
         return int(status), body
 
+    def answered(self, key: str, seconds: float = 30) -> tuple[int, str]:
+        """The first answer: a Service of a moment ago may not be known to the node yet."""
+        told = [(0, "")]
+        waited(lambda: told.append(self.ask(key)) or told[-1][0] != 0, seconds)
+        return told[-1]
+
     def load(self) -> Load:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         return Load(self.namespace.cluster.backend.run, Request(self.url, BODY, headers))

@@ -36,13 +36,6 @@ def keys(served: Served) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def status_of(served: Served, key: str) -> int:
-    """The answer's status; a Service of a moment ago may not be known to the node yet."""
-    found = [0]
-    waited(lambda: found.append(served.ask(key)[0]) or found[-1] != 0, AT_MOST)
-    return found[-1]
-
-
 def is_told(served: Served, reason: str) -> str:
     """Wait until the Endpoint has this reason; the sentence."""
 
@@ -64,7 +57,7 @@ def test_keys_made_anew_under_load(served: Served, figure: Figure):
             assert "live on 2 routers, and the old one is refused" in regenerate(served, "secondary")
             took.append(time.monotonic() - begun)
             new = keys(served)["secondaryKey"]
-            assert [status_of(served, key) for key in (old, new, old, new)] == [401, 200, 401, 200]
+            assert [served.answered(key)[0] for key in (old, new, old, new)] == [401, 200, 401, 200]
     figure(f"{ROTATIONS} key rotations, 2 routers: lost {load.lost} of {load.answers.total()}: {dict(load.answers)}")
     figure(f"  `wye keys regenerate` ended after {sum(took) / len(took):.1f} s, at most {max(took):.1f} s")
     served.lost_nothing(load)
@@ -87,7 +80,7 @@ def test_tokens_of_service_accounts(served: Served):
         "of another account": token("other", "--audience=fraud"),
         "nothing": "",
     }
-    assert {name: status_of(served, given) for name, given in asked.items()} == {
+    assert {name: served.answered(given)[0] for name, given in asked.items()} == {
         "the right one": 200,
         "for another audience": 403,
         "for the API server": 403,
@@ -112,14 +105,14 @@ def test_an_issuers_keys_change_and_wrong_ones_leave_the_last_good_ones_in_force
         return json.dumps({"keys": [key.as_dict(private=False)]})
 
     served.apply(trusting(public(first)), deployment("blue"))
-    assert [status_of(served, signed(key)) for key in (first, second)] == [200, 401]
+    assert [served.answered(signed(key))[0] for key in (first, second)] == [200, 401]
     served.namespace.apply(trusting(public(second)))
-    took = waited(lambda: status_of(served, signed(second)) == 200, AT_MOST)
+    took = waited(lambda: served.answered(signed(second))[0] == 200, AT_MOST)
     figure(f"another key set of an issuer counted after {took:.1f} s")
-    assert status_of(served, signed(first)) == 401
+    assert served.answered(signed(first))[0] == 401
     served.namespace.apply(trusting('{"keys": []}'))
     assert "spec.token.issuers[0].jwks is no key set" in is_told(served, "InvalidDeploymentSpec")
-    assert status_of(served, signed(second)) == 200
+    assert served.answered(signed(second))[0] == 200
 
 
 def test_a_secret_with_a_mistake_leaves_the_last_good_keys_in_force(served: Served):
@@ -127,10 +120,10 @@ def test_a_secret_with_a_mistake_leaves_the_last_good_keys_in_force(served: Serv
     both = {"primaryKey": "first-of-mine", "secondaryKey": "second-of-mine"}
     served.namespace.apply({**secret, "stringData": both})
     served.apply(endpoint(keys={"secretName": "mine"}), deployment("blue"))
-    assert status_of(served, "first-of-mine") == 200
+    assert served.answered("first-of-mine")[0] == 200
     served.namespace.kubectl(
         "patch", "secret", "mine", "--type=json", '-p=[{"op":"remove","path":"/data/secondaryKey"}]'
     )
     assert "Secret mine has no secondaryKey" in is_told(served, "KeysNotFound")
-    assert status_of(served, "first-of-mine") == 200
-    assert status_of(served, "") == 401
+    assert served.answered("first-of-mine")[0] == 200
+    assert served.answered("")[0] == 401

@@ -295,7 +295,7 @@ def test_an_operator_of_one_namespace_needs_no_clusterrole(served: Served, image
         served.apply(endpoint(traffic={"blue": 100}), deployment("blue", instanceCount=2))
         served.apply(deployment("blue"), deployment("green"))
         served.apply(endpoint(traffic={"blue": 30, "green": 70}))
-        assert served.ask(served.key)[0] == 200
+        assert served.answered(served.key)[0] == 200
         namespace.kubectl("delete", "mld/fraud-green")
         served.apply(endpoint(traffic={"blue": 100}))
         refused = [a for a in asked(cluster.backend.audit(), f"{namespace.name}:wye", since) if not a.allowed]

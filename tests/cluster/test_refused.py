@@ -46,4 +46,4 @@ def test_what_a_quota_refuses_is_told_and_comes_when_there_is_room(served: Serve
     waited(lambda: is_told(served, what, "exceeded quota: none"), 60)
     served.namespace.kubectl("delete", "resourcequota", "none")
     served.ready(120)
-    assert served.ask(served.key)[0] == 200
+    assert served.answered(served.key)[0] == 200
