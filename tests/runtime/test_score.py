@@ -58,7 +58,7 @@ WRONG = {
     },
     "ratio": {
         True: "expected a number, got true",
-        1e39: "expected a number, got 1e+39",
+        1e39: "expected a number that fits into FP32, got 1e+39",
     },
     "used_chip": {
         1: "expected a boolean (true or false), got 1",

@@ -63,12 +63,15 @@ def numbers(field: Field, datatype: str) -> Callable[[object], Any]:
     least, most = limits(field, *taken(datatype))
     is_integer = field.type == "integer"
     wanted = expected(field, *limits(field, *range_of(datatype)))
+    lowest, highest = taken(datatype)
+    is_said = datatype in INTEGERS and field.minimum is None and field.maximum is None  # the sentence has it already
 
     def read(value: object) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Misfit(f"expected {wanted}, got {shown(value)}")
         if not least <= value <= most or (is_integer and value != int(value)):
-            raise Misfit(f"expected {wanted}, got {shown(value)}")
+            fitting = "" if is_said or lowest <= value <= highest else f" that fits into {datatype}"
+            raise Misfit(f"expected {wanted}{fitting}, got {shown(value)}")
         return int(value) if is_integer else value
 
     return read

@@ -35,6 +35,7 @@ class Serving:
             Route("/openapi.json", self.openapi),
             Route("/swagger.json", self.swagger),
             Route("/v2", self.server),
+            Route("/v2/", self.server),
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.ready),
             Route(MODEL, self.metadata),
@@ -89,7 +90,7 @@ class Serving:
     def readiness_of(self, request: Request) -> Response:
         if self.service.loaded:
             self.service.loaded.jobs.check_target(raw_request(request, b""))
-        return readiness(self.service.not_ready)
+        return readiness(self.service.not_ready, name=self.service.config.model.name)
 
     async def infer(self, request: Request) -> Response:
         return await self.answered(request)
@@ -121,10 +122,10 @@ class Serving:
         return await self.openapi(request)
 
 
-def readiness(why: str | None) -> Response:
+def readiness(why: str | None, **more: str) -> Response:
     if why is None:
-        return json_answer({"ready": True})
-    return json_answer({"ready": False, "reason": why}, 503, {"retry-after": "1"})
+        return json_answer({**more, "ready": True})
+    return json_answer({**more, "ready": False, "reason": why}, 503, {"retry-after": "1"})
 
 
 def raw_request(request: Request, body: bytes) -> RawRequest:

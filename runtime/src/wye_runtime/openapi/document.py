@@ -1,10 +1,11 @@
 """The document itself: paths, answers, errors, security."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from wye_runtime.codecs import example
 from wye_runtime.openapi.fields import Schema, contract_schemas, is_readable, ref, tensor_schemas
-from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, Signature
+from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, Signature, TensorSpec
 from wye_runtime.service.loading import Loaded
 from wye_runtime.settings import Config
 from wye_runtime.tensors import to_json
@@ -42,27 +43,16 @@ ERROR: Schema = {
         }
     },
 }
-TENSOR: Schema = {
-    "type": "object",
-    "required": ["name", "shape", "datatype"],
-    "properties": {
-        "name": {"type": "string"},
-        "shape": {"type": "array", "items": {"type": "integer"}},
-        "datatype": {"type": "string", "enum": list(DTYPES)},
-        "data": {"type": "array"},
-        "parameters": {"type": "object"},
-    },
-}
-OUTPUT: Schema = {
-    "type": "object",
-    "required": ["name"],
-    "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}},
-}
+SHAPE: Schema = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+PARAMETERS: Schema = {"type": "object", "description": "extensions; what is not known is ignored"}
+TEXT: Schema = {"type": "string"}
+READY: Schema = {"ready": {"type": "boolean"}, "reason": {**TEXT, "description": "why it is not"}}
 
 
 def document(config: Config, loaded: Loaded) -> dict[str, object]:
     """An OpenAPI 3.1 document of this endpoint."""
     source, signature = config.model, loaded.model.signature
+    model = f"/v2/models/{source.name}"
     fields = contract_schemas(loaded.contract) if loaded.contract else tensor_schemas(signature)
     schemas = {**fields, **protocol_schemas(signature), "Error": ERROR}
     return {
@@ -70,7 +60,7 @@ def document(config: Config, loaded: Loaded) -> dict[str, object]:
         "info": {"title": source.name, "version": source.version},
         "servers": [{"url": "/"}],
         "security": [{name: []} for name in SECURITY],
-        "paths": paths(f"/v2/models/{source.name}"),
+        "paths": {**paths(model), **of_version(model, source.version)},
         "components": {
             "schemas": schemas,
             "responses": {code: error(text) for code, text in ERRORS.items()},
@@ -81,30 +71,78 @@ def document(config: Config, loaded: Loaded) -> dict[str, object]:
 
 def protocol_schemas(signature: Signature) -> dict[str, Schema]:
     """Requests and answers of the Open Inference Protocol."""
+    binary = {**PARAMETERS, "properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}
     return {
-        "Tensor": TENSOR,
         "InferRequest": {
-            "type": "object",
-            "required": ["inputs"],
-            "properties": {
-                "id": {"type": "string"},
-                "parameters": {"type": "object"},
-                "inputs": {"type": "array", "items": ref("Tensor")},
-                "outputs": {"type": "array", "items": OUTPUT},
-            },
+            **record(
+                {
+                    "id": TEXT,
+                    "parameters": PARAMETERS,
+                    "inputs": {"type": "array", "items": ref("InputTensor"), "minItems": len(signature.inputs)},
+                    "outputs": {"type": "array", "items": ref("RequestedOutput")},
+                    "model_name": {**TEXT, "description": "KServe's client adds it; the name in the address"},
+                },
+                "inputs",
+            ),
             **infer_example(signature),
         },
-        "InferResponse": {
-            "type": "object",
-            "required": ["model_name", "outputs"],
-            "properties": {
-                "model_name": {"type": "string"},
-                "model_version": {"type": "string"},
-                "id": {"type": "string"},
-                "outputs": {"type": "array", "items": ref("Tensor")},
+        "InputTensor": record(tensor(signature.inputs, binary), "name", "shape", "datatype"),
+        "RequestedOutput": record({"name": named(signature.outputs), "parameters": PARAMETERS}, "name"),
+        "InferResponse": record(
+            {
+                "model_name": TEXT,
+                "model_version": TEXT,
+                "id": TEXT,
+                "outputs": {"type": "array", "items": ref("OutputTensor")},
             },
-        },
+            "model_name",
+            "outputs",
+        ),
+        "OutputTensor": record(tensor(signature.outputs, binary), "name", "shape", "datatype"),
+        "ServerMetadata": record(
+            {"name": TEXT, "version": TEXT, "extensions": listed(TEXT)}, "name", "version", "extensions"
+        ),
+        "ModelMetadata": record(
+            {
+                "name": TEXT,
+                "versions": listed(TEXT),
+                "platform": TEXT,
+                "inputs": listed(ref("TensorMetadata")),
+                "outputs": listed(ref("TensorMetadata")),
+            },
+            *("name", "versions", "platform", "inputs", "outputs"),
+        ),
+        "TensorMetadata": record(
+            {"name": TEXT, "datatype": datatype(), "shape": {**SHAPE, "items": {"type": "integer", "minimum": -1}}},
+            *("name", "datatype", "shape"),
+        ),
+        "Live": record({"live": {"type": "boolean"}}, "live"),
+        "Ready": record(READY, "ready"),
+        "ModelReady": record({"name": TEXT, **READY}, "name", "ready"),
     }
+
+
+def record(properties: Schema, *required: str) -> Schema:
+    """An object that has no other properties."""
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def listed(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def named(specs: Sequence[TensorSpec]) -> Schema:
+    return {"type": "string", "enum": [spec.name for spec in specs]}
+
+
+def datatype() -> Schema:
+    return {"type": "string", "enum": list(DTYPES)}
+
+
+def tensor(specs: Sequence[TensorSpec], parameters: Schema) -> Schema:
+    """One of these tensors: its values as `data`, or raw behind the JSON."""
+    data: Schema = {"type": "array", "description": "flat in row-major order, or nested as `shape` says"}
+    return {"name": named(specs), "shape": SHAPE, "datatype": datatype(), "parameters": parameters, "data": data}
 
 
 def infer_example(signature: Signature) -> Schema:
@@ -138,16 +176,30 @@ def paths(model: str) -> dict[str, Any]:
     return {
         "/score": score,
         f"{model}/infer": infer,
-        model: reads("metadata", "The model's tensors"),
-        f"{model}/ready": reads("modelReady", "Whether the model is ready"),
-        "/v2": reads("server", "Name, version and extensions of the server"),
-        "/v2/health/live": reads("live", "Whether the process can answer"),
-        "/v2/health/ready": reads("ready", "Whether the model is ready"),
-        "/openapi.json": reads("openapi", "This document"),
-        "/swagger.json": reads("swagger", "This document, under the name that Azure ML has"),
-        "/": reads("healthy", "`Healthy`", "text/plain", is_open=True),
-        "/healthz": reads("healthz", "`Healthy`", "text/plain", is_open=True),
+        model: reads("metadata", "The model's tensors", "ModelMetadata", "503"),
+        f"{model}/ready": asks("modelReady", "Whether the model is ready", "ModelReady"),
+        "/v2": reads("server", "Name, version and extensions of the server", "ServerMetadata"),
+        "/v2/health/live": reads("live", "Whether the process can answer", "Live"),
+        "/v2/health/ready": asks("ready", "Whether the model is ready", "Ready"),
+        "/openapi.json": reads("openapi", "This document", "", "503"),
+        "/swagger.json": with_version(
+            reads("swagger", "This document, under Azure ML's name for it", "", "404", "503")
+        ),
+        "/": healthy("healthy"),
+        "/healthz": healthy("healthz"),
     }
+
+
+def of_version(model: str, version: str) -> dict[str, Any]:
+    """The same routes with the version in their paths."""
+    shorter = paths(model)
+    named = {each: shorter[each] for each in shorter if each.startswith(model)}
+    return {path.replace(model, f"{model}/versions/{version}", 1): renamed(item) for path, item in named.items()}
+
+
+def renamed(item: Schema) -> Schema:
+    """No two operations share an id."""
+    return {verb: {**each, "operationId": f"{each['operationId']}OfVersion"} for verb, each in item.items()}
 
 
 def body(schema: str, *others: str) -> Schema:
@@ -161,11 +213,29 @@ def answers(schema: str, *others: str) -> Schema:
     return {"200": good, **{code: {"$ref": f"#/components/responses/{code}"} for code in ERRORS}}
 
 
-def reads(operation: str, summary: str, kind: str = JSON_TYPE, *, is_open: bool = False) -> Schema:
-    """A GET without parameters."""
-    good = {"description": "the answer", "content": {kind: {}}}
-    get: Schema = {"operationId": operation, "summary": summary, "responses": {"200": good}}
-    return {"get": {**get, "security": []} if is_open else get}
+def reads(operation: str, summary: str, schema: str, *errors: str) -> Schema:
+    """A GET without parameters, answered in JSON."""
+    content: Schema = {JSON_TYPE: {"schema": ref(schema)} if schema else {}}
+    good = {"description": "the answer", "content": content}
+    refused = {code: {"$ref": f"#/components/responses/{code}"} for code in errors}
+    return {"get": {"operationId": operation, "summary": summary, "responses": {"200": good, **refused}}}
+
+
+def asks(operation: str, summary: str, schema: str) -> Schema:
+    """A GET that is answered by its status; the body is of the same form in both cases."""
+    made = reads(operation, summary, schema)
+    made["get"]["responses"]["503"] = {**made["get"]["responses"]["200"], "description": "not ready; see Retry-After"}
+    return made
+
+
+def with_version(made: Schema) -> Schema:
+    version = {"name": "version", "in": "query", "description": "of OpenAPI", "schema": {"type": "string"}}
+    return {"get": {**made["get"], "parameters": [version]}}
+
+
+def healthy(operation: str) -> Schema:
+    good = {"description": "the answer", "content": {"text/plain": {}}}
+    return {"get": {"operationId": operation, "summary": "`Healthy`", "responses": {"200": good}, "security": []}}
 
 
 def error(text: str) -> Schema:
