@@ -143,7 +143,8 @@ def test_a_killed_router_of_two(served: Served, figure: Figure):
     # until the Service forgets its address: nobody took a request there
     fine = ("200", "ConnectionRefusedError")
     broken = Counter({key: count for key, count in load.answers.items() if key not in fine})
-    assert set(broken) <= {"RemoteDisconnected", "IncompleteRead", "ConnectionResetError", "BrokenPipeError"}, load.losses
+    cut = {"RemoteDisconnected", "IncompleteRead", "ConnectionResetError", "BrokenPipeError"}
+    assert set(broken) <= cut, load.losses
     assert broken.total() <= CONNECTIONS, load.losses
     served.ready()
     with served.load() as after:
