@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import aiohttp
@@ -92,6 +93,7 @@ def until_ready(inner: Address, child: subprocess.Popen) -> None:
         {},
         {"model": {"uri": "file://m", "sha256": "a" * 64, "name": "card", "version": 7}},
         {"engine": {"provider": "CPU", "threads": 2}},
+        {"batching": {"mode": "Always", "maxBatchSize": 16, "maxDelayMs": 2}},
         {
             "requestSettings": {
                 "requestTimeoutMs": 1,
@@ -102,7 +104,7 @@ def until_ready(inner: Address, child: subprocess.Popen) -> None:
         {"warmup": {"requests": 1, "input": {"x": [1]}}},
         {"contract": CONTRACT | {"unknownFields": "drop"}},
     ],
-    ids=["all defaults", "model", "engine", "request settings", "warm-up", "contract"],
+    ids=["all defaults", "model", "engine", "batching", "request settings", "warm-up", "contract"],
 )
 def test_the_runtime_reads_what_the_operator_writes(spec) -> None:
     wanted = workload(**spec)
@@ -117,6 +119,7 @@ def test_the_runtime_reads_what_the_operator_writes(spec) -> None:
         written["model"]["uri"],
     )
     assert (read.engine.provider, read.engine.threads) == (written["engine"]["provider"], written["engine"]["threads"])
+    assert asdict(read.batching) == {"mode": "Auto", "maxBatchSize": None, "maxDelayMs": 0, **spec.get("batching", {})}
     assert read.request.timeout == written["requestSettings"]["requestTimeoutMs"] / 1000
     assert read.request.queue_wait == written["requestSettings"]["maxQueueWaitMs"] / 1000
     assert (read.warmup.requests, read.warmup.input) == (written["warmup"]["requests"], written["warmup"]["input"])

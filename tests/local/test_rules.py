@@ -373,7 +373,7 @@ def test_tables_are_wide_and_name_namespaces_when_there_are_several():
 
 
 def test_in_effect_json_that_is_no_record_is_as_good_as_none(tmp_path):
-    home = Home(tmp_path / "run", tmp_path / "logs", lambda: None)
+    home = Home(tmp_path / "run", tmp_path / "logs", tmp_path / "cache", lambda: None)
     router = Router("fraud", tmp_path / "r", Address("127.0.0.1", 1), tmp_path / "envoy", home)
     assert router.record() == Record()
     files.swap(tmp_path / "r" / "routes", {"in-effect.json": json.dumps({"traffic": 7}).encode()})

@@ -152,6 +152,41 @@ class RequestSettings(Model):
     )
 
 
+class Batching(Model):
+    """Whether requests that come together share a run of the model."""
+
+    mode: Literal["Auto", "Never", "Always"] = Field(
+        default="Auto",
+        description="`Auto`: where the instance measured at load that rows of several requests come out the same "
+        "together, and more of them a second. `Always`: whatever it measured, where the first dimensions of all "
+        "inputs and outputs are dynamic.",
+    )
+    max_batch_size: int | None = Field(
+        default=None, ge=1, le=10_000, description="Rows of one run at most. Default: what was measured, at most 64."
+    )
+    max_delay_ms: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="How long a request waits for company (milliseconds). 0: it goes with those that came with it.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "maxBatchSize",
+            "!has(self.maxBatchSize) || !has(self.mode) || self.mode != 'Never'",
+            "must not be set where mode is Never",
+            lambda batching: batching.max_batch_size is None or batching.mode != "Never",
+        ),
+        Rule(
+            "maxDelayMs",
+            "!has(self.maxDelayMs) || self.maxDelayMs == 0 || !has(self.mode) || self.mode != 'Never'",
+            "must be 0 where mode is Never",
+            lambda batching: not batching.max_delay_ms or batching.mode != "Never",
+        ),
+    )
+
+
 class Warmup(Model):
     """What runs before an instance is ready."""
 
@@ -198,6 +233,7 @@ class DeploymentSpec(Model):
     model: ModelSource = Field(description="Where the model is, and what it is called.")
     instance_count: int = Field(default=1, ge=0, le=1000, description="How many instances run.")
     engine: Engine = Field(default=Engine(), description="How ONNX Runtime runs the model.")
+    batching: Batching = Field(default=Batching(), description="Whether requests share a run of the model.")
     request_settings: RequestSettings = Field(default=RequestSettings(), description="Time-outs and limits.")
     contract: Contract | None = Field(
         default=None,
@@ -240,5 +276,5 @@ class DeploymentSpec(Model):
         ("endpointName", "name"), "give the Deployment another metadata.name"
     )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("batching", "codeConfiguration", "environment", "scaleSettings", "tests", "dataCollector"), NOT_BUILT
+        ("codeConfiguration", "environment", "scaleSettings", "tests", "dataCollector"), NOT_BUILT
     )

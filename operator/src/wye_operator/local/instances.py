@@ -41,6 +41,7 @@ class Home:
 
     run: Path
     logs: Path
+    cache: Path
     ended: Callable[[], None]
 
 
@@ -84,7 +85,11 @@ class Instance:
         self.process = await Process.start(
             Command(
                 runtime_argv(self.launch.program, str(config), self.address, self.inner),
-                {**self.launch.environment, "WYE_TERMINATION_LOG": str(last_words)},
+                {
+                    "WYE_CACHE": str(self.home.cache),
+                    **self.launch.environment,
+                    "WYE_TERMINATION_LOG": str(last_words),
+                },
                 self.home.logs / f"{self.name}.log",
             ),
             self.home.ended,

@@ -6,6 +6,7 @@
 .wye/keys/         the keys of each Endpoint: edit a file to change them
 .wye/routers/      what Envoy reads, and in-effect.json
 .wye/models/       the bytes that instances loaded
+.wye/cache/        what instances measured of their models at load
 .wye/run/          configuration of each process, those of models/ and routers/ apart
 .wye/logs/         one file for each process, likewise; `*.requests.log` is the access log
 """

@@ -150,7 +150,8 @@ class Twin:
 
     def _home(self, of: str) -> Home:
         """Apart, as a Deployment may be called like a router."""
-        return Home(self._state.folder / "run" / of, self._state.folder / "logs" / of, self._woken.set)
+        folder = self._state.folder
+        return Home(folder / "run" / of, folder / "logs" / of, folder / "cache", self._woken.set)
 
     async def _close(self) -> None:
         try:

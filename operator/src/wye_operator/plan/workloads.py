@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wye_operator.api.deployment import Batching
 from wye_operator.api.endpoint import MOST_REQUEST_BYTES
 from wye_operator.api.pod import plain
 from wye_operator.plan.contracts import settings_of
@@ -105,6 +106,8 @@ def _settings(member: Member) -> dict[str, Any]:
             "uri": spec.model.uri,
         },
         "engine": spec.engine.model_dump(by_alias=True),
+        # the runtime's own default is left out: to write it down would replace every pod
+        **({"batching": spec.batching.model_dump(by_alias=True)} if spec.batching != Batching() else {}),
         "requestSettings": spec.request_settings.model_dump(by_alias=True),
         # the router is the limit (Endpoint.limits.maxRequestBytes, live); this only bounds an instance's memory
         "maxRequestBytes": MOST_REQUEST_BYTES,
