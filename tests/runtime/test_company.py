@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +13,14 @@ import pytest
 import toys
 from wye_runtime import settings
 from wye_runtime.batching import Unsplittable, joined, kind_of, parted, rows_of
-from wye_runtime.errors import ConfigError, ModelError
+from wye_runtime.errors import ConfigError, InvalidInput, ModelError, RequestTimeout
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import artifact_at, load
 from wye_runtime.protocol import RawRequest
 from wye_runtime.service import Service
-from wye_runtime.service.company import Batching, batching, compared, distance
+from wye_runtime.service.company import Batching, Trial, batching, compared, distance
 from wye_runtime.service.loading import loaded
+from wye_runtime.service.remembering import Findings
 from wye_runtime.settings import BatchingSettings, Engine, ModelSource
 
 ALONE = "change with the rows beside it"
@@ -63,12 +66,12 @@ def test_rows_that_change_in_company_run_alone(case, tmp_path) -> None:
 )
 def test_what_is_asked_for_is_done(mode, rows, tmp_path) -> None:
     asked = settings.batching(mode)
-    assert batching(model_of(toys.summing(), tmp_path), None, ["y"], asked).rows == rows
+    assert batching(Trial(model_of(toys.summing(), tmp_path), None, ["y"]), asked).rows == rows
 
 
 def test_a_fixed_first_dimension_is_never_joined(tmp_path) -> None:
     model = model_of(toys.linear(3, batch=1), tmp_path)
-    said = batching(model, None, ["probability"], BatchingSettings("Always"))
+    said = batching(Trial(model, None, ["probability"]), BatchingSettings("Always"))
     assert said == Batching(1, "the first dimension of x is fixed")
 
 
@@ -112,15 +115,14 @@ def test_rows_are_joined_and_parted_in_their_order() -> None:
     assert rows_of({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}) == 0
 
 
-def serving(made, tmp_path, **more) -> Service:
-    """A service over a toy whose requests share runs; its ports are not open."""
+def serving(made, tmp_path, elements=1000, **more) -> Service:
+    """A service over a toy whose requests share runs, in the event loop or (`elements=0`) in one thread; no ports."""
     path = toys.saved(made, tmp_path / "toy.onnx")
     config = {"model": {"name": "toy", "path": str(path)}, "batching": {"mode": "Always"}, "warmup": {"requests": 20}}
     service = Service(settings.parse_config({**config, **more}), Metrics())
     ready = loaded(service.config, service.metrics)
-    place = type(ready.place)(max(ready.place.elements, 1000), "the test says so")  # however busy the machine is
-    ready = type(ready)(ready.model, ready.contract, ready.jobs, ready.runner, place, Batching(8, "so, too"), 0.0)
-    service.serve(ready)
+    place = type(ready.place)(elements, "the test says so")  # however busy the machine is
+    service.serve(replace(ready, findings=Findings(place, Batching(8, "so, too"))))
     return service
 
 
@@ -196,9 +198,118 @@ async def test_rows_that_come_out_otherwise_than_they_went_in_run_alone(tmp_path
     assert [data_of(each) for each in answers] == [[at] * 3 for at in range(3)]
 
 
+async def test_a_request_whose_time_is_up_before_its_turn_never_runs(tmp_path) -> None:
+    service = serving(toys.passing(), tmp_path, batching={"mode": "Always", "maxDelayMs": 30})
+    before = runs(service)
+    hasty = infer("x", "FP32", [1, 3], [1] * 3)._replace(timeout=0.005)
+    late, other = await asyncio.gather(
+        service.answer(hasty), service.answer(infer("x", "FP32", [1, 3], [2] * 3)), return_exceptions=True
+    )
+    assert isinstance(late, RequestTimeout)
+    assert data_of(other) == [2.0] * 3
+    assert runs(service) == before + 1
+    assert service.metrics.dropped.labels("timeout")._value.get() == 1
+
+
+class Gate:
+    """Holds the worker's thread before its first run until it is opened, so that others wait for the slot."""
+
+    def __init__(self, service: Service) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+        self.run = service.current().model.run
+        service.current().model.run = self.held
+
+    def held(self, *given):
+        self.entered.set()
+        assert self.opened.wait(30)
+        return self.run(*given)
+
+
+@pytest.fixture
+def one_thread():
+    return {"engine": {"threads": 1}, "elements": 0}
+
+
+async def crowded(service, asked) -> tuple[list[asyncio.Task], Gate]:
+    """The first request has the slot and is held there, the others wait behind it."""
+    gate = Gate(service)
+    tasks = [asyncio.ensure_future(service.answer(each)) for each in asked]
+    await asyncio.to_thread(gate.entered.wait, 30)
+    await asyncio.sleep(0)
+    return tasks, gate
+
+
+async def test_who_waits_for_a_thread_goes_together(tmp_path, one_thread) -> None:
+    service = serving(toys.passing(), tmp_path, **one_thread)
+    before = runs(service)
+    asked = [infer("x", "FP32", [at % 2 + 1, 3], [at] * 3 * (at % 2 + 1)) for at in range(6)]
+    tasks, gate = await crowded(service, asked)
+    assert service.load_now() == {"active": 1, "queued": 5, "capacity": 1, "requests": 6}
+    gate.opened.set()
+    answers = await asyncio.gather(*tasks)
+    assert [data_of(each) for each in answers] == [[at] * 3 * (at % 2 + 1) for at in range(6)]
+    assert runs(service) == before + 2
+    assert service.load_now() == {"active": 0, "queued": 0, "capacity": 1, "requests": 6}
+    service.workers.close()
+
+
+async def test_in_threads_a_bad_item_fails_alone(tmp_path, one_thread) -> None:
+    service = serving(toys.raising(), tmp_path, **one_thread)
+    asked = [infer("index", "INT64", [1], [index]) for index in (0, 7, 2)]
+    broken = RawRequest(b'{"inputs":[%s]}' % (b" " * 9000), "id", "toy")  # so large that a thread decodes it
+    tasks, gate = await crowded(service, [*asked, broken])
+    gate.opened.set()
+    first, bad, last, wrong = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (data_of(first), data_of(last)) == ([10.0], [30.0])
+    assert isinstance(bad, ModelError)
+    assert isinstance(wrong, InvalidInput)
+    service.workers.close()
+
+
+async def test_in_threads_a_caller_that_leaves_harms_nobody_and_never_runs(tmp_path, one_thread) -> None:
+    service = serving(toys.raising(), tmp_path, **one_thread)
+    before = runs(service)
+    tasks, gate = await crowded(service, [infer("index", "INT64", [1], [index]) for index in (0, 7, 2, 1)])
+    tasks[1].cancel()  # it would have failed the common run
+    hasty = asyncio.ensure_future(service.answer(infer("index", "INT64", [1], [7])._replace(timeout=0.02)))
+    with pytest.raises(RequestTimeout):
+        await hasty
+    gate.opened.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [data_of(answers[at]) for at in (0, 2, 3)] == [[10.0], [30.0], [20.0]]
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert runs(service) == before + 2
+    assert service.load_now()["active"] == 0
+    service.workers.close()
+
+
+async def test_who_leaves_during_a_common_run_is_not_waited_for(tmp_path, one_thread) -> None:
+    service = serving(toys.passing(), tmp_path, **one_thread)
+    [first, second], gate = await crowded(service, [infer("x", "FP32", [1, 3], [at] * 3) for at in range(2)])
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    gate.opened.set()
+    assert data_of(await second) == [1.0] * 3
+    service.workers.close()
+
+
+async def test_a_delay_holds_the_slot_for_those_who_come_meanwhile(tmp_path, one_thread) -> None:
+    settings = {"mode": "Always", "maxDelayMs": 200}
+    service = serving(toys.passing(), tmp_path, batching=settings, **one_thread)
+    before = runs(service)
+    tasks = [asyncio.ensure_future(service.answer(infer("x", "FP32", [1, 3], [at] * 3))) for at in range(3)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [data_of(each) for each in answers[1:]] == [[1.0] * 3, [2.0] * 3]
+    assert runs(service) == before + 1
+    service.workers.close()
+
+
 def test_the_inner_port_says_what_was_chosen_and_why(servers) -> None:
     server = servers.one("passing", toys.passing, maxRequestBytes=200_000)
     said = server.inner.get("/scheduling").json()
-    assert set(said) == {"mode", "why", "inlineElements", "batchRows", "batchWhy", "slots", "threads"}
+    assert set(said) == {"mode", "why", "inlineElements", "batchRows", "batchWhy", "measured", "slots", "threads"}
     line = server.line("decided where runs happen")
     assert (said["mode"], said["batchRows"], said["batchWhy"]) == (line["mode"], line["batchRows"], line["batchWhy"])

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
-from wye_runtime.protocol import Signature, Tensors
+from wye_runtime.protocol import DYNAMIC, Signature, Tensors
 
 
 class Unsplittable(Exception):
@@ -22,8 +22,16 @@ def kind_of(feeds: Tensors, outputs: Sequence[str]) -> Hashable:
     return (tuple(outputs), *((name, array.shape[1:]) for name, array in feeds.items()))
 
 
+def has_one_kind(signature: Signature) -> bool:
+    """Whether all rows are of the same shape, so that requests differ in the outputs that they ask for at most."""
+    return all(DYNAMIC not in spec.shape[1:] for spec in signature.inputs)
+
+
 def rows_of(feeds: Tensors) -> int:
     """How many rows a request has; 0 where its tensors do not agree, or there are none."""
+    if len(feeds) == 1:
+        [array] = feeds.values()
+        return len(array)
     counts = {len(array) for array in feeds.values()}
     return counts.pop() if len(counts) == 1 else 0
 

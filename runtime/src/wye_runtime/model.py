@@ -38,6 +38,7 @@ DATATYPES = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+ENGINE = f"onnxruntime {ort.__version__}"
 BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 EXECUTION_PROVIDERS = {
     "CPU": "CPUExecutionProvider",
@@ -127,6 +128,7 @@ class Model:
         self.signature = signature_of(session)
         self.provider = session.get_providers()[0]
         self.uses_bfloat16_outputs = any(spec.datatype == "BF16" for spec in self.signature.outputs)
+        self.takes_bfloat16 = any(spec.datatype == "BF16" for spec in self.signature.inputs)
         self.forbid_strings_with_bfloat16()
 
     def forbid_strings_with_bfloat16(self) -> None:
@@ -139,7 +141,7 @@ class Model:
 
     def run(self, feeds: Tensors, names: Sequence[str], run: Run | None = None) -> Tensors:
         """The asked outputs, or a ModelError with the first line of what ONNX Runtime said."""
-        values = {name: fed(array) for name, array in feeds.items()}
+        values = {name: fed(array) for name, array in feeds.items()} if self.takes_bfloat16 else feeds
         options = run.options if run else None
         try:
             if self.uses_bfloat16_outputs:

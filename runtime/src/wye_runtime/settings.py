@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -84,9 +85,13 @@ class Config:
 class Environment:
     """The variables this process reads."""
 
-    log_sample: float
-    termination_log: Path | None
+    log_sample: float = 0.0
+    termination_log: Path | None = None
     fast_lane: bool = True
+    cache: Path | None = None  # a folder for what was measured
+
+
+NOTHING_SAID = Environment()
 
 
 def config_from(path: Path) -> Config:
@@ -221,7 +226,8 @@ def environment() -> Environment:
     lane = os.environ.get("WYE_FAST_LANE") or "1"
     if lane not in ("0", "1"):
         raise ConfigError(f"WYE_FAST_LANE is {shown(lane)}, want 1 or 0")
-    return Environment(sample, termination_log(), lane == "1")
+    cache = os.environ.get("WYE_CACHE")
+    return Environment(sample, termination_log(), lane == "1", Path(cache) if cache else None)
 
 
 def termination_log() -> Path | None:
@@ -251,6 +257,15 @@ def cpu_count(root: Path = Path("/sys/fs/cgroup")) -> int:
     allowed = len(os.sched_getaffinity(0))
     quota = cgroup_quota(root)
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def processor() -> str:
+    """What this machine computes with, in its own words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def cgroup_quota(root: Path) -> float | None:

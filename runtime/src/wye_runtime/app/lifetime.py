@@ -64,7 +64,7 @@ def run(config: Config, environment: Environment, listen: Listen) -> NoReturn:
 
 async def served(config: Config, environment: Environment, listen: Listen) -> int:
     """The exit code."""
-    service = Service(config, Metrics(), environment.log_sample)
+    service = Service(config, Metrics(), environment)
     ledger = Ledger(service.metrics, config.request.timeout)
     fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
     try:

@@ -1,10 +1,12 @@
 """Bodies of the Open Inference Protocol v2 into tensors and back: JSON, and the binary tensor extension."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from wye_runtime import tensors
 from wye_runtime.codecs.bodies import dumps, loads
+from wye_runtime.codecs.plain import PlainReader
 from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, Offences, shown
 from wye_runtime.protocol import (
     BINARY_TYPE,
@@ -22,6 +24,7 @@ OUTPUT_KEYS = frozenset({"name", "parameters"})
 BINARY_SIZE = "binary_data_size"
 NOTHING = memoryview(b"")
 REQUEST = "the request"
+NONE: frozenset[str] = frozenset()
 NO_PARAMETERS: Mapping[str, Any] = {}
 
 
@@ -40,11 +43,16 @@ class InferCodec:
     def __init__(self, signature: Signature, name: str, version: str) -> None:
         self.inputs = {spec.name: spec for spec in signature.inputs}
         self.outputs = tuple(spec.name for spec in signature.outputs)
-        self.datatypes = {spec.name: spec.datatype for spec in signature.outputs}
         self.head = {"model_name": name, "model_version": version}
+        self.plain = PlainReader(signature)
+        self.opening = dumps(self.head)[:-1]
+        self.described = {spec.name: described(spec) for spec in signature.outputs}
 
     def decode(self, body: bytes, header_length: str | None) -> InferRequest:
         """A request's tensors, checked against the model's; every offending tensor is named at once."""
+        plain = self.plain.read(body) if header_length is None else None
+        if plain is not None:
+            return InferRequest(*plain, self.outputs, NONE)
         header, raw = framed(body, header_length)
         head = objects(loads(header), "the body", REQUEST_KEYS)
         if head.get("model_name", self.head["model_name"]) != self.head["model_name"]:
@@ -58,22 +66,30 @@ class InferCodec:
     def encode(self, request: InferRequest, outputs: Mapping[str, Array]) -> RawResponse:
         """The answer: JSON, or JSON with the raw tensors behind it."""
         raws: list[bytes] = []
-        described = [self.described(name, outputs[name], request.binary, raws) for name in request.outputs]
-        identity = {} if request.id is None else {"id": request.id}
-        body = dumps({**self.head, **identity, "outputs": described})
+        identity = b"" if request.id is None else b',"id":%b' % dumps(request.id)
+        entries = b",".join([self.entry(name, outputs[name], request.binary, raws) for name in request.outputs])
+        body = b'%b%b,"outputs":[%b]}' % (self.opening, identity, entries)
         if not request.binary:
             return RawResponse(body)
         return RawResponse(b"".join((body, *raws)), BINARY_TYPE, {HEADER_LENGTH: str(len(body))})
 
-    def described(self, name: str, array: Array, binary: frozenset[str], raws: list[bytes]) -> dict[str, object]:
-        """One output; its raw bytes go to `raws`."""
-        entry: dict[str, object] = {"name": name, "datatype": self.datatypes[name], "shape": array.shape}
-        if name in binary:
-            raws.append(tensors.to_bytes(array))
-            entry["parameters"] = {BINARY_SIZE: len(raws[-1])}
-        else:
-            entry["data"] = tensors.to_json(array.reshape(-1))
-        return entry
+    def entry(self, name: str, array: Array, binary: frozenset[str], raws: list[bytes]) -> bytes:
+        """One output; its raw bytes go to `raws`. Put together of parts, because only the numbers are new each time."""
+        shape = shape_text(array.shape)
+        if name not in binary:
+            return b'%b%b,"data":%b}' % (self.described[name], shape, dumps(tensors.to_json(array.reshape(-1))))
+        raws.append(tensors.to_bytes(array))
+        return b'%b%b,"parameters":{"%b":%d}}' % (self.described[name], shape, BINARY_SIZE.encode(), len(raws[-1]))
+
+
+def described(spec: TensorSpec) -> bytes:
+    """The beginning of an output's entry."""
+    return dumps({"name": spec.name, "datatype": spec.datatype})[:-1] + b',"shape":'
+
+
+@lru_cache(1024)
+def shape_text(shape: tuple[int, ...]) -> bytes:
+    return dumps(shape)
 
 
 def framed(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:

@@ -3,6 +3,9 @@
 import logging
 import random
 import time
+from functools import cache
+from itertools import count
+from uuid import uuid4
 
 from wye_runtime.metrics import Metrics
 
@@ -10,6 +13,8 @@ log = logging.getLogger("wye")
 CLIENT_GONE = 499
 ID_LENGTH = 128
 SLOW_SHARE = 0.5  # of the request's time-out
+PROCESS = str(uuid4())[:24]
+COUNT = count(random.getrandbits(48))
 
 
 class Ledger:
@@ -29,9 +34,10 @@ class Ledger:
     def ended(self, entry: "Entry", status: int, unforeseen: Exception | None = None) -> None:
         """Counts and, where it is worth a line, logs."""
         self.active -= 1
-        seconds = time.perf_counter() - entry.began
-        if entry.wants_run:
-            self.latest = entry.began + seconds
+        now = time.perf_counter()
+        seconds = now - entry.began
+        if wants_run(entry.route):
+            self.latest = now
         self.metrics.requests.ended(entry.route, status, seconds)
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)
@@ -55,13 +61,16 @@ class Entry:
         self.id = request_id
         self.route = route
 
-    @property
-    def wants_run(self) -> bool:
-        return self.route == "/score" or "{model}" in self.route or self.route.endswith("/ModelInfer")
+
+@cache
+def wants_run(route: str) -> bool:
+    """Routes are a fixed set."""
+    return route == "/score" or "{model}" in route or route.endswith("/ModelInfer")
 
 
 def new_id() -> str:
-    """A UUID of version 4, in a third of the time that `uuid` takes: it names requests, it guards nothing."""
-    text = f"{random.getrandbits(128):032x}"
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+    """In the form of a UUID, in a tenth of its time: it names requests, it guards nothing.
+
+    What is random is drawn once a process; the last part counts.
+    """
+    return f"{PROCESS}{next(COUNT) & 0xFFFFFFFFFFFF:012x}"

@@ -17,10 +17,10 @@ CONTENT_TYPE, CONTENT_ENCODING = b"content-type", b"content-encoding"
 CONTENT_LENGTH, FRAME, REQUEST_ID = b"content-length", HEADER_LENGTH.encode(), b"x-request-id"
 TIMEOUT = b"grpc-timeout"
 CALL_TYPES = frozenset({b"application/grpc", b"application/grpc+proto"})
-ODD = frozenset({b"expect", b"upgrade"})
-NOTICED = ODD | {CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, FRAME, REQUEST_ID, TIMEOUT}
+EXPECT, UPGRADE, CALL = b"expect", b"upgrade", b"application/grpc"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 OK = 200
+FIRST = STATUS_LINE[OK].decode()
 Headers = dict[bytes, bytes]
 
 
@@ -42,18 +42,21 @@ class Lane:
         self.limit = service.config.max_request_bytes
         self.silence = service.config.request.timeout
         self.targets = targets(service.config.model)
-        self.common: tuple[object, bytes] = (None, b"")
+        self.digits = len(str(self.limit))
+        self.common: tuple[object, str] = (None, "")
 
-    def target(self, url: bytes, method: bytes, version: str, headers: Headers) -> Target | None:
-        """What the request asks for; None where something is odd about it, and the ordinary application decides."""
-        if method != b"POST" or version != "1.1":
+    def target(self, url: bytes, method: bytes, headers: Headers) -> Target | None:
+        """What a request asks for; None where something is odd about it, and the ordinary application decides."""
+        if method != b"POST":
             return None
-        if headers.get(CONTENT_TYPE, b"").split(b";")[0] in CALL_TYPES:
+        kind = headers.get(CONTENT_TYPE)
+        if kind is not None and kind.startswith(CALL) and kind.split(b";")[0] in CALL_TYPES:
             return call_target(url.decode("latin-1"))
         found = self.targets.get(url)
-        if found is None or self.service.loaded is None:
+        if found is None or self.service.loaded is None or EXPECT in headers or UPGRADE in headers:
             return None
-        if not ODD.isdisjoint(headers) or int(headers.get(CONTENT_LENGTH, b"0")) > self.limit:
+        length = headers.get(CONTENT_LENGTH)
+        if length is not None and len(length) >= self.digits and int(length) > self.limit:
             return None
         return found
 
@@ -72,13 +75,14 @@ class Lane:
     def head(self, target: Target, answer: RawResponse, named: str, defaults: list[tuple[bytes, bytes]]) -> bytes:
         """Status line and headers, all but the last line: the same as through the ordinary application."""
         if self.common[0] is not defaults:  # uvicorn makes a new list every second, with the date
-            self.common = defaults, b"".join(b"%b: %b\r\n" % pair for pair in defaults)
-        own = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+            self.common = defaults, b"".join(b"%b: %b\r\n" % pair for pair in defaults).decode("latin-1")
+        own = "".join([f"{name}: {value}\r\n" for name, value in answer.headers.items()]) if answer.headers else ""
         size, status = f"content-length: {len(answer.body)}", answer.status
         if target.call is not None:  # an error is headers alone, and no error for HTTP
             size, status = size if status != OK else "transfer-encoding: chunked", OK
-        rest = f"{own}{size}\r\ncontent-type: {answer.content_type}\r\nx-request-id: {named}"
-        return b"".join((STATUS_LINE[status], self.common[1], rest.encode("latin-1")))
+        first = FIRST if status == OK else STATUS_LINE[status].decode()
+        kind = answer.content_type
+        return f"{first}{self.common[1]}{own}{size}\r\ncontent-type: {kind}\r\nx-request-id: {named}".encode("latin-1")
 
 
 def body_of(target: Target, answer: RawResponse) -> bytes:
@@ -106,7 +110,8 @@ def targets(source: ModelSource) -> dict[bytes, Target]:
 
 
 def request_id(headers: Headers) -> str:
-    return headers.get(REQUEST_ID, b"").decode("latin-1")[:ID_LENGTH] or new_id()
+    given = headers.get(REQUEST_ID)
+    return given.decode("latin-1")[:ID_LENGTH] if given else new_id()
 
 
 def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:

@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from wye_runtime.endpoints.body import stalled, too_large
 from wye_runtime.endpoints.ledger import CLIENT_GONE, Entry
 from wye_runtime.errors import RequestError
-from wye_runtime.fastlane.bounded import BoundedProtocol
-from wye_runtime.fastlane.lane import NOTICED, Headers, Lane, Target, body_of, raw_request, request_id
+from wye_runtime.fastlane.bounded import MAX_HEAD, BoundedProtocol
+from wye_runtime.fastlane.lane import Headers, Lane, Target, body_of, raw_request, request_id
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Ticket
 
@@ -31,13 +31,15 @@ STAYS, CLOSES = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
 JOINED = 16 << 10  # bytes up to which head and body are one string
 
 
-class Turn:
+class Turn(Entry):
     """One request on the short way, from its headers to its answer."""
 
-    __slots__ = ("answer", "entry", "keeps_alive", "raw", "target", "unforeseen", "work")
+    __slots__ = ("answer", "keeps_alive", "raw", "target", "unforeseen", "work")
 
-    def __init__(self, entry: Entry, target: Target, *, keeps_alive: bool) -> None:
-        self.entry = entry
+    def __init__(self, began: float, request_id: str, target: Target, *, keeps_alive: bool) -> None:
+        self.began = began
+        self.id = request_id
+        self.route = target.route
         self.target = target
         self.keeps_alive = keeps_alive
         self.raw: RawRequest | None = None  # until it begins to run
@@ -59,6 +61,7 @@ class FastProtocol(BoundedProtocol):
         self.size = 0
         self.turns: deque[Turn] = deque()
         self.burst = 0  # requests of the bytes that came last
+        self.chunk = 0  # how many bytes that were
         self.is_due = False  # whether a pump is scheduled
         self.alarm: asyncio.TimerHandle | None = None
 
@@ -66,45 +69,46 @@ class FastProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.burst = 0
+        self.chunk = len(data)
         super().data_received(data)
         if self.way == SHORT and self.alarm is None:
             self.alarm = self.loop.call_later(self.lane.silence, self.stall)
 
     def on_message_begin(self) -> None:
         """uvicorn's own would make a scope, for which the short way has no use."""
-        self.head = 0
         self.head_began = self.latest
         self.url = b""
         self.headers = []
-        self.noticed = {}
 
     def on_url(self, url: bytes) -> None:
-        self.count(len(url))
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.count(len(name) + len(value))
-        name = name.lower()
-        self.headers.append((name, value))
-        if name in NOTICED:
-            self.noticed.setdefault(name, value)  # the first one counts, as in the ordinary application
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        parser = self.parser
+        if self.unparsed + self.chunk > MAX_HEAD:  # its bytes came in these, with what stood before it
+            self.head = 0
+            self.count(len(self.url) + sum(len(name) + len(value) for name, value in self.headers))
         if self.transport.is_closing():
             self.way = REFUSED
             return
+        self.noticed = headers = dict(reversed(self.headers))  # the first one counts, as in the ordinary application
+        keeps_alive = self.parser.should_keep_alive()
         target = None
-        if self.cycle is None or self.cycle.response_complete:
-            target = self.lane.target(self.url, parser.get_method(), parser.get_http_version(), self.noticed)
+        if (self.cycle is None or self.cycle.response_complete) and self.is_modern(keeps_alive=keeps_alive):
+            target = self.lane.target(self.url, self.parser.get_method(), headers)
         if target is None:
             self.take_ordinary_way()
             return
         self.unparsed = 0
         self.head_began = None
         self.way, self.size = SHORT, 0
-        entry = Entry(self.lane.ledger.came(), request_id(self.noticed), target.route)
-        self.turn = Turn(entry, target, keeps_alive=parser.should_keep_alive())
+        self.turn = Turn(self.lane.ledger.came(), request_id(headers), target, keeps_alive=keeps_alive)
+
+    def is_modern(self, *, keeps_alive: bool) -> bool:
+        """Whether this is HTTP/1.1, which alone stays open without being told to; the parser is slow to say it."""
+        return (keeps_alive and b"connection" not in self.noticed) or bool(self.parser.get_http_version() == "1.1")
 
     def take_ordinary_way(self) -> None:
         """uvicorn's callbacks, one after the other, with what was kept for them."""
@@ -144,13 +148,15 @@ class FastProtocol(BoundedProtocol):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self.parts = []
         self.turn = None
-        turn.raw = raw_request(body, turn.entry.id, turn.target, self.noticed)
+        turn.raw = raw_request(body, turn.id, turn.target, self.noticed)
         self.turns.append(turn)
         self.burst += 1
         if self.burst > BURST:
             self.pump_soon()
         elif len(self.turns) == 1:
-            self.pump()
+            self.begin(turn)
+            if turn.answer is not None:
+                self.pump()
         elif len(self.turns) <= AT_ONCE:
             self.begin(turn)
         if len(self.turns) > AT_ONCE:
@@ -171,7 +177,7 @@ class FastProtocol(BoundedProtocol):
         turn = self.turn
         assert turn is not None
         self.way, self.turn, self.parts = REFUSED, None, []
-        turn.answer = self.lane.refusal(turn.target, error, turn.entry.id)
+        turn.answer = self.lane.refusal(turn.target, error, turn.id)
         self.turns.append(turn)
         self.pump()
 
@@ -204,6 +210,7 @@ class FastProtocol(BoundedProtocol):
             self.told(turn, task.result() if error is None else error)
 
     def told(self, turn: Turn, outcome: RawResponse | BaseException) -> None:
+        turn.work = None
         if isinstance(outcome, RawResponse):
             turn.answer = outcome
         else:
@@ -212,10 +219,10 @@ class FastProtocol(BoundedProtocol):
 
     def fail(self, turn: Turn, error: BaseException) -> None:
         if isinstance(error, RequestError):
-            turn.answer = self.lane.refusal(turn.target, error, turn.entry.id)
+            turn.answer = self.lane.refusal(turn.target, error, turn.id)
         elif isinstance(error, Exception):
             turn.unforeseen = error
-            turn.answer = self.lane.failure(turn.target, turn.entry.id)
+            turn.answer = self.lane.failure(turn.target, turn.id)
         else:
             raise error
 
@@ -260,7 +267,7 @@ class FastProtocol(BoundedProtocol):
         lane = self.lane
         closes = lane.service.is_draining or not turn.keeps_alive
         if not self.transport.is_closing():
-            head = lane.head(turn.target, answer, turn.entry.id, self.server_state.default_headers)
+            head = lane.head(turn.target, answer, turn.id, self.server_state.default_headers)
             head += CLOSES if closes else STAYS
             body = body_of(turn.target, answer)
             if len(body) <= JOINED:
@@ -268,7 +275,7 @@ class FastProtocol(BoundedProtocol):
             else:
                 self.transport.writelines((head, body))
         self.latest = self.loop.time()
-        lane.ledger.ended(turn.entry, answer.status, turn.unforeseen)
+        lane.ledger.ended(turn, answer.status, turn.unforeseen)
         if closes:
             self.transport.close()
             self.leave()
@@ -323,4 +330,4 @@ class FastProtocol(BoundedProtocol):
         for turn in left:
             if turn.work is not None:
                 turn.work.cancel()
-            self.lane.ledger.ended(turn.entry, CLIENT_GONE)
+            self.lane.ledger.ended(turn, CLIENT_GONE)

@@ -2,6 +2,6 @@
 
 from wye_runtime.service.service import Pending, Service
 from wye_runtime.service.slots import Slots, Workers
-from wye_runtime.service.ticking import Ticket
+from wye_runtime.service.tickets import Ticket
 
 __all__ = ["Pending", "Service", "Slots", "Ticket", "Workers"]

@@ -16,12 +16,12 @@ from wye_runtime.tensors import is_float
 
 SIZES = (2, 8, 32, 64)  # rows of a run that are tried
 GAIN = 1.15  # so many times the rows a second, at least
-LONGEST = 1e-3  # seconds: the loop waits for the whole run
+LONGEST = 1e-3  # seconds of a common run: the loop waits for it
+LONGEST_IN_THREADS = 0.1  # the slot's next callers wait for it
 COMPARED = 8  # rows that run alone and together
 ROUNDING = 32  # units in the last place, of the largest value, that another order of adding may make
 SEED = 7
 BF16_EPSILON = 2.0**-7
-NOT_IN_THREADS = "runs in worker threads are not joined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,19 @@ class Batching:
     why: str
 
 
-def batching(model: Model, feeds: Tensors | None, names: Sequence[str], asked: BatchingSettings) -> Batching:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What can be measured: a model, a warm-up's input, and how long a common run may take."""
+
+    model: Model
+    feeds: Tensors | None
+    names: Sequence[str]
+    longest: float = LONGEST
+
+
+def batching(trial: Trial, asked: BatchingSettings) -> Batching:
     """What is asked for, or what measuring says."""
+    model, feeds = trial.model, trial.feeds
     if asked.mode == "Never":
         return Batching(1, "batching.mode is Never")
     fixed = fixed_tensor(model.signature)
@@ -44,19 +55,24 @@ def batching(model: Model, feeds: Tensors | None, names: Sequence[str], asked: B
         return Batching(most, "batching.mode is Always")
     if feeds is None:
         return Batching(1, "no warm-up run to measure")
-    return measured(model, {name: array[:1] for name, array in feeds.items()}, names, most)
+    return measured(trial, {name: array[:1] for name, array in feeds.items()}, most)
 
 
-def measured(model: Model, row: Tensors, names: Sequence[str], most: int) -> Batching:
+def measured(trial: Trial, row: Tensors, most: int) -> Batching:
     """Whether rows stay as they are in company, then whether company pays."""
+    model, names = trial.model, trial.names
+    alone = median_run(model, row, names)
+    if alone * SIZES[0] > trial.longest:
+        return Batching(1, f"a run of one row takes {alone * 1000:.0f} ms: company would make others wait too long")
     found = compared(model, row, names)
     if isinstance(found, Batching):
         return found
-    alone = median_run(model, row, names)
     best, gain = 1, GAIN
     for size in (each for each in SIZES if each <= most):
         taken = median_run(model, repeated(row, size), names)
-        if taken < LONGEST and size * alone / taken >= gain:
+        if taken > trial.longest:
+            break
+        if size * alone / taken >= gain:
             best, gain = size, size * alone / taken
     if best == 1:
         return Batching(1, f"company does not pay; {found}")

@@ -63,9 +63,9 @@ class Jobs:
     def check_target(self, raw: RawRequest) -> None:
         """Whether the request names this model."""
         name, version = self.config.model.name, self.config.model.version
-        if raw.model not in (None, name):
+        if raw.model is not None and raw.model != name:
             raise ModelNotFound(f"there is no model {shown(raw.model)} here; this is {name}")
-        if raw.version not in (None, version):
+        if raw.version is not None and raw.version != version:
             raise ModelNotFound(f"model {name} has the version {version} here, not {shown(raw.version)}")
 
     def infer_job(self, raw: RawRequest) -> Job:
@@ -94,7 +94,9 @@ def score_job(wanted: Score) -> Job:
 
 def check_encoding(content_encoding: str | None) -> None:
     """Read as it stands, a compressed body is nonsense at best."""
-    given = (content_encoding or "identity").strip().lower()
+    if content_encoding is None:
+        return
+    given = content_encoding.strip().lower()
     if given not in ("", "identity"):
         raise UnsupportedMediaType(f"the body has the Content-Encoding {shown(given)}: send it uncompressed")
 

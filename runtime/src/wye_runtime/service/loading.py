@@ -1,7 +1,9 @@
 """From a configuration to a model that is loaded, checked, warm and measured; runs once, in a thread, before ready."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from wye_runtime import codecs, contract, model
 from wye_runtime.codecs import InferCodec, Score, example
@@ -10,10 +12,11 @@ from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelInvalid, RequestError
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model
-from wye_runtime.protocol import RawRequest
-from wye_runtime.service.company import NOT_IN_THREADS, Batching, batching
+from wye_runtime.protocol import RawRequest, Tensors
+from wye_runtime.service.company import LONGEST, LONGEST_IN_THREADS, Batching, Trial, batching
 from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
+from wye_runtime.service.remembering import Findings, key_of, remembered
 from wye_runtime.service.running import Runner
 from wye_runtime.settings import Config
 from wye_runtime.tensors import prepare_short_floats
@@ -27,13 +30,20 @@ class Loaded:
     contract: Contract | None
     jobs: Jobs
     runner: Runner
-    place: Placement
-    batching: Batching
+    findings: Findings
     seconds: float
 
+    @property
+    def place(self) -> Placement:
+        return self.findings.place
 
-def loaded(config: Config, metrics: Metrics) -> Loaded:
-    """All of it, or a CannotServe."""
+    @property
+    def batching(self) -> Batching:
+        return self.findings.batching
+
+
+def loaded(config: Config, metrics: Metrics, cache: Path | None = None) -> Loaded:
+    """All of it, or a CannotServe; `cache` is a folder for what was measured."""
     began = time.perf_counter()
     session = model.load(model.artifact_at(config.model), config.engine)
     prepare_short_floats(session.signature)
@@ -43,15 +53,18 @@ def loaded(config: Config, metrics: Metrics) -> Loaded:
     jobs = Jobs(config, session, fitted, InferCodec(*named), CallCodec(*named))
     runner = Runner(session, metrics)
     job = warmed(jobs, runner, config)
-    place = placement(session, job.batches if job else (), job.outputs if job else ())
-    company = company_of(session, job, place, config)
-    return Loaded(session, fitted, jobs, runner, place, company, time.perf_counter() - began)
+    feeds, names = (job.batches, job.outputs) if job else ((), ())
+    key = key_of(session, feeds, names, config)
+    findings = remembered(cache, key, lambda: found(session, feeds, names, config))
+    return Loaded(session, fitted, jobs, runner, findings, time.perf_counter() - began)
 
 
-def company_of(session: Model, job: Job | None, place: Placement, config: Config) -> Batching:
-    if not place.elements:
-        return Batching(1, NOT_IN_THREADS)
-    return batching(session, job.batches[0] if job else None, job.outputs if job else (), config.batching)
+def found(session: Model, feeds: Sequence[Tensors], names: Sequence[str], config: Config) -> Findings:
+    """What measuring says now."""
+    place = placement(session, feeds, names)
+    longest = LONGEST if place.elements else LONGEST_IN_THREADS
+    trial = Trial(session, feeds[0] if feeds else None, names, longest)
+    return Findings(place, batching(trial, config.batching))
 
 
 def warmed(jobs: Jobs, runner: Runner, config: Config) -> Job | None:

@@ -1,7 +1,7 @@
 """Runs of the model for jobs, each timed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wye_runtime.batching import joined, parted
@@ -9,6 +9,7 @@ from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawResponse, Tensors
 from wye_runtime.service.jobs import Job
+from wye_runtime.service.tickets import Outcome
 
 
 @dataclass(slots=True)
@@ -22,14 +23,10 @@ class Runner:
         """The job's answer; one run for each of its batches."""
         return job.answer([self.outputs(feeds, job.outputs, run) for feeds in job.batches])
 
-    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> Iterator[RawResponse | Exception]:
+    def run_together(self, jobs: Sequence[Job], counts: Sequence[int], run: Run | None = None) -> list[Outcome]:
         """The answer to each of several jobs of one kind and one batch each, from one run."""
-        outputs = self.outputs(joined([job.batches[0] for job in jobs]), jobs[0].outputs, None)
-        for job, part in zip(jobs, parted(outputs, counts), strict=True):
-            try:
-                yield job.answer([part])
-            except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
-                yield error
+        outputs = self.outputs(joined([job.batches[0] for job in jobs]), jobs[0].outputs, run)
+        return [answer(job, part) for job, part in zip(jobs, parted(outputs, counts), strict=True)]
 
     def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
         """One run of the model."""
@@ -37,3 +34,10 @@ class Runner:
         outputs = self.model.run(feeds, names, run)
         self.metrics.run_seconds.observe(time.perf_counter() - began)
         return outputs
+
+
+def answer(job: Job, part: Tensors) -> Outcome:
+    try:
+        return job.answer([part])
+    except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
+        return error

@@ -5,21 +5,24 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from wye_runtime.batching import has_one_kind, kind_of
 from wye_runtime.errors import ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse
-from wye_runtime.service.company import NOT_IN_THREADS
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
 from wye_runtime.service.measuring import Patience, elements
+from wye_runtime.service.sharing import Shifts
 from wye_runtime.service.slots import Slots, Workers
-from wye_runtime.service.ticking import Tick, Ticket
-from wye_runtime.settings import Config
+from wye_runtime.service.tickets import Outcome, Ticket, groups, outcomes
+from wye_runtime.service.ticking import Tick
+from wye_runtime.settings import NOTHING_SAID, Config, Environment
 
 log = logging.getLogger("wye")
 T = TypeVar("T")
@@ -30,26 +33,30 @@ MOST_SLOTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A request that must wait for a slot."""
+    """A request that must wait for a slot; without a job it is decoded there."""
 
     raw: RawRequest
-    work: Callable[[Run], RawResponse]
+    job: Job | None
     deadline: float
 
 
 class Service:
     """The one model of this process and its state: loading, ready, draining."""
 
-    def __init__(self, config: Config, metrics: Metrics, log_sample: float = 0.0) -> None:
+    def __init__(self, config: Config, metrics: Metrics, environment: Environment = NOTHING_SAID) -> None:
         self.config = config
         self.metrics = metrics
-        self.log_sample = log_sample
+        self.log_sample = environment.log_sample
+        self.cache = environment.cache
         self.loaded: Loaded | None = None
         self.is_draining = False
         self.is_inline = False
         self.tick: Tick | None = None
+        self.shifts: Shifts | None = None
         self.patience = Patience()
         self.requests = 0
+        self.timeout = config.request.timeout
+        self.has_one_kind = False
         self.workers = Workers(Slots(1, config.request.queue_wait, metrics))
 
     @property
@@ -61,7 +68,7 @@ class Service:
 
     def load(self) -> None:
         """Loads and warms up; blocks, so call it in a thread."""
-        self.serve(loaded(self.config, self.metrics))
+        self.serve(loaded(self.config, self.metrics, self.cache))
 
     def serve(self, ready: Loaded) -> None:
         """Everything is prepared first; the last line makes it ready."""
@@ -69,14 +76,14 @@ class Service:
         slots = asked or min(ready.model.threads, MOST_SLOTS)
         self.workers = Workers(Slots(slots, self.config.request.queue_wait, self.metrics))
         self.is_inline = bool(ready.place.elements)
-        self.tick = self.tick_of(ready.batching.rows)
+        self.has_one_kind = has_one_kind(ready.model.signature)
+        rows, delay = ready.batching.rows, self.config.batching.maxDelayMs / 1000
+        self.tick = Tick(self, rows, delay) if rows > 1 else None
+        self.shifts = Shifts(self.workers, self.run_shift, rows, delay) if rows > 1 else None
         self.log_loaded(ready, slots)
         gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
         self.show_mode("inline" if self.is_inline else "threads")
-
-    def tick_of(self, rows: int) -> Tick | None:
-        return Tick(self, rows, self.config.batching.maxDelayMs / 1000) if rows > 1 else None
 
     def show_mode(self, mode: str) -> None:
         """The model's one info metric, with where its runs happen."""
@@ -119,25 +126,47 @@ class Service:
         ready = self.current()
         ready.jobs.check_target(raw)
         self.requests += 1
-        patience = self.config.request.timeout
-        if raw.timeout is not None:
-            patience = min(patience, raw.timeout)
+        patience = self.timeout if raw.timeout is None else min(self.timeout, raw.timeout)
         deadline = asyncio.get_running_loop().time() + patience
         if not ready.jobs.is_light(raw):
-            return Pending(raw, lambda run: ready.runner.run(ready.jobs.job(raw), run), deadline)
+            return Pending(raw, None, deadline)
         job = ready.jobs.job(raw)
         if self.is_inline and is_short(job, ready.place.elements):
             if self.tick is not None and len(job.batches) == 1:
-                return self.tick.add(Ticket(raw, job))
+                return self.tick.add(Ticket(raw, job, deadline))
             return self.sampled(raw, self.run_alone(job))
-        return Pending(raw, lambda run: ready.runner.run(job, run), deadline)
+        return Pending(raw, job, deadline)
 
     async def finish(self, begun: Pending | Ticket) -> RawResponse:
         """Waits for a slot and for the run in it, or for the end of the loop's turn."""
         if isinstance(begun, Ticket):
             return await begun.answered()
-        response = await self.workers.do(begun.work, begun.deadline)
+        ticket = Ticket(begun.raw, begun.job, begun.deadline)
+        if self.shifts is not None:
+            response = await self.shifts.do(ticket)
+        else:
+            response = await self.workers.do(lambda run: self.run_in_thread(ticket, run), begun.deadline)
         return self.sampled(begun.raw, response)
+
+    def run_in_thread(self, ticket: Ticket, run: Run) -> RawResponse:
+        ready = self.current()
+        return ready.runner.run(ticket.job or ready.jobs.job(ticket.raw), run)
+
+    def run_shift(self, tickets: Sequence[Ticket], run: Run) -> list[Outcome]:
+        """In a thread: what each of them is told. Who cannot be decoded harms nobody else."""
+        ready = self.current()
+        runner = ready.runner
+        told: dict[Ticket, Outcome] = {}
+        for ticket in tickets:
+            try:
+                ticket.job = ticket.job or ready.jobs.job(ticket.raw)
+            except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
+                told[ticket] = error
+        decoded = [each for each in tickets if each not in told]
+        alone, together = partial(runner.run, run=run), partial(runner.run_together, run=run)
+        for group in groups(decoded, ready.batching.rows, self.kind_of):
+            told.update(zip(group, outcomes(group, alone, together), strict=True))
+        return [told[each] for each in tickets]
 
     def sampled(self, raw: RawRequest, response: RawResponse) -> RawResponse:
         if self.log_sample and random.random() < self.log_sample:
@@ -148,9 +177,13 @@ class Service:
         """In the event loop."""
         return self.watched(lambda: self.current().runner.run(job, None))
 
-    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> list[RawResponse | Exception]:
+    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> list[Outcome]:
         """In the event loop, in one run; what the run raises is raised."""
-        return self.watched(lambda: list(self.current().runner.run_together(jobs, counts)))
+        return self.watched(lambda: self.current().runner.run_together(jobs, counts))
+
+    def kind_of(self, job: Job) -> Hashable:
+        """Jobs of one kind may share a run."""
+        return job.outputs if self.has_one_kind else kind_of(job.batches[0], job.outputs)
 
     def dropped(self, reason: str) -> None:
         self.metrics.dropped.labels(reason).inc()
@@ -182,8 +215,9 @@ class Service:
             "mode": "inline" if self.is_inline else "threads",
             "why": "runs took longer than those that were measured at load" if moved else ready.place.why,
             "inlineElements": ready.place.elements if self.is_inline else 0,
-            "batchRows": ready.batching.rows if self.is_inline else 1,
-            "batchWhy": ready.batching.why if self.is_inline else NOT_IN_THREADS,
+            "batchRows": ready.batching.rows,
+            "batchWhy": ready.batching.why,
+            "measured": "before" if ready.findings.is_remembered else "now",
             "slots": self.workers.slots.capacity,
             "threads": ready.model.threads,
         }

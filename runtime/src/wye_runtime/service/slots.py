@@ -9,8 +9,10 @@ from typing import TypeVar
 from wye_runtime.errors import ModelNotReady, RequestTimeout, TooManyRequests
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Run
+from wye_runtime.service.tickets import Ticket
 
 T = TypeVar("T")
+Waiter = asyncio.Future[bool]
 QUEUE_LIMIT = 256
 
 
@@ -23,21 +25,27 @@ class Slots:
         self.limit = limit
         self.metrics = metrics
         self.active = 0
-        self.waiters: deque[asyncio.Future[None]] = deque()
+        self.waiters: deque[Waiter] = deque()
+        self.tickets: dict[Waiter, Ticket] = {}  # of those who may be taken along
 
-    async def acquire(self, deadline: float) -> None:
-        """Takes a slot, at once or within the queue's time."""
+    async def acquire(self, deadline: float, ticket: Ticket | None = None) -> bool:
+        """Takes a slot, at once or within the queue's time; False: another's slot took the ticket along."""
         if self.active < self.capacity and not self.waiters:
             self.active += 1
-            return
+            return True
         if len(self.waiters) >= self.limit:
             self.drop("queue_full")
             raise TooManyRequests(f"{self.limit} requests are waiting already")
-        await self.queue(deadline)
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        if ticket is not None:
+            self.tickets[waiter] = ticket
+        try:
+            return await self.queue(waiter, deadline)
+        finally:
+            self.tickets.pop(waiter, None)
 
-    async def queue(self, deadline: float) -> None:
+    async def queue(self, waiter: Waiter, deadline: float) -> bool:
         loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
         self.enter(waiter)
         left = deadline - loop.time()
         try:
@@ -46,22 +54,22 @@ class Slots:
             self.leave(waiter, "client_gone")
             raise
         if waiter.done():
-            return
+            return waiter.result()
         if left <= self.wait:
             self.leave(waiter, "timeout")
             raise RequestTimeout("the request's time was up while it waited for a slot")
         self.leave(waiter, "queue_wait")
         raise TooManyRequests(f"no slot became free within {self.wait * 1000:.0f} ms")
 
-    def enter(self, waiter: asyncio.Future[None]) -> None:
+    def enter(self, waiter: Waiter) -> None:
         self.waiters.append(waiter)
         self.metrics.queue_depth.set(len(self.waiters))
 
-    def leave(self, waiter: asyncio.Future[None], reason: str) -> None:
+    def leave(self, waiter: Waiter, reason: str) -> None:
         """Ends a wait; a slot that was handed over in the same moment goes on to the next."""
         self.drop(reason)
         if waiter.done():
-            self.release()
+            self.hand_on(waiter)
             return
         self.waiters.remove(waiter)
         self.metrics.queue_depth.set(len(self.waiters))
@@ -69,13 +77,29 @@ class Slots:
     def drop(self, reason: str) -> None:
         self.metrics.dropped.labels(reason).inc()
 
+    def hand_on(self, waiter: Waiter) -> None:
+        if waiter.result():
+            self.release()
+        elif waiter in self.tickets:
+            self.tickets[waiter].cancel()  # whoever took it along leaves it out
+
     def release(self) -> None:
         """Gives the slot to the first who waits, else back."""
         if not self.waiters:
             self.active -= 1
             return
-        self.waiters.popleft().set_result(None)
+        self.waiters.popleft().set_result(True)
         self.metrics.queue_depth.set(len(self.waiters))
+
+    def taken(self, most: int) -> list[Ticket]:
+        """The tickets of those who wait, the first ones first; they need no slot of their own any more."""
+        found: list[Ticket] = []
+        while self.waiters and len(found) < most:
+            waiter = self.waiters.popleft()
+            found.append(self.tickets[waiter])
+            waiter.set_result(False)
+        self.metrics.queue_depth.set(len(self.waiters))
+        return found
 
 
 class Workers:
