@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench bench-operator images manifests lock clean setup e2e cluster-up cluster-down cluster-load
+.PHONY: help demo test check gen golden bench bench-peers bench-operator soak images manifests lock clean setup e2e cluster-up cluster-down cluster-load
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -61,6 +61,12 @@ golden: setup ## rewrite the golden files (tests/golden); read the diff like cod
 bench: setup ## measure: bare session.run, runtime, router, mirrors, and the router beside others, as ratios
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 	@$(BIN)/python tests/bench/routers.py $(ARGS)
+
+bench-peers: setup ## beside Triton, mlserver, kserve, azureml, litserve, bentoml, ray serve on one core (ARGS="--rounds 5 --only Triton")
+	@$(BIN)/python tests/bench/beside.py $(ARGS)
+
+soak: setup ## ten minutes and a million requests of all kinds with each version of ONNX Runtime: memory must be flat (ARGS="--seconds 60")
+	@$(BIN)/python tests/bench/soak.py $(ARGS)
 
 bench-operator: setup ## many Endpoints at one operator, on fake nodes in a cluster of its own: root on a Debian (ENDPOINTS="50 1000")
 	@$(BIN)/python tests/bench/scale.py --endpoints $(or $(ENDPOINTS),50 1000)

@@ -21,6 +21,30 @@ def processes_of(folder: Path) -> dict[int, str]:
     return found
 
 
+def marked(variable: str) -> dict[int, str]:
+    """The processes that were started with a variable, with all that they started, and what each runs."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and variable.encode() in read(entry / "environ").split(b"\0"):
+            found[int(entry.name)] = read(entry / "comm").decode().strip()
+    return found
+
+
+def memory(pids: Iterable[int]) -> int:
+    """Bytes of all of them; what several share is counted once."""
+    pages = [line for pid in pids for line in read(Path(f"/proc/{pid}/smaps_rollup")).splitlines()]
+    return sum(int(line.split()[1]) for line in pages if line.startswith(b"Pss:")) * 1024
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process has in memory."""
+    return int(read(Path(f"/proc/{pid}/statm")).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def variables() -> dict[str, str]:
+    return dict(os.environ)
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """utime + stime of all of them."""
     stats = [read(Path(f"/proc/{pid}/stat")) for pid in pids]

@@ -1,4 +1,4 @@
-"""Other programs for the router's bench, nginx, haproxy and wrk: this machine's, else Debian's packages in a cache.
+"""Other programs for the benches, nginx, haproxy, wrk and h2load: this machine's, else Debian's packages in a cache.
 
 Nothing is installed: packages are downloaded and unpacked below `~/.cache/wye-bench`. What cannot be had is left out.
 """
@@ -16,6 +16,7 @@ PACKAGES = {
     "nginx": ("nginx",),
     "haproxy": ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"),
     "wrk": ("wrk", "libluajit-5.1-2"),
+    "h2load": ("nghttp2-client", "libnghttp2-14", "libev4", "libjansson4", "libjemalloc2"),
 }
 
 
@@ -40,7 +41,7 @@ def program(name: str) -> Program:
             return Program(missing=problem)
     found = [path for path in sorted(folder.rglob(name)) if path.is_file() and path.parent.name in ("bin", "sbin")]
     libraries = ":".join(sorted({str(path.parent) for path in folder.rglob("*.so*")}))
-    runs = bool(found) and works(Program(str(found[0]), {"LD_LIBRARY_PATH": libraries}), name)
+    runs = bool(found) and works(Program(str(found[0]), {"LD_LIBRARY_PATH": libraries}))
     if not runs:
         return Program(missing=f"what Debian's package holds does not run here; remove {folder} to try again")
     return Program(str(found[0]), {"LD_LIBRARY_PATH": libraries})
@@ -67,10 +68,10 @@ def bring(name: str, folder: Path) -> str:
     return ""
 
 
-def works(it: Program, name: str) -> bool:
-    """Whether it starts far enough to say its version; wrk says it with an error."""
+def works(it: Program) -> bool:
+    """Whether it starts far enough to complain of how it was called: the loader says 127 where a library is missing."""
     told = subprocess.run([it.path, "-v"], env=os.environ | it.environment, capture_output=True, text=True, check=False)
-    return name in (told.stdout + told.stderr).lower()
+    return told.returncode != 127 and bool(told.stdout + told.stderr)
 
 
 def ran(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
