@@ -90,6 +90,10 @@ ERRORS = {
         {"url": "/silent", "headers": {PIN: "green"}},
         (504, "RequestTimeout", "the deployment was silent for longer than its requestTimeoutMs"),
     ),
+    "a request that takes as long as nothing may": (
+        {"url": "/silent", "headers": {PIN: "red", "grpc-timeout": "200m"}},  # for the hour after which all are ended
+        (504, "RequestTimeout", "the request took longer than one hour, or than its grpc-timeout"),
+    ),
     "a model that breaks off every time": (
         {"url": "/reset", "headers": {PIN: "red"}},
         (503, "UpstreamFailure", "the deployment could not be reached, or broke off before its answer"),

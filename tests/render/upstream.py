@@ -129,8 +129,8 @@ class Upstream(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, name: str, handler: type[Handler] = Handler) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.name = name
         self.deployment = f"default/fraud-{name}"
         self.seen: list[Request] = []

@@ -124,7 +124,8 @@ def _http_options(*, mirror: bool) -> Json:
         HTTP_OPTIONS,
         {
             "common_http_protocol_options": bounds,
-            "explicit_http_config": {"http_protocol_options": {}},
+            # a model answers gRPC by HTTP/1.1, and says in a trailer that all went well
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
         },
     )
 

@@ -1,4 +1,7 @@
-"""The router's own errors: every one is the error object of the API, whatever went wrong and wherever."""
+"""The router's own errors: every one is the error object of the API, whatever went wrong and wherever.
+
+A gRPC call has no body to put it into: it gets the status that a gRPC client expects, and the sentence as its message.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from wye_operator.render.resources import Json, extension, header
 
 CEL_FILTER = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 REQUEST_ID = "%REQ(X-REQUEST-ID)%"
+GRPC = r"application/grpc(\+.*)?"  # what Envoy, too, takes for gRPC: gRPC-Web is not
+UNKNOWN, INVALID, DEADLINE, MISSING, DENIED, EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 2, 3, 4, 5, 7, 8, 14, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,7 @@ class Mapped:
 
     code: str
     message: str
+    grpc: int
     flags: tuple[str, ...] = ()
     details: str = ""
     was: int | None = None
@@ -25,31 +31,37 @@ class Mapped:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+TOO_LONG = "the request took longer than one hour, or than its grpc-timeout"
 SOON = (("retry-after", "1"),)
 LATER = (("retry-after", "2"),)
 
 # The first that fits. 408 comes before the flags: the same flag stands for a caller and for a model that fell silent.
 ANSWERS: tuple[Mapped, ...] = (
-    Mapped("UploadTimeout", "the request stopped arriving", was=408),
+    Mapped("UploadTimeout", "the request stopped arriving", DEADLINE, was=408),
     Mapped(
         "RequestTimeout",
         "the deployment was silent for longer than its requestTimeoutMs",
+        DEADLINE,
         ("SI", "UT"),
         status=504,
     ),
-    Mapped("RequestTimeout", "the request took longer than one hour", ("DT", "UMSDR"), status=504),
+    Mapped("RequestTimeout", TOO_LONG, DEADLINE, ("DT", "UMSDR"), status=504),
+    Mapped("RequestTimeout", TOO_LONG, DEADLINE, details="max_duration_timeout", status=504),  # without a flag
     Mapped(
         "TooManyRequests",
         "the router holds as many requests for the deployment as it may",
+        EXHAUSTED,
         ("UO",),
         status=429,
         headers=SOON,
     ),
-    Mapped("Overloaded", "the router is at its limit", ("OM", "DO"), status=503, headers=SOON),
-    Mapped("Overloaded", "the router is at its limit", details="overload", was=503, headers=SOON),  # without a flag
+    Mapped("Overloaded", "the router is at its limit", UNAVAILABLE, ("OM", "DO"), status=503, headers=SOON),
+    # without a flag
+    Mapped("Overloaded", "the router is at its limit", UNAVAILABLE, details="overload", was=503, headers=SOON),
     Mapped(
         "NoReadyPod",
         "no ready instance of the deployment can answer; try again",
+        UNAVAILABLE,
         ("UH",),
         status=503,
         headers=LATER,
@@ -57,33 +69,36 @@ ANSWERS: tuple[Mapped, ...] = (
     Mapped(
         "UpstreamFailure",
         "the deployment could not be reached, or broke off before its answer",
+        UNAVAILABLE,
         ("UF", "UC", "UR", "URX", "LR", "LH", "UPE", "NC", "DF"),
         status=503,
         headers=SOON,
     ),
-    Mapped("NotFound", "there is nothing here", ("NR",), status=404),
+    Mapped("NotFound", "there is nothing here", MISSING, ("NR",), status=404),
     Mapped(
         "Unauthorized",
         "a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY",
+        UNAUTHENTICATED,
         was=401,
         headers=(("www-authenticate", "Bearer"),),
     ),
-    Mapped("Forbidden", "this is not allowed here", was=403),
-    Mapped("PayloadTooLarge", "the request body is larger than limits.maxRequestBytes", was=413),
+    Mapped("Forbidden", "this is not allowed here", DENIED, was=403),
+    Mapped("PayloadTooLarge", "the request body is larger than limits.maxRequestBytes", EXHAUSTED, was=413),
     Mapped(
         "RateLimited",
         "more requests came than limits.requestsPerSecond",
+        EXHAUSTED,
         was=429,
         headers=SOON,
     ),
-    Mapped("HeadersTooLarge", "the request headers are larger than 60 KiB, or more than 100", was=431),
-    Mapped("UpgradeRequired", "HTTP/1.1 or HTTP/2 is needed", was=426),
-    Mapped("BadRequest", "this is not a valid HTTP request", was=400),
+    Mapped("HeadersTooLarge", "the request headers are larger than 60 KiB, or more than 100", EXHAUSTED, was=431),
+    Mapped("UpgradeRequired", "HTTP/1.1 or HTTP/2 is needed", INVALID, was=426),
+    Mapped("BadRequest", "this is not a valid HTTP request", INVALID, was=400),
     # What the routes themselves refuse: the route is named after the error, and its body is the sentence.
-    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", was=404),
-    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", was=503, headers=LATER),
+    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", MISSING, was=404),
+    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", UNAVAILABLE, was=503, headers=LATER),
 )
-OTHERS = Mapped("RouterError", "the router cannot take this request")
+OTHERS = Mapped("RouterError", "the router cannot take this request", UNKNOWN)
 
 AZURES = {504: 408}  # with errorStatuses: Azure; what a model answered is changed by AZURE_STATUSES
 AZURE_STATUSES = f"""\
@@ -102,9 +117,11 @@ end
 def local_replies(statuses: Literal["Standard", "Azure"] = "Standard") -> Json:
     """Mappers only: a default format would rewrite the 200 of the health routes too."""
     changed = AZURES if statuses == "Azure" else {}
-    answers = [replace(a, status=changed.get(a.status, a.status)) if a.status else a for a in ANSWERS]
-    rest = _mapper(OTHERS, _status("GE", 400))
-    return {"mappers": [*(_mapper(answer, _chosen(answer)) for answer in answers), rest]}
+    mappers: list[Json] = []
+    for answer in (*ANSWERS, OTHERS):
+        status = changed.get(answer.status or 0, answer.status)
+        mappers += [_of_call(answer), _mapper(replace(answer, status=status), _chosen(answer))]
+    return {"mappers": mappers}
 
 
 def azure_statuses() -> Json:
@@ -128,13 +145,24 @@ def _mapper(answer: Mapped, chosen: Json) -> Json:
     return mapper
 
 
+def _of_call(answer: Mapped) -> Json:
+    """Envoy makes headers alone of it, with HTTP status 200."""
+    is_call = {"header_filter": {"header": {"name": "content-type", "string_match": {"safe_regex": {"regex": GRPC}}}}}
+    status = header("grpc-status", str(answer.grpc))
+    return {
+        "filter": {"and_filter": {"filters": [is_call, _chosen(answer)]}},
+        "headers_to_add": [status, *(header(key, value) for key, value in answer.headers)],
+        "body_format_override": {"text_format_source": {"inline_string": answer.message}},
+    }
+
+
 def _chosen(answer: Mapped) -> Json:
     if answer.flags:
         return {"response_flag_filter": {"flags": list(answer.flags)}}
     if answer.details:
         expression = {"expression": f"response.code_details == '{answer.details}'"}
         return {"extension_filter": extension("details", CEL_FILTER, expression)}
-    return _status("EQ", answer.was or 0)
+    return _status("EQ", answer.was) if answer.was else _status("GE", 400)
 
 
 def _status(comparison: str, status: int) -> Json:

@@ -47,7 +47,9 @@ def answer_headers() -> Json:
         {"append": header(ERROR_STATUS, f"%CEL({NOT_200} ? response.code : '')%")},
         {"append": header(ERROR_REASON, f"%CEL({NOT_200} ? {REASON} : '')%")},
     ]
-    fields = {"mutations": {"response_mutations": mutations}}
+    # a caller's trailers would reach the model past everything that looks at headers; no call has any
+    trailers = [{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}]
+    fields = {"mutations": {"response_mutations": mutations, "request_trailers_mutations": trailers}}
     return extension("answer-headers", MUTATION, fields)
 
 

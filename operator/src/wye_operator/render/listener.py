@@ -10,6 +10,7 @@ from wye_operator.render.clusters import ADMIN
 from wye_operator.render.errors import azure_statuses, local_replies
 from wye_operator.render.headers import CALLERS_ID, ERROR_REASON, ERROR_STATUS, answer_headers, clean_request
 from wye_operator.render.resources import BUFFER_BYTES, Json, extension, socket, typed, watched
+from wye_operator.render.routes import LONGEST_SECONDS
 from wye_operator.render.routes import NAME as ROUTES_NAME
 from wye_operator.render.tls import transport_socket
 
@@ -24,6 +25,7 @@ TRAFFIC_LOG = {
     "path": "%PATH(NQ)%",
     "proto": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
+    "grpc_status": "%GRPC_STATUS_NUMBER%",  # of a call, whose HTTP status is 200 in any case
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "deployment": "%UPSTREAM_CLUSTER_RAW%",
@@ -151,8 +153,7 @@ def _bounds() -> Json:
         "common_http_protocol_options": {
             "idle_timeout": "120s",
             "max_headers_count": 100,
-            # here and not in a route: there it would silently switch the route's `timeout` off
-            "max_stream_duration": "3600s",
+            "max_stream_duration": f"{LONGEST_SECONDS}s",
         },
         "http2_protocol_options": {
             "max_concurrent_streams": 100,

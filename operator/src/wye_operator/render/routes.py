@@ -14,6 +14,7 @@ NAME = "endpoint"  # of the route configuration and of its one virtual host
 PIN = "azureml-model-deployment"
 UNCOPIED = "uncopied"  # counts the requests that were too large, or of unnamed size, to be mirrored
 
+LONGEST_SECONDS = 3600  # of anything
 GRACE_MS = 250  # the runtime answers 504 by itself at its time-out: let its own answer win
 RETRY_BYTES = 64 * 1024  # bodies up to this size can be sent once more; all connections together must fit into memory
 BODILESS = "GET|HEAD|DELETE|OPTIONS"  # nothing to copy, and nothing that was left uncopied
@@ -75,9 +76,15 @@ def _mirrored(routes: Routes) -> list[Json]:
     # the end of the range is not part of it
     fits = {"name": "content-length", "range_match": {"start": 0, "end": routes.most_mirror_bytes + 1}}
     mirrors = [_mirror(m) for m in _by_name(routes.mirrors)]
-    copied = [_with_mirrors(route, mirrors) for route in _split("mirrored", routes, [fits])]
+    # calls name no size: that a mirror's requests are few and short bounds what a shadow can do to their callers
+    calls = [_for_calls(route) for route in _split("mirrored-calls", routes)]
+    copied = [_with_mirrors(route, mirrors) for route in (*_split("mirrored", routes, [fits]), *calls)]
     left = [{**route, "stat_prefix": UNCOPIED} for route in _split(UNCOPIED, routes)]
     return [*_split("bodiless", routes, [bodiless]), *copied, *left]
+
+
+def _for_calls(route: Json) -> Json:
+    return {**route, "match": {**route["match"], "grpc": {}}}
 
 
 def _with_mirrors(route: Json, mirrors: Sequence[Json]) -> Json:
@@ -112,6 +119,8 @@ def _patience(timeout_ms: int) -> Json:
     """How long a request may take: silence ends it, not length, so that answers can be streamed."""
     return {
         "timeout": "0s",
+        # a call's own deadline, which its grpc-timeout says; it would switch a `timeout` off
+        "max_stream_duration": {"grpc_timeout_header_max": f"{LONGEST_SECONDS}s"},
         "idle_timeout": f"{(timeout_ms + GRACE_MS) / 1000:.3f}s",
         "retry_policy": {
             # `reset` covers an instance that closed a kept connection as the request went out; it may run twice
