@@ -28,7 +28,7 @@ def until(met, why="it did not happen"):
 class Server:
     """One wye-runtime process."""
 
-    def __init__(self, folder: Path, config: dict, environment: dict | None = None):
+    def __init__(self, folder: Path, config: dict, environment: dict | None = None, more: tuple[str, ...] = ()):
         self.folder = folder
         self.is_told = False
         folder.mkdir(parents=True)
@@ -37,7 +37,7 @@ class Server:
         arguments = ["--config", folder / "config.json", "--host", "127.0.0.1", "--port", "0", "--inner-port", "0"]
         told = {"WYE_TERMINATION_LOG": str(self.words), **(environment or {})}
         with self.out.open("wb") as out:
-            command = [BIN, "serve", *arguments]
+            command = [BIN, "serve", *arguments, *more]
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=told)
 
     def lines(self) -> list[dict]:
@@ -124,10 +124,10 @@ class Servers:
         path.write_bytes(made if isinstance(made, bytes) else made.SerializeToString())
         return path
 
-    def start(self, made, environment=None, **config) -> Server:
+    def start(self, made, environment=None, more=(), **config) -> Server:
         path = made if isinstance(made, Path) else self.path(made)
         source = {"name": "toy", "path": str(path), **config.pop("model", {})}
-        server = Server(self.root / f"server-{next(self.count)}", {"model": source, **config}, environment)
+        server = Server(self.root / f"server-{next(self.count)}", {"model": source, **config}, environment, more)
         self.started.append(server)
         return server
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import struct
+import zlib
 from urllib.parse import unquote
 
 import numpy as np
@@ -13,7 +15,8 @@ import toys
 from wye_runtime.codecs.messages import CLASSES
 from wye_runtime.endpoints.calls import seconds_of
 
-INFER = "/inference.GRPCInferenceService/ModelInfer"
+SERVICE = "/inference.GRPCInferenceService"
+INFER = f"{SERVICE}/ModelInfer"
 LIMIT = 200_000
 
 
@@ -94,7 +97,7 @@ def test_raw_tensors_are_answered_raw(server) -> None:
 
 
 def test_typed_contents_are_answered_typed(server) -> None:
-    tensor = {**X, "contents": CLASSES["Contents"](fp32_contents=ROW)}
+    tensor = {**X, "contents": CLASSES["InferTensorContents"](fp32_contents=ROW)}
     answer = called(server, INFER, request(tensor)).read("ModelInferResponse")
     assert not answer.raw_output_contents
     assert list(answer.outputs[0].contents.fp32_contents) == ROW.tolist()
@@ -115,7 +118,7 @@ VALUES = {
 def test_every_type_comes_back_as_it_was(servers, datatype) -> None:
     server = servers.one(f"call-{datatype}", lambda: toys.echo(datatype))
     field, values = VALUES[datatype]
-    contents = CLASSES["Contents"](**{field: values})
+    contents = CLASSES["InferTensorContents"](**{field: values})
     tensor = {"name": f"in_{datatype}", "datatype": datatype, "shape": [len(values)], "contents": contents}
     answer = called(server, INFER, request(tensor)).read("ModelInferResponse")
     assert list(getattr(answer.outputs[0].contents, field)) == values
@@ -129,8 +132,8 @@ def test_a_large_message_is_decoded_in_the_worker(servers) -> None:
 
 
 def test_health_readiness_and_metadata(server) -> None:
-    service = "/inference.GRPCInferenceService"
-    named = CLASSES["ModelRequest"](name="toy")
+    service = SERVICE
+    named = CLASSES["ModelReadyRequest"](name="toy")
     assert called(server, f"{service}/ServerLive").read("ServerLiveResponse").live
     assert called(server, f"{service}/ServerReady").read("ServerReadyResponse").ready
     assert called(server, f"{service}/ServerMetadata").read("ServerMetadataResponse").name == "wye-runtime"
@@ -144,6 +147,37 @@ def test_health_readiness_and_metadata(server) -> None:
 
 
 COMPRESSED = lambda message: b"\1" + framed(message)[1:]  # noqa: E731
+
+
+@pytest.mark.parametrize(("encoding", "compressed"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_messages_are_read(server, encoding, compressed) -> None:
+    message = compressed(request(X, raw=[ROW.tobytes()]).SerializeToString())
+    answer = called(server, INFER, message, f"grpc-encoding: {encoding}", frame=COMPRESSED)
+    assert answer.read("ModelInferResponse").raw_output_contents == [ROW.tobytes()]
+    named = compressed(CLASSES["ModelReadyRequest"](name="toy").SerializeToString())
+    ready = called(server, f"{SERVICE}/ModelReady", named, f"grpc-encoding: {encoding}", frame=COMPRESSED)
+    assert ready.read("ModelReadyResponse").ready
+
+
+COMPRESSION = {
+    "unknown": ("snappy", b"x", 12, 'compressed by "snappy"'),
+    "unnamed": ("identity", b"x", 12, 'compressed by "identity"'),
+    "no gzip": ("gzip", b"no gzip at all", 3, "the message is no gzip"),
+    "half of it": ("gzip", gzip.compress(b"x" * 100)[:-9], 3, "no whole gzip"),
+    "a bomb": ("gzip", gzip.compress(b"\0" * (LIMIT + 1)), 8, "larger than"),
+}
+
+
+@pytest.mark.parametrize("case", COMPRESSION)
+def test_what_cannot_be_read_is_said(server, case) -> None:
+    encoding, message, status, words = COMPRESSION[case]
+    for path in (INFER, f"{SERVICE}/ModelReady") if case != "a bomb" else (INFER,):
+        answer = called(server, path, message, f"grpc-encoding: {encoding}", frame=COMPRESSED)
+        assert (answer.http, answer.status) == (200, status), answer.words
+        assert words in answer.words
+        assert answer.headers.get("grpc-accept-encoding", "") == ("identity,deflate,gzip" if status == 12 else "")
+
+
 ERRORS = {
     "an unknown call": ("/inference.GRPCInferenceService/ModelStream", b"", framed, 12, "there is no call"),
     "an unknown service": ("/grpc.health.v1.Health/Check", b"\n\1x", framed, 5, 'there is no service "x"'),
@@ -155,7 +189,7 @@ ERRORS = {
     "too few values": (INFER, request(X), framed, 3, "wants 3 values in fp32_contents, got 0"),
     "both forms": (
         INFER,
-        request({**X, "contents": CLASSES["Contents"](fp32_contents=ROW)}, raw=[ROW.tobytes()]),
+        request({**X, "contents": CLASSES["InferTensorContents"](fp32_contents=ROW)}, raw=[ROW.tobytes()]),
         framed,
         3,
         "has both contents and raw_input_contents",
@@ -166,7 +200,6 @@ ERRORS = {
     "half a message": (INFER, b"\0" * 9, lambda message: framed(message)[:-1], 3, "exactly one message"),
     "two messages": (INFER, b"\0" * 9, lambda message: framed(message) * 2, 3, "exactly one message"),
     "nonsense": (INFER, b"\xff\xff\xff", framed, 3, "the message is no ModelInferRequest"),
-    "a compressed message": (INFER, b"\0" * 9, COMPRESSED, 12, "send them uncompressed"),
     "too large": (INFER, b"\0" * (LIMIT + 1), framed, 8, "the body is larger than"),
 }
 
@@ -183,7 +216,7 @@ def test_an_error_is_headers_alone(server, case) -> None:
 
 def test_a_failing_run_is_internal(servers) -> None:
     server = servers.one("raising", toys.raising)
-    contents = CLASSES["Contents"](int64_contents=[7])
+    contents = CLASSES["InferTensorContents"](int64_contents=[7])
     answer = called(server, INFER, request({"name": "index", "datatype": "INT64", "shape": [1], "contents": contents}))
     assert answer.status == 13
     assert "the model failed" in answer.words
@@ -191,7 +224,7 @@ def test_a_failing_run_is_internal(servers) -> None:
 
 def test_a_callers_deadline_ends_its_run(servers, wait_until) -> None:
     server = servers.one("call-slow", toys.slow, requestSettings={"requestTimeoutMs": 60_000})
-    contents = CLASSES["Contents"](int64_contents=[2_000_000_000])
+    contents = CLASSES["InferTensorContents"](int64_contents=[2_000_000_000])
     message = request({"name": "trips", "datatype": "INT64", "shape": [], "contents": contents})
     answer = called(server, INFER, message, "grpc-timeout: 100m")
     assert (answer.status, answer.words) == (4, "the model did not answer in time")
@@ -203,7 +236,7 @@ def test_calls_and_requests_share_a_connection(server) -> None:
     plain = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
     answer = exchanged(server, call + plain + call.replace(b"te: trailers", b"connection: close"))
     assert answer.count(b"grpc-status: 0\r\n\r\n") == 1  # behind an ordinary request everything is ordinary
-    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert (answer.count(b"HTTP/1.1 200 OK"), answer.count(b"grpc-status: 12")) == (3, 1)
     alone = exchanged(server, call * 2 + call.replace(b"te: trailers", b"connection: close"))
     assert alone.count(b"grpc-status: 0\r\n\r\n") == 3
 
@@ -227,3 +260,21 @@ def test_a_model_that_loads_is_unavailable(servers, tmp_path) -> None:
 )
 def test_the_deadline_is_read_as_grpc_writes_it(header, seconds) -> None:
     assert seconds_of(header) == pytest.approx(seconds)
+
+
+ODD = {
+    "no protobuf": (b"application/grpc+json", b"HTTP/1.1", {}),
+    "HTTP/1.0": (b"application/grpc", b"HTTP/1.0", {}),
+    "no short way": (b"application/grpc", b"HTTP/1.1", {"WYE_FAST_LANE": "0"}),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_call_is_refused_in_the_words_of_grpc(servers, server, case) -> None:
+    kind, version, environment = ODD[case]
+    if environment:
+        server = servers.one(f"call-{case}", toys.passing, environment=environment)
+    sent = head(INFER, "connection: close").replace(b"application/grpc", kind).replace(b"HTTP/1.1", version)
+    answer = Answer(exchanged(server, sent + chunked(framed(b""))))
+    assert (answer.http, answer.status, answer.headers["content-type"]) == (200, 12, "application/grpc")
+    assert "calls are served as POST of application/grpc by HTTP/1.1" in answer.words

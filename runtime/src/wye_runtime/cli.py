@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="0.0.0.0", help="address of both ports (default: all)")
     serve.add_argument("--port", type=int, default=8080, help="serving port (8080; 0: any free)")
     serve.add_argument("--inner-port", type=int, default=8081, help="metrics and probes (8081)")
+    serve.add_argument("--grpc-port", type=int, help="gRPC by HTTP/2, without a router before it; needs grpcio (none)")
     inspect = commands.add_parser("inspect", help="print a model's signature as JSON")
     inspect.add_argument("model", type=Path, help="an ONNX file, or a folder with one")
     fetching = commands.add_parser("fetch", help="bring a model into a folder, whole and checked, as model.onnx")
@@ -69,16 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def served(given: argparse.Namespace) -> int:
-    from wye_runtime.app import Listen, run
+    from wye_runtime.app import Listen, library, run
     from wye_runtime.contract import parse
 
     check_source(given)
     config = config_from(given.config) if given.config else standalone(given)
     if config.contract is not None:
         parse(config.contract)
+    if given.grpc_port is not None:
+        library()
     told = environment()
     log_json()
-    run(config, told, Listen(given.host, given.port, given.inner_port))
+    run(config, told, Listen(given.host, given.port, given.inner_port, given.grpc_port))
 
 
 def check_source(given: argparse.Namespace) -> None:

@@ -86,6 +86,12 @@ class CallNotServed(RequestError):
     code = "NotFound"
 
 
+class EncodingNotServed(RequestError):
+    """A gRPC message that is compressed in a way that nobody here reads."""
+
+    code = "UnsupportedMediaType"
+
+
 class ClientGone(WyeError):
     """Nobody is there to read the answer; it never leaves the process."""
 

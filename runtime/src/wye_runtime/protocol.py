@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 DYNAMIC = -1
+SERVER = {"name": "wye-runtime", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
 HEADER_LENGTH = "inference-header-content-length"
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"

@@ -22,6 +22,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from wye_runtime.app.calls_port import CallsPort
 from wye_runtime.endpoints import Ledger, inner_app, serving_app
 from wye_runtime.errors import CannotServe, ConfigError, WyeError
 from wye_runtime.fastlane import BoundedProtocol, FastProtocol, Lane
@@ -39,11 +40,12 @@ KEEP_ALIVE = int(BoundedProtocol.limits.idle)
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where the two ports are; 0 lets the system choose."""
+    """Where the ports are; 0 lets the system choose, and of gRPC's own None is none."""
 
     host: str
     port: int
     inner_port: int
+    grpc_port: int | None = None
 
 
 class Listener(uvicorn.Server):
@@ -67,8 +69,10 @@ async def served(config: Config, environment: Environment, listen: Listen) -> in
     service = Service(config, Metrics(), environment)
     ledger = Ledger(service.metrics, config.request.timeout)
     fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
+    beside = None if listen.grpc_port is None else CallsPort(service, ledger)
     try:
         sockets = opened(listen.host, listen.port), opened(listen.host, listen.inner_port)
+        extra = {} if beside is None else {"grpcPort": await beside.open(listen.host, listen.grpc_port or 0)}
     except OSError as error:
         log.error("cannot listen", extra={"why": str(error)})
         return 2
@@ -77,8 +81,10 @@ async def served(config: Config, environment: Environment, listen: Listen) -> in
         for server, each in zip(servers, sockets, strict=True):
             tasks.create_task(server.serve(sockets=[each]))
         ports = [each.getsockname()[1] for each in sockets]
-        log.info("listening", extra={"port": ports[0], "innerPort": ports[1], "pid": os.getpid()})
+        log.info("listening", extra={"port": ports[0], "innerPort": ports[1], "pid": os.getpid(), **extra})
         code = await lifetime(service, ledger, environment)
+        if beside is not None:
+            await beside.close()
         service.workers.close()
         for server in servers:
             server.should_exit = True

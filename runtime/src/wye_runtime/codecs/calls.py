@@ -1,5 +1,6 @@
 """Tensors over gRPC: the protocol's ModelInfer messages into what a model takes, and its outputs into the answer."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from wye_runtime import tensors
 from wye_runtime.codecs.infer import InferRequest, output_detail, refusal
 from wye_runtime.codecs.messages import CLASSES
-from wye_runtime.errors import BadRequest, InvalidInput, Misfit, Offences
+from wye_runtime.errors import BadRequest, EncodingNotServed, InvalidInput, Misfit, Offences, PayloadTooLarge, shown
 from wye_runtime.protocol import DTYPES, FLOATS, Array, RawResponse, Signature, Tensors, TensorSpec
 
 GRPC_TYPE = "application/grpc"
@@ -20,6 +21,24 @@ CONTENTS = {
     **{"FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents"},
 }
 RAW_ONLY = frozenset(DTYPES) - frozenset(CONTENTS)
+ENCODINGS = ("identity", "deflate", "gzip")
+EITHER = zlib.MAX_WBITS | 32  # zlib finds out by itself which of the two it is
+
+
+def inflated(message: bytes, encoding: str, limit: int) -> bytes:
+    """A compressed message as it was, unless that is larger than the limit."""
+    if encoding not in ENCODINGS[1:]:
+        raise EncodingNotServed(f"the message is compressed by {shown(encoding)}: send it by gzip, or as it is")
+    inflating = zlib.decompressobj(EITHER)
+    try:
+        found = inflating.decompress(message, limit + 1)
+    except zlib.error as error:
+        raise BadRequest(f"the message is no {encoding}: {error}") from None
+    if len(found) > limit:
+        raise PayloadTooLarge(f"the message is larger than {limit} bytes")
+    if not inflating.eof:
+        raise BadRequest(f"the message is no whole {encoding}")
+    return found
 
 
 def parsed(name: str, body: bytes) -> Any:

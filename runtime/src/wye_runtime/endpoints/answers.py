@@ -20,6 +20,7 @@ STATUS: Mapping[type[RequestError], int] = {
     errors.UploadTimeout: 408,
     errors.PayloadTooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.EncodingNotServed: 415,
     errors.InvalidInput: 422,
     errors.Misfit: 422,
     errors.TooManyRequests: 429,

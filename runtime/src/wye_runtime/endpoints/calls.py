@@ -1,7 +1,7 @@
 """The calls of the protocol over gRPC, and the one place where this runtime's errors become a grpc-status.
 
-The router ends HTTP/2; what arrives here is HTTP/1.1 with the same frames. Only the short
-way answers calls: it can write trailers.
+The router ends HTTP/2; what arrives here is HTTP/1.1 with the same frames. Only the short way answers calls: it can
+write trailers. Where the runtime runs alone, `app/calls_port.py` hands on what comes by HTTP/2.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,16 +9,18 @@ from typing import Any
 from urllib.parse import quote
 
 from wye_runtime import errors
-from wye_runtime.codecs.calls import GRPC_TYPE, parsed
+from wye_runtime.codecs.calls import ENCODINGS, GRPC_TYPE, inflated, parsed
 from wye_runtime.codecs.messages import CLASSES
+from wye_runtime.endpoints import reflection
 from wye_runtime.endpoints.answers import MAX_MESSAGE
-from wye_runtime.endpoints.serving import SERVER
 from wye_runtime.errors import NotFound, RequestError, WyeError, shown
-from wye_runtime.protocol import RawRequest, RawResponse, TensorSpec
+from wye_runtime.protocol import SERVER, RawRequest, RawResponse, TensorSpec
 from wye_runtime.service import Pending, Service, Ticket
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH = "grpc.health.v1.Health"
+INFER = f"/{SERVICE}/ModelInfer"
+SMALL = 1 << 20  # bytes of a message that is no ModelInferRequest
 PREFIX = 5  # bytes before a message: whether it is compressed, and its length
 INVALID, DEADLINE, MISSING, EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 3, 4, 5, 8, 12, 13, 14
 STATUS: Mapping[type[WyeError], int] = {
@@ -31,20 +33,24 @@ STATUS: Mapping[type[WyeError], int] = {
     errors.ModelError: INTERNAL,
     errors.ModelNotReady: UNAVAILABLE,
     errors.CallNotServed: UNIMPLEMENTED,
+    errors.EncodingNotServed: UNIMPLEMENTED,
 }
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
-def unframed(body: bytes) -> bytes:
-    """The one message of a unary call."""
+def unframed(raw: RawRequest) -> RawRequest:
+    """With the one message of a unary call instead of its frame; `content_encoding` where it is compressed."""
+    body = raw.body
     if len(body) < PREFIX:
         raise errors.BadRequest("the call has no message")
-    if body[0]:
-        raise errors.CallNotServed("compressed messages are not served: send them uncompressed")
-    if len(body) != PREFIX + int.from_bytes(body[1:PREFIX], "big"):
+    if len(body) != PREFIX + length(body):
         raise errors.BadRequest("the call must have exactly one message, as long as it says")
-    return body[PREFIX:]
+    return raw._replace(body=body[PREFIX:], content_encoding=(raw.content_encoding or "identity") if body[0] else None)
+
+
+def length(frame: bytes | bytearray) -> int:
+    return int.from_bytes(frame[1:PREFIX], "big")
 
 
 def framed(message: bytes) -> bytes:
@@ -59,9 +65,12 @@ def seconds_of(timeout: str) -> float | None:
     return int(digits) * UNITS[unit]
 
 
-def refusal(error: RequestError, http_status: int) -> RawResponse:
-    """An error as headers alone, so that status and sentence arrive; `http_status` is for the ledger."""
-    return RawResponse(b"", GRPC_TYPE, headers_of(STATUS.get(type(error), INVALID), error.message), http_status)
+def refusal(error: RequestError, answer: RawResponse) -> RawResponse:
+    """An error as headers alone, so that status and sentence arrive; `answer` is what it is in HTTP, for the ledger."""
+    status = STATUS.get(type(error), INVALID)
+    offered = {"grpc-accept-encoding": ",".join(ENCODINGS)} if isinstance(error, errors.EncodingNotServed) else {}
+    headers = {**headers_of(status, error.message), **offered, **answer.headers}
+    return RawResponse(b"", GRPC_TYPE, headers, answer.status)
 
 
 def failure() -> RawResponse:
@@ -76,14 +85,16 @@ def headers_of(status: int, message: str) -> dict[str, str]:
 
 
 def begun(service: Service, method: str, raw: RawRequest) -> RawResponse | Pending | Ticket:
-    """The answer to a call, or what to wait for; `raw` has the framed message."""
-    message = unframed(raw.body)
-    if method == f"/{SERVICE}/ModelInfer":
+    """The answer to a call, or what to wait for."""
+    if method == INFER:
         service.current()
-        return service.begin(raw._replace(body=message))
+        return service.begin(raw)
     answer = ANSWERS.get(method)
     if answer is None:
         raise errors.CallNotServed(f"there is no call {shown(method)} here")
+    encoding, message = raw.content_encoding, raw.body
+    if encoding is not None:
+        message = inflated(message, encoding, SMALL)
     return RawResponse(answer(service, message).SerializeToString(), GRPC_TYPE)
 
 
@@ -114,21 +125,25 @@ def metadata(service: Service, message: bytes) -> Any:
 
 
 def described(spec: TensorSpec) -> Any:
-    return CLASSES["TensorMetadata"](name=spec.name, datatype=spec.datatype, shape=spec.shape)
+    return CLASSES["ModelMetadataResponse.TensorMetadata"](name=spec.name, datatype=spec.datatype, shape=spec.shape)
 
 
 def check_target(service: Service, message: bytes) -> None:
-    request = parsed("ModelRequest", message)
+    request = parsed("ModelReadyRequest", message)  # metadata is asked by the same fields
     if service.loaded:
         service.loaded.jobs.check_target(RawRequest(b"", "", request.name, request.version or None))
 
 
 def check(service: Service, message: bytes) -> Any:
-    """grpc.health.v1: 1 is SERVING, 2 is NOT_SERVING."""
+    """grpc.health.v1."""
     asked = parsed("HealthCheckRequest", message).service
     if asked not in ("", SERVICE):
         raise NotFound(f"there is no service {shown(asked)} here")
-    return CLASSES["HealthCheckResponse"](status=2 if service.not_ready else 1)
+    return CLASSES["HealthCheckResponse"](status="NOT_SERVING" if service.not_ready else "SERVING")
+
+
+def reflected(_: Service, message: bytes) -> Any:
+    return reflection.reflected(parsed("ServerReflectionRequest", message))
 
 
 ANSWERS: Mapping[str, Callable[[Service, bytes], Any]] = {
@@ -138,5 +153,7 @@ ANSWERS: Mapping[str, Callable[[Service, bytes], Any]] = {
     f"/{SERVICE}/ModelReady": model_ready,
     f"/{SERVICE}/ModelMetadata": metadata,
     f"/{HEALTH}/Check": check,
+    **dict.fromkeys(reflection.METHODS, reflected),
 }
-CALLS = frozenset({*ANSWERS, f"/{SERVICE}/ModelInfer"})
+STREAMS = reflection.METHODS
+CALLS = frozenset({*ANSWERS, INFER})

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wye_runtime.endpoints.answers import REQUEST_ID
+from wye_runtime.codecs.calls import GRPC_TYPE
+from wye_runtime.endpoints.answers import REQUEST_ID, as_response
+from wye_runtime.endpoints.calls import refusal
 from wye_runtime.endpoints.ledger import CLIENT_GONE, ID_LENGTH, Entry, Ledger, new_id
-from wye_runtime.errors import ClientGone
+from wye_runtime.errors import CallNotServed, ClientGone
+from wye_runtime.protocol import RawResponse
 from wye_runtime.service import Service
 
 UNKNOWN = "other"
@@ -27,9 +30,10 @@ class Edge:
             await self.app(scope, receive, send)
             return
         exchange = Exchange(scope, send, self.service)
+        app = odd_call if is_call(scope) else self.app
         began, unforeseen = self.ledger.came(), None
         try:
-            await self.app(scope, receive, exchange.send)
+            await app(scope, receive, exchange.send)
         except ClientGone:
             exchange.status = CLIENT_GONE
         except Exception as error:  # noqa: BLE001 -- the outermost loop; already answered, logged by the ledger
@@ -37,6 +41,18 @@ class Edge:
         finally:
             route = self.routes.get(scope.get("endpoint"), UNKNOWN)
             self.ledger.ended(Entry(began, exchange.id, route), exchange.status, unforeseen)
+
+
+def is_call(scope: Scope) -> bool:
+    kind = Headers(scope=scope).get("content-type", "")
+    return kind.startswith(GRPC_TYPE) and not kind.startswith(f"{GRPC_TYPE}-web")
+
+
+async def odd_call(scope: Scope, receive: Receive, send: Send) -> None:
+    """A call that does not come as calls come: only the short way can write trailers, and so answer one."""
+    why = "calls are served as POST of application/grpc by HTTP/1.1, one after the other, and not without WYE_FAST_LANE"
+    answer = refusal(CallNotServed(why), RawResponse(b""))
+    await as_response(answer)(scope, receive, send)
 
 
 class Exchange:

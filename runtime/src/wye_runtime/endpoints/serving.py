@@ -11,10 +11,9 @@ from wye_runtime.endpoints.edge import Edge
 from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import NotFound, shown
 from wye_runtime.openapi import document
-from wye_runtime.protocol import HEADER_LENGTH, RawRequest, RawResponse
+from wye_runtime.protocol import HEADER_LENGTH, SERVER, RawRequest, RawResponse
 from wye_runtime.service import Service
 
-SERVER = {"name": "wye-runtime", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
 MODEL = "/v2/models/{model}"
 VERSION = MODEL + "/versions/{version}"
 SWAGGER_VERSIONS = ("3.1",)

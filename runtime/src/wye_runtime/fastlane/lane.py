@@ -15,12 +15,13 @@ from wye_runtime.settings import ModelSource
 
 CONTENT_TYPE, CONTENT_ENCODING = b"content-type", b"content-encoding"
 CONTENT_LENGTH, FRAME, REQUEST_ID = b"content-length", HEADER_LENGTH.encode(), b"x-request-id"
-TIMEOUT = b"grpc-timeout"
+TIMEOUT, ENCODING = b"grpc-timeout", b"grpc-encoding"
 CALL_TYPES = frozenset({b"application/grpc", b"application/grpc+proto"})
 EXPECT, UPGRADE, CALL = b"expect", b"upgrade", b"application/grpc"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 OK = 200
 FIRST = STATUS_LINE[OK].decode()
+ENDED = b"\r\n0\r\ngrpc-status: 0\r\n\r\n"
 Headers = dict[bytes, bytes]
 
 
@@ -31,6 +32,7 @@ class Target(NamedTuple):
     model: str | None = None
     version: str | None = None
     call: str | None = None  # the path of a gRPC call
+    is_stream: bool = False  # whether its messages are answered one by one
 
 
 class Lane:
@@ -63,11 +65,17 @@ class Lane:
     def begin(self, target: Target, raw: RawRequest) -> RawResponse | Pending | Ticket:
         if target.call is None:
             return self.service.begin(raw)
-        return calls.begun(self.service, target.call, raw)
+        return calls.begun(self.service, target.call, calls.unframed(raw))
+
+    def step(self, target: Target, raw: RawRequest) -> RawResponse:
+        """The answer to one of many messages."""
+        answer = self.begin(target, raw)
+        assert isinstance(answer, RawResponse)
+        return answer
 
     def refusal(self, target: Target, error: RequestError, named: str) -> RawResponse:
         answer = answers.refusal(error, named)
-        return answer if target.call is None else calls.refusal(error, answer.status)
+        return answer if target.call is None else calls.refusal(error, answer)
 
     def failure(self, target: Target, named: str) -> RawResponse:
         return answers.failure(named) if target.call is None else calls.failure()
@@ -85,16 +93,17 @@ class Lane:
         return f"{first}{self.common[1]}{own}{size}\r\ncontent-type: {kind}\r\nx-request-id: {named}".encode("latin-1")
 
 
-def body_of(target: Target, answer: RawResponse) -> bytes:
+def parts_of(target: Target, answer: RawResponse) -> tuple[bytes, ...]:
     """As it goes over the wire: a call's message in one chunk, with the trailer that says that all went well."""
+    body = answer.body
     if target.call is None or answer.status != OK:
-        return answer.body
-    message = calls.framed(answer.body)
-    return b"%x\r\n%b\r\n0\r\ngrpc-status: 0\r\n\r\n" % (len(message), message)
+        return (body,)
+    size = len(body)
+    return b"%x\r\n\0%b" % (size + calls.PREFIX, size.to_bytes(4, "big")), body, ENDED
 
 
 def call_target(path: str) -> Target:
-    return Target(path if path in calls.CALLS else "other", call=path)
+    return Target(path if path in calls.CALLS else "other", call=path, is_stream=path in calls.STREAMS)
 
 
 def targets(source: ModelSource) -> dict[bytes, Target]:
@@ -117,7 +126,8 @@ def request_id(headers: Headers) -> str:
 def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:
     if target.call is not None:
         timeout = headers.get(TIMEOUT, b"").decode("latin-1")
-        return RawRequest(body, named, is_call=True, timeout=calls.seconds_of(timeout))
+        coding = text(headers.get(ENCODING))
+        return RawRequest(body, named, content_encoding=coding, is_call=True, timeout=calls.seconds_of(timeout))
     return RawRequest(
         body,
         named,

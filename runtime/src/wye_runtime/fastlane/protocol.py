@@ -16,17 +16,22 @@ from typing import Any
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from wye_runtime.codecs.calls import GRPC_TYPE
 from wye_runtime.endpoints.body import stalled, too_large
 from wye_runtime.endpoints.ledger import CLIENT_GONE, Entry
 from wye_runtime.errors import RequestError
 from wye_runtime.fastlane.bounded import MAX_HEAD, BoundedProtocol
-from wye_runtime.fastlane.lane import Headers, Lane, Target, body_of, raw_request, request_id
+from wye_runtime.fastlane.lane import Headers, Lane, Target, parts_of, raw_request, request_id
+from wye_runtime.fastlane.streaming import Stream
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Ticket
 
-ORDINARY, SHORT, REFUSED = range(3)  # ways of the request that is being read; of a refused one the body is skipped
+ORDINARY, SHORT, REFUSED, STREAMED = range(
+    4
+)  # ways of the request that is being read; of a refused one the body is skipped
 AT_ONCE = 16  # requests of one connection that run at a time; more than that are not read on purpose
 BURST = 64  # answers of one connection after which the others have their turn
+CALLED = RawResponse(b"", GRPC_TYPE)  # a call that ended well
 STAYS, CLOSES = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
 JOINED = 16 << 10  # bytes up to which head and body are one string
 
@@ -62,6 +67,7 @@ class FastProtocol(BoundedProtocol):
         self.turns: deque[Turn] = deque()
         self.burst = 0  # requests of the bytes that came last
         self.chunk = 0  # how many bytes that were
+        self.stream: Stream | None = None  # of the call that is being read, where it is answered meanwhile
         self.is_due = False  # whether a pump is scheduled
         self.alarm: asyncio.TimerHandle | None = None
 
@@ -71,7 +77,7 @@ class FastProtocol(BoundedProtocol):
         self.burst = 0
         self.chunk = len(data)
         super().data_received(data)
-        if self.way == SHORT and self.alarm is None:
+        if self.turn is not None and self.alarm is None:
             self.alarm = self.loop.call_later(self.lane.silence, self.stall)
 
     def on_message_begin(self) -> None:
@@ -105,6 +111,8 @@ class FastProtocol(BoundedProtocol):
         self.head_began = None
         self.way, self.size = SHORT, 0
         self.turn = Turn(self.lane.ledger.came(), request_id(headers), target, keeps_alive=keeps_alive)
+        if target.is_stream and not self.turns:
+            self.begin_stream(self.turn)
 
     def is_modern(self, *, keeps_alive: bool) -> bool:
         """Whether this is HTTP/1.1, which alone stays open without being told to; the parser is slow to say it."""
@@ -131,6 +139,8 @@ class FastProtocol(BoundedProtocol):
             self.parts.append(body)
             if self.size > self.lane.limit:
                 self.refuse_body(too_large(self.lane.limit))
+        elif self.stream is not None:
+            self.stream_on(self.stream, body)
 
     def on_message_complete(self) -> None:
         if self.way == ORDINARY:
@@ -139,6 +149,8 @@ class FastProtocol(BoundedProtocol):
         self.unparsed = 0
         if self.way == SHORT:
             self.read()
+        elif self.stream is not None:
+            self.end_stream()
         self.way = ORDINARY
 
     def read(self) -> None:
@@ -165,7 +177,7 @@ class FastProtocol(BoundedProtocol):
     def stall(self) -> None:
         """Refuses a body of which nothing came for too long."""
         self.alarm = None
-        if self.way != SHORT:
+        if self.turn is None:
             return
         left = self.latest + self.lane.silence - self.loop.time()
         if left > 0:
@@ -174,12 +186,43 @@ class FastProtocol(BoundedProtocol):
             self.refuse_body(stalled(self.lane.silence))
 
     def refuse_body(self, error: RequestError) -> None:
+        if self.stream is not None:
+            self.end_stream(error)
+            return
         turn = self.turn
         assert turn is not None
         self.way, self.turn, self.parts = REFUSED, None, []
         turn.answer = self.lane.refusal(turn.target, error, turn.id)
         self.turns.append(turn)
         self.pump()
+
+    # a call that is answered while it is being made
+
+    def begin_stream(self, turn: Turn) -> None:
+        """What comes is answered at once."""
+
+        def answer(frame: bytes) -> RawResponse:
+            return self.lane.step(turn.target, raw_request(frame, turn.id, turn.target, self.noticed))
+
+        self.way = STREAMED
+        self.stream = Stream(answer, partial(self.head_of, turn), self.transport.write)
+
+    def stream_on(self, stream: Stream, data: bytes) -> None:
+        try:
+            stream.feed(data)
+        except Exception as error:  # noqa: BLE001 -- the outermost loop; the ledger logs it
+            self.end_stream(error)
+
+    def end_stream(self, error: Exception | None = None) -> None:
+        stream, turn = self.stream, self.turn
+        assert stream is not None
+        assert turn is not None
+        self.stream, self.turn, self.way = None, None, REFUSED
+        turn.answer = CALLED
+        if error is not None:
+            self.fail(turn, error)
+        stream.end(turn.answer)
+        self.wrote(turn, turn.answer)
 
     # from a whole request to its answer
 
@@ -263,19 +306,27 @@ class FastProtocol(BoundedProtocol):
         elif len(self.turns) < AT_ONCE and not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def write(self, turn: Turn, answer: RawResponse) -> None:
+    def head_of(self, turn: Turn, answer: RawResponse) -> bytes:
         lane = self.lane
-        closes = lane.service.is_draining or not turn.keeps_alive
+        head = lane.head(turn.target, answer, turn.id, self.server_state.default_headers)
+        return head + (CLOSES if self.closes(turn) else STAYS)
+
+    def closes(self, turn: Turn) -> bool:
+        return self.lane.service.is_draining or not turn.keeps_alive
+
+    def write(self, turn: Turn, answer: RawResponse) -> None:
         if not self.transport.is_closing():
-            head = lane.head(turn.target, answer, turn.id, self.server_state.default_headers)
-            head += CLOSES if closes else STAYS
-            body = body_of(turn.target, answer)
-            if len(body) <= JOINED:
-                self.transport.write(head + body)
+            head, parts = self.head_of(turn, answer), parts_of(turn.target, answer)
+            if len(answer.body) <= JOINED:
+                self.transport.write(b"".join((head, *parts)))
             else:
-                self.transport.writelines((head, body))
+                self.transport.writelines((head, *parts))
+        self.wrote(turn, answer)
+
+    def wrote(self, turn: Turn, answer: RawResponse) -> None:
+        closes = self.closes(turn)
         self.latest = self.loop.time()
-        lane.ledger.ended(turn, answer.status, turn.unforeseen)
+        self.lane.ledger.ended(turn, answer.status, turn.unforeseen)
         if closes:
             self.transport.close()
             self.leave()
@@ -292,7 +343,7 @@ class FastProtocol(BoundedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        return bool(self.turns) or self.way == SHORT or super().is_busy
+        return bool(self.turns) or self.turn is not None or super().is_busy
 
     @property
     def owes(self) -> bool:

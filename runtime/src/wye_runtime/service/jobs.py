@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from wye_runtime import codecs
 from wye_runtime.codecs import InferCodec, Score
-from wye_runtime.codecs.calls import CallCodec, parsed
+from wye_runtime.codecs.calls import CallCodec, inflated, parsed
 from wye_runtime.contract import Contract, scored
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
@@ -41,14 +41,14 @@ class Jobs:
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
-        check_encoding(raw.content_encoding)
         if raw.is_call:
             return self.call_job(raw)
+        check_encoding(raw.content_encoding)
         return self.score_job(raw) if raw.model is None else self.infer_job(raw)
 
     def is_light(self, raw: RawRequest) -> bool:
         """Whether it is decoded and validated in no time, judged by its bytes alone."""
-        if len(raw.body) > LIGHT_BYTES:
+        if len(raw.body) > LIGHT_BYTES or (raw.is_call and raw.content_encoding):
             return False
         return raw.is_call or raw.model is not None or self.values_at_most(raw.body) <= LIGHT_VALUES
 
@@ -73,7 +73,10 @@ class Jobs:
         return Job([request.feeds], request.outputs, lambda outputs: self.codec.encode(request, outputs[0]))
 
     def call_job(self, raw: RawRequest) -> Job:
-        message = parsed("ModelInferRequest", raw.body)
+        encoding, body = raw.content_encoding, raw.body
+        if encoding is not None:
+            body = inflated(body, encoding, self.config.max_request_bytes)
+        message = parsed("ModelInferRequest", body)
         self.check_target(raw._replace(model=message.model_name, version=message.model_version or None))
         request = self.calls.decode(message)
         return Job([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
