@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from urllib.parse import SplitResult, urlsplit
@@ -71,8 +72,8 @@ class Load:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._program.terminate()
-        told, _ = self._program.communicate(timeout=30)
-        counts = json.loads(told)
+        printed, _ = self._program.communicate(timeout=30)
+        counts = json.loads(printed)
         self.answers, self.served = Counter(counts["answers"]), Counter(counts["served"])
         self.opened, self.losses = counts["opened"], counts["losses"]
 
@@ -128,13 +129,17 @@ def main() -> None:
     for thread in threads:
         while thread.is_alive():  # a signal reaches the main thread between two waits
             thread.join(0.2)
-    told = {
+    print(json.dumps(told(seen)))
+
+
+def told(seen: Sequence[Seen]) -> dict[str, object]:
+    """What `Load` reads."""
+    return {
         "answers": sum((each.answers for each in seen), Counter()),
         "served": sum((each.served for each in seen), Counter()),
         "opened": sum(each.opened for each in seen),
         "losses": sorted(loss for each in seen for loss in each.losses),
     }
-    print(json.dumps(told))
 
 
 if __name__ == "__main__":
