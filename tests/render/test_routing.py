@@ -287,6 +287,7 @@ def test_the_access_log_has_neither_query_nor_key(router: Running, caller: httpx
         "path": "/score",
         "proto": "HTTP/1.1",
         "status": 200,
+        "grpc_status": None,
         "flags": "-",
         "details": "via_upstream",
         "deployment": "blue",
