@@ -25,6 +25,7 @@ class Odd:
     pseudo: tuple[Header, ...] | None = None  # of HTTP/2, instead of the four
     only: str = ""  # "h1" or "h2"
     hides: bool = False
+    body: bytes = BODY  # of HTTP/2; HTTP/1.1 has it in `framing`
 
 
 TARGETS = (

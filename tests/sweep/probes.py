@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import hpack
 
-from sweep.odd import BODY, Header, Odd, odds, plain, pseudo_of
+from sweep.odd import CHUNKED, Header, Odd, odds, plain, pseudo_of
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
 END = "end"  # begins the id of the harmless request after one that hides another
@@ -22,12 +22,13 @@ WIRES = ("h1", "h2")
 
 @dataclass(frozen=True)
 class Credential:
-    """What somebody sends to be let in; `query` and `user` go into the address."""
+    """What somebody sends to be let in: in headers, in the address, or behind the body."""
 
     name: str
     right: bool | None
     headers: tuple[Header, ...] = ()
     query: str = ""
+    trailers: tuple[Header, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Probe:
 Drawn = tuple[str, Odd, Credential]
 
 
-def probes(credentials: Sequence[Credential], count: int) -> list[Probe]:
+def probes(credentials: Sequence[Credential], count: int, ways: Sequence[Odd] | None = None) -> list[Probe]:
     """Every odd way with nobody and with a wrong credential, every credential plainly, then several ways at once."""
     draw = random.Random(7)
-    ways, wrong = odds(), [c for c in credentials if c.right is False]
+    ways = odds() if ways is None else ways
+    wrong = [c for c in credentials if c.right is False]
     drawn = [
         *_one_by_one(ways, wrong, draw),
         *((wire, way, c) for c in credentials for wire in WIRES for way in ways[:2]),
@@ -73,11 +75,9 @@ def _both(one: Odd, other: Odd) -> Odd:
     plain = Odd("plain")
     taken = {
         name: getattr(one, name) if getattr(one, name) != getattr(plain, name) else getattr(other, name)
-        for name in ("method", "target", "version", "host", "framing", "pseudo")
+        for name in ("method", "target", "version", "host", "framing", "pseudo", "body")
     }
-    return Odd(
-        f"{one.name} + {other.name}", (*one.headers, *other.headers), hides=taken["framing"] is not None, **taken
-    )
+    return Odd(f"{one.name} + {other.name}", (*one.headers, *other.headers), hides=one.hides or other.hides, **taken)
 
 
 def _probe(number: str, wire: str, way: Odd, credential: Credential) -> Probe:
@@ -88,6 +88,10 @@ def _probe(number: str, wire: str, way: Odd, credential: Credential) -> Probe:
 
 def _http1(name: str, number: str, way: Odd, credential: Credential) -> Probe:
     framing, body = (way.framing or plain)(number)
+    if credential.trailers and not way.hides:
+        chunked = b"%x\r\n%s\r\n0\r\n" % (len(way.body), way.body) if way.body else b"0\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in credential.trailers)
+        framing, body = (CHUNKED,), chunked + lines.encode("latin-1") + b"\r\n"
     headers = (*way.host, *credential.headers, *way.headers, ("x-request-id", f"p-{number}"), *framing)
     first = " ".join(part for part in (way.method, _with_query(way.target, credential), way.version) if part)
     head = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers), "", ""])
@@ -101,16 +105,21 @@ def _http2(name: str, number: str, way: Odd, credential: Credential) -> Probe:
     pseudo = way.pseudo or pseudo_of(**{":method": way.method, ":path": _with_query(way.target, credential)})
     headers = [*pseudo, *((n if n.startswith("X-U") else n.lower(), v) for n, v in (*credential.headers, *way.headers))]
     fields = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in (*headers, ("x-request-id", f"p-{number}"))]
-    encoded = hpack.Encoder().encode(fields, huffman=False)
-    return Probe(name, PREFACE + _frames(encoded), credential.right, f"p-{number}", http2=True)
+    encoder = hpack.Encoder()
+    data = PREFACE + _headers(encoder.encode(fields, huffman=False))
+    if credential.trailers:
+        data += _frame(0, 0, way.body) + _frame(1, 5, encoder.encode(credential.trailers, huffman=False))
+    else:
+        data += _frame(0, 1, way.body)
+    return Probe(name, data, credential.right, f"p-{number}", http2=True)
 
 
-def _frames(block: bytes) -> bytes:
-    """HEADERS, as many CONTINUATIONs as it takes, and DATA."""
+def _headers(block: bytes) -> bytes:
+    """HEADERS, and as many CONTINUATIONs as it takes."""
     parts = [block[at : at + 16_000] for at in range(0, len(block), 16_000)]
     kinds = [1, *[9] * (len(parts) - 1)]
     ends = [0] * (len(parts) - 1) + [4]
-    return b"".join(map(_frame, kinds, ends, parts)) + _frame(0, 1, BODY)
+    return b"".join(map(_frame, kinds, ends, parts))
 
 
 def _frame(kind: int, flags: int, data: bytes) -> bytes:
