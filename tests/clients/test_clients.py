@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,12 +17,13 @@ import httpx
 import pytest
 
 import toys
+from clients.environment import environment
+from clients.grpc_answers import ANSWERS, EARLIER, ERRORS, NEEDED
 from wye_operator import issuers
 from wye_operator.local.ports import free_port
 from wye_operator.local.twin import Options, Twin
 
 HERE = Path(__file__).parent
-CHECKOUT = HERE.parent.parent
 E2E = pytest.mark.skipif("not os.environ.get('WYE_E2E')", reason="fetches 350 MB of clients: part of `make e2e`")
 CLIENT, BODY = "fraud", json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
 ELSEWHERE = "http://localhost/back"
@@ -114,28 +114,13 @@ async def test_tokens_of_a_real_provider_count_and_its_next_keys_do_too(tmp_path
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """An interpreter with kserve and tritonclient, made once."""
-    home = CHECKOUT / ".tools" / "clients"
-    uv = shutil.which("uv") or str(CHECKOUT / ".tools" / "bin" / "uv")
-    if not (home / "made").exists():
-        subprocess.run([uv, "venv", "-q", "--clear", str(home)], check=True)
-        install = [
-            "pip",
-            "install",
-            "-q",
-            "--python",
-            str(home / "bin" / "python"),
-            "-r",
-            str(HERE / "requirements.txt"),
-        ]
-        subprocess.run([uv, *install], check=True)
-        (home / "made").touch()
-    return home / "bin" / "python"
+    """An interpreter with kserve and tritonclient."""
+    return environment()
 
 
-async def answers(python: Path, twin: Twin, name: str, value: str) -> dict[str, object]:
+async def answers(python: Path, program: str, where: str, name: str, value: str) -> dict[str, object]:
     """What each client got."""
-    command = [str(python), "-W", "ignore", str(HERE / "calling.py"), twin.url("fraud"), name, value]
+    command = [str(python), "-W", "ignore", str(HERE / program), where, name, value]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -147,10 +132,25 @@ async def test_kserves_client_and_tritonclient_call_with_a_key_and_with_a_token(
     with provider(free_port()) as issuer:
         async with served(tmp_path, **(trusting(issuer) if mode == "Token" else {})) as twin:
             value = token_of(issuer) if mode == "Token" else twin.keys("fraud").primary
-            right = await answers(python, twin, "authorization", f"Bearer {value}")
-            wrong = await answers(python, twin, "authorization", "Bearer wrong")
+            right = await answers(python, "calling.py", twin.url("fraud"), "authorization", f"Bearer {value}")
+            wrong = await answers(python, "calling.py", twin.url("fraud"), "authorization", "Bearer wrong")
             assert {str([round(each, 4) for each in found]) for found in right.values()} == {"[0.5695]"}, right
             assert len(wrong) == len(right) == 3
             assert all("401" in str(told) or "Unauthorized" in str(told) for told in wrong.values()), wrong
             if mode == "Key":
-                assert await answers(python, twin, "api-key", value) == right
+                assert await answers(python, "calling.py", twin.url("fraud"), "api-key", value) == right
+
+
+@E2E
+@pytest.mark.parametrize("mode", ["Key", "Token"])
+async def test_tritonclient_and_grpcio_make_every_call_with_a_key_and_with_a_token(python, tmp_path, mode) -> None:
+    with provider(free_port()) as issuer:
+        async with served(tmp_path, **(trusting(issuer) if mode == "Token" else {})) as twin:
+            value = token_of(issuer) if mode == "Token" else twin.keys("fraud").primary
+            target = twin.url("fraud").removeprefix("http://")
+            right = await answers(python, "calling_grpc.py", target, "authorization", f"Bearer {value}")
+            assert right == ANSWERS | ERRORS
+            wrong = await answers(python, "calling_grpc.py", target, "authorization", "Bearer wrong")
+            assert {told for way, told in wrong.items() if way not in EARLIER} == {NEEDED}
+            if mode == "Key":
+                assert await answers(python, "calling_grpc.py", target, "api-key", value) == right
