@@ -12,8 +12,9 @@ from typing import Any
 
 from peers import program
 
+from ports import free_port
 from render import plans
-from render.router import envoy_binary, free_ports, place_in, start
+from render.router import envoy_binary, place_in, start
 from render.whole import in_one_piece
 from wye_operator.plan.wanted import Auth, Listener, RouterPlan, Routes, Share
 from wye_operator.plan.world import Keys
@@ -140,7 +141,7 @@ def nginx(folder: Path, ports: list[int], mirror: int) -> Proxy | str:
     it = program("nginx")
     if it.missing:
         return it.missing
-    [port] = free_ports(1)
+    port = free_port()
     values = dict(zip(("blue", "green", "violet"), ports, strict=True))
     copied = f'{mirror}% 1; * "";' if 0 < mirror < 100 else "* 1;"
     text = NGINX.format(folder=folder, port=port, copied=copied, mirror="mirror /copy;" if mirror else "", **values)
@@ -173,7 +174,7 @@ def haproxy(folder: Path, ports: list[int]) -> Proxy | str:
     it = program("haproxy")
     if it.missing:
         return it.missing
-    [port] = free_ports(1)
+    port = free_port()
     (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, blue=ports[0], green=ports[1]))
     command = (it.path, "-db", "-f", str(folder / "haproxy.cfg"))
     return Proxy("haproxy", 0, port, ran(folder, *command, environment=it.environment))

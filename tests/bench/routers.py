@@ -30,7 +30,7 @@ from proxies import KEY, PARTS, Proxy
 from rich.console import Console
 from rich.table import Table
 
-from render.router import free_ports
+from ports import free_port
 
 SIZES = {"1 kB": 1_000, "600 kB": 600_000}
 MIRRORS = (0, 50, 100)
@@ -90,7 +90,7 @@ def measured(cell: Cell, wrk: Program, folder: Path, seconds: int) -> Slice:
 
 @contextmanager
 def upstream() -> Iterator[list[int]]:
-    ports = free_ports(3)
+    ports = [free_port() for _ in range(3)]
     script = str(Path(__file__).with_name("upstream.py"))
     process = subprocess.Popen([sys.executable, script, *map(str, ports)])
     try:

@@ -12,17 +12,9 @@ from cluster.scale.fleet import NAMES, manifests
 from cluster.scale.stub import page
 from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
-from wye_operator.plan.world import Address
 from wye_operator.render import auth, envoy
+from wye_operator.render.kubernetes.place import ROUTER_PLACE
 from wye_operator.telemetry import Metrics
-
-PLACE = envoy.Place(
-    routes="/etc/wye/routes",
-    auth="/etc/wye/auth",
-    listen=Address("0.0.0.0", 8080),
-    inner=Address("0.0.0.0", 8081),
-    admin=Address("127.0.0.1", 9901),
-)
 
 
 def test_what_is_more_than_its_goal_is_missed(capsys):
@@ -76,7 +68,7 @@ def test_the_stub_says_what_a_router_says():
     """The operator reads the versions of the files from it, and takes them for what the router has."""
     spec = {"traffic": {"blue": 60, "green": 40}, "mirrorTraffic": {"violet": 10}}
     _, made = make.settle(make.world(*map(make.deployment, NAMES), spec=spec))
-    files = {name: data.decode() for name, data in envoy.route_files(made.router, PLACE).items()}
+    files = {name: data.decode() for name, data in envoy.route_files(made.router, ROUTER_PLACE).items()}
     said = envoy.taken(page(files, envoy.auth_files(made.router)[auth.FILE].decode()))
     assert said == make.taken_of(made.router)
     assert set(said.endpoints) >= set(NAMES)

@@ -19,8 +19,8 @@ import pytest
 import toys
 from clients.environment import environment
 from clients.grpc_answers import ANSWERS, EARLIER, ERRORS, NEEDED
+from ports import free_port
 from wye_operator import issuers
-from wye_operator.local.ports import free_port
 from wye_operator.local.twin import Options, Twin
 
 HERE = Path(__file__).parent

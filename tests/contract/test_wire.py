@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 import make
 import toys
 import wye_runtime.settings
+from ports import free_port
 from wye_operator.api.status import Reason
 from wye_operator.local.inner import Inner
 from wye_operator.plan.deployment_status import OWN_WORDS
@@ -45,20 +45,12 @@ def workload(**spec):
     return made
 
 
-def free_ports() -> tuple[int, int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return sockets[0].getsockname()[1], sockets[1].getsockname()[1]
-
-
 @contextlib.contextmanager
 def running(wanted, model: Path, folder: Path):
     """The runtime as the operator starts it; yields its serving and inner address, and the process."""
     config = folder / "config.json"
     config.write_bytes(process.runtime_config(wanted, str(model)))
-    serving, inner = (Address("127.0.0.1", port) for port in free_ports())
+    serving, inner = (Address("127.0.0.1", free_port()) for _ in range(2))
     environment = {
         **os.environ,
         **process.runtime_environment(wanted),

@@ -36,15 +36,7 @@ from wye_operator.plan.world import (
     World,
 )
 from wye_operator.render import envoy, kubernetes, process
-
-PLACE = envoy.Place(
-    routes="/etc/wye/routes",
-    auth="/etc/wye/auth",
-    listen=Address("0.0.0.0", 8080),
-    inner=Address("0.0.0.0", 8081),
-    admin=Address("127.0.0.1", 9901),
-)
-
+from wye_operator.render.kubernetes.place import ROUTER_PLACE
 
 LONGEST = 200  # characters of a text that a golden file shows; the rest stands in files of its own
 
@@ -189,8 +181,8 @@ def _files(made: Plan) -> dict[str, str]:
     files = {"plan.yaml": _plan(made), "processes.yaml": [_process(w) for w in made.workloads]}
     if made.router:
         for name, data in (
-            ("bootstrap.json", envoy.bootstrap(made.router, PLACE)),
-            *envoy.route_files(made.router, PLACE).items(),
+            ("bootstrap.json", envoy.bootstrap(made.router, ROUTER_PLACE)),
+            *envoy.route_files(made.router, ROUTER_PLACE).items(),
             *envoy.auth_files(made.router).items(),
         ):
             files["envoy/" + name.replace(".json", ".yaml")] = json.loads(data)

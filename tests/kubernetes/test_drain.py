@@ -15,7 +15,7 @@ import pytest
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
-from wye_operator.plan.wanted import Auth, Pin, Routes, Share
+from wye_operator.plan.wanted import Auth, Pin
 from wye_operator.render.kubernetes.drain import drain
 
 HALF_A_MINUTE = 30_000
@@ -30,13 +30,9 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def router(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
-    plan = replace(
-        plans.EMPTY,
-        clusters=(plans.BLUE,),
-        hosts=(plans.at("blue", upstream.port),),
-        routes=Routes("Split", (Share("blue", 10_000),), (), (Pin("blue", HALF_A_MINUTE),), HALF_A_MINUTE, 1000),
-        auth=Auth(open=True, keys=None, version="open"),
-    )
+    plan = plans.to_blue(upstream.port, Auth(open=True, keys=None, version="open"))
+    pins = (Pin("blue", HALF_A_MINUTE),)
+    plan = replace(plan, routes=replace(plan.routes, pins=pins, timeout_ms=HALF_A_MINUTE))
     running = start(plan, tmp_path)
     running.wait_healthy("blue")
     yield running

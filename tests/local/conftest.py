@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from local.load import Load
-from wye_operator.local.ports import free_port
+from ports import free_port
 from wye_operator.local.twin import Options, Twin
 
 HERE = Path(__file__).parent

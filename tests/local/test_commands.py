@@ -15,10 +15,10 @@ import pytest
 import yaml
 from rich.console import Console
 
+from ports import free_port
 from wye_operator.cli import calling
 from wye_operator.cli.main import main, parser
 from wye_operator.cli.terminal import Coloured, Plain, voice
-from wye_operator.local.ports import free_port
 from wye_operator.plan.world import Deadlines
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from local.conftest import STUB
 from local.load import Caller, Load
+from ports import free_port
 from wye_operator.errors import Mistakes, WyeError
 from wye_operator.local import shutdown
-from wye_operator.local.ports import free_port
 
 CALLERS = 8
 

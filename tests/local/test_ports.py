@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from wye_operator.local.ports import PortInUse, Ports, free_port
+from ports import free_port
+from wye_operator.local.ports import PortInUse, Ports
 from wye_operator.local.state import State
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from ports import free_port
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import Address, Taken
 from wye_operator.render import envoy
@@ -36,15 +36,6 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {DEADLINE:g} s: {what}"
         time.sleep(0.005)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on; all held at once, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 def swap(folder: Path, files: dict[str, bytes], generation: int) -> None:
@@ -154,7 +145,7 @@ class Running:
 
 def place_in(folder: Path) -> envoy.Place:
     """A place on this machine with free ports."""
-    listen, inner, admin = (Address("127.0.0.1", port) for port in free_ports(3))
+    listen, inner, admin = (Address("127.0.0.1", free_port()) for _ in range(3))
     return envoy.Place(str(folder / "routes"), str(folder / "auth"), listen, inner, admin)
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from ports import free_port
 from render import plans
-from render.router import Running, free_ports, wait_for
+from render.router import Running, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
@@ -37,7 +38,7 @@ def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
         ),
         hosts=(
             *(plans.at(n, upstreams[n].port) for n in names),
-            plans.at("dead", free_ports(1)[0]),
+            plans.at("dead", free_port()),
             plans.at("other", upstreams["blue"].port),
             plans.at("violet", upstreams["violet"].port),
         ),

@@ -10,8 +10,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from ports import free_port
 from render import plans
-from render.router import Running, free_ports, wait_for
+from render.router import Running, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.record import Cluster
 from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
@@ -29,7 +30,7 @@ def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
     return replace(
         plans.EMPTY,
         clusters=(*(Cluster(n, f"default/fraud-{n}") for n in names), Cluster("dead", "default/fraud-dead")),
-        hosts=(*(plans.at(n, upstreams[n].port) for n in names), plans.at("dead", free_ports(1)[0])),
+        hosts=(*(plans.at(n, upstreams[n].port) for n in names), plans.at("dead", free_port())),
         routes=Routes(
             "Split",
             (Share("blue", 10_000),),

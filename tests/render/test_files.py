@@ -12,16 +12,9 @@ from render import plans
 from render.router import Running
 from render.whole import complaint, resources
 from wye_operator.plan.wanted import Auth, Listener, RouterPlan
-from wye_operator.plan.world import Address, Keys, Taken
+from wye_operator.plan.world import Keys, Taken
 from wye_operator.render import envoy
-
-PLACE = envoy.Place(
-    routes="/etc/wye/routes",
-    auth="/etc/wye/auth",
-    listen=Address("0.0.0.0", 8080),
-    inner=Address("0.0.0.0", 8081),
-    admin=Address("127.0.0.1", 9901),
-)
+from wye_operator.render.kubernetes.place import ROUTER_PLACE
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +35,14 @@ def test_a_running_router_takes_one_plan_after_the_other(router: Running) -> Non
 
 def test_the_log_switches_the_access_log_only() -> None:
     silent = replace(plans.SPLIT, listener=Listener(10_000, access_log=False))
-    assert b"StdoutAccessLog" in envoy.bootstrap(plans.SPLIT, PLACE)
-    assert b"StdoutAccessLog" not in envoy.bootstrap(silent, PLACE)
+    assert b"StdoutAccessLog" in envoy.bootstrap(plans.SPLIT, ROUTER_PLACE)
+    assert b"StdoutAccessLog" not in envoy.bootstrap(silent, ROUTER_PLACE)
 
 
 def test_the_bootstrap_changes_with_the_listener_only() -> None:
     larger = replace(plans.SPLIT, listener=Listener(10_001, access_log=True))
-    assert envoy.bootstrap(plans.SPLIT, PLACE) == envoy.bootstrap(plans.MIRRORED, PLACE)
-    assert envoy.bootstrap(plans.SPLIT, PLACE) != envoy.bootstrap(larger, PLACE)
+    assert envoy.bootstrap(plans.SPLIT, ROUTER_PLACE) == envoy.bootstrap(plans.MIRRORED, ROUTER_PLACE)
+    assert envoy.bootstrap(plans.SPLIT, ROUTER_PLACE) != envoy.bootstrap(larger, ROUTER_PLACE)
 
 
 def test_the_order_of_lists_does_not_change_a_byte() -> None:
@@ -60,8 +53,8 @@ def test_the_order_of_lists_does_not_change_a_byte() -> None:
         hosts=plan.hosts[::-1],
         routes=replace(plan.routes, shares=plan.routes.shares[::-1], pins=plan.routes.pins[::-1]),
     )
-    files = envoy.route_files(plan, PLACE)
-    again = envoy.route_files(turned, PLACE)
+    files = envoy.route_files(plan, ROUTER_PLACE)
+    again = envoy.route_files(turned, ROUTER_PLACE)
     assert list(again) == list(files)
     bodies = {name: json.loads(content)["resources"] for name, content in files.items()}
     assert {name: json.loads(content)["resources"] for name, content in again.items()} == bodies
@@ -69,13 +62,13 @@ def test_the_order_of_lists_does_not_change_a_byte() -> None:
 
 def test_the_keys_stand_in_the_auth_file_and_nowhere_else() -> None:
     plan = replace(plans.MIRRORED, auth=Auth(open=False, keys=Keys("key-one", "key-two"), version="a"))
-    others = [envoy.bootstrap(plan, PLACE), *envoy.route_files(plan, PLACE).values()]
+    others = [envoy.bootstrap(plan, ROUTER_PLACE), *envoy.route_files(plan, ROUTER_PLACE).values()]
     assert not [content for content in others if b"key-one" in content or b"key-two" in content]
     assert list(envoy.auth_files(plan)) == ["auth.json"]
 
 
 def test_the_addresses_of_a_deployment() -> None:
-    files = envoy.route_files(plans.MIRRORED, PLACE)
+    files = envoy.route_files(plans.MIRRORED, ROUTER_PLACE)
     assert sorted(files) == [
         "cds.json",
         "eds-blue.json",
@@ -96,14 +89,16 @@ def test_the_addresses_of_a_deployment() -> None:
 
 
 def test_a_cluster_whose_addresses_are_not_in_the_plan_gets_an_empty_file() -> None:
-    files = envoy.route_files(replace(plans.SPLIT, hosts=()), PLACE)
+    files = envoy.route_files(replace(plans.SPLIT, hosts=()), ROUTER_PLACE)
     [blue] = resources(files["eds-blue.json"])
     assert blue["endpoints"] == [{"lb_endpoints": [], "priority": 0}]
 
 
 def test_a_mirror_is_bounded_and_shares_its_deployments_file() -> None:
     [mirror] = [
-        c for c in resources(envoy.route_files(plans.MIRRORED, PLACE)["cds.json"]) if c["name"] == "violet~mirror"
+        c
+        for c in resources(envoy.route_files(plans.MIRRORED, ROUTER_PLACE)["cds.json"])
+        if c["name"] == "violet~mirror"
     ]
     [limits] = mirror["circuit_breakers"]["thresholds"]
     assert (limits["max_requests"], limits["max_pending_requests"]) == (16, 16)

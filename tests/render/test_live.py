@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ports import free_port
 from render import plans
-from render.router import Running, free_ports, place_in, start, wait_for
+from render.router import Running, place_in, start, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth, Hosts, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Address, Keys
@@ -123,7 +124,7 @@ def test_addresses_go_and_come_back(router: Running, plan: RouterPlan, kept: Kep
 def test_the_fallback_address_answers_while_no_instance_does(
     router: Running, plan: RouterPlan, kept: Kept, upstreams: dict[str, Upstream]
 ) -> None:
-    dead = Address("127.0.0.1", free_ports(1)[0])
+    dead = Address("127.0.0.1", free_port())
     router.put(replace(plan, hosts=(Hosts("blue", (dead,), plan.hosts[0].instances[0]),)))
     wait_for(lambda: kept.get(**{"api-key": "old-one"}) == (200, "blue"), "the fallback is healthy")
 

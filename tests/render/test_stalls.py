@@ -14,7 +14,7 @@ import pytest
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
-from wye_operator.plan.wanted import Auth, Routes, Share
+from wye_operator.plan.wanted import Auth
 
 STALL = 4.2  # seconds; shorter than the requests' time-out
 
@@ -29,13 +29,8 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture
 def router(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
     """One instance, and an address that leads to the same one, as a Service does."""
-    plan = replace(
-        plans.EMPTY,
-        clusters=(plans.BLUE,),
-        hosts=(plans.at("blue", upstream.port, fallback=upstream.port),),
-        routes=Routes("Split", (Share("blue", 10_000),), (), (), 5000, 1000),
-        auth=Auth(open=True, keys=None, version="open"),
-    )
+    plan = plans.to_blue(upstream.port, Auth(open=True, keys=None, version="open"))
+    plan = replace(plan, hosts=(plans.at("blue", upstream.port, fallback=upstream.port),))
     running = start(plan, tmp_path)
     running.wait_healthy("blue")
     yield running

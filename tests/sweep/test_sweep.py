@@ -22,6 +22,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 import toys
+from ports import free_port
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
@@ -31,7 +32,6 @@ from sweep.odd import odds
 from sweep.probes import PREFACE, Credential, frame, probes
 from sweep.sending import send_all
 from sweep.wrong import WRONG, Json
-from wye_operator.local.ports import free_port
 from wye_operator.local.twin import Options, Twin
 from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Keys
