@@ -41,9 +41,15 @@ from wye_operator.render.kubernetes.place import ROUTER_PLACE
 LONGEST = 200  # characters of a text that a golden file shows; the rest stands in files of its own
 
 
+def _read(text: str) -> dict[str, Any]:
+    """By libyaml, as _yaml writes: there are hundreds of files."""
+    case: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return case
+
+
 def in_cluster(text: str) -> tuple[World, Plan]:
     """The same case in a cluster; where it is not written for one, models that are files here stand on a claim."""
-    moved = text if yaml.safe_load(text).get("cluster") else text.replace("file://", "pvc://models/")
+    moved = text if _read(text).get("cluster") else text.replace("file://", "pvc://models/")
     return result_of(moved, CLUSTER_SOURCES)
 
 
@@ -61,7 +67,7 @@ def place_of(world: World) -> kubernetes.ClusterPlace:
 
 def world_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> World:
     """The world that an `in.yaml` describes."""
-    case = yaml.safe_load(text)
+    case = _read(text)
     parsed = [_object(manifest) for manifest in case["objects"]]
     ends = [o for o in parsed if isinstance(o, Endpoint)]
     seen = case.get("seen", {})
@@ -85,9 +91,9 @@ def world_of(text: str, sources: tuple[str, ...] = LOCAL_SOURCES) -> World:
 
 def result_of(text: str, sources: tuple[str, ...] = ()) -> tuple[World, Plan]:
     """One pass, or with `settle: true` passes until nothing changes, routers taking everything at once."""
-    here = CLUSTER_SOURCES if yaml.safe_load(text).get("cluster") else LOCAL_SOURCES
+    here = CLUSTER_SOURCES if _read(text).get("cluster") else LOCAL_SOURCES
     world = world_of(text, sources or here)
-    return make.settle(world) if yaml.safe_load(text).get("settle") else (world, plan(world))
+    return make.settle(world) if _read(text).get("settle") else (world, plan(world))
 
 
 def _object(manifest: dict[str, Any]) -> Endpoint | Deployment:
@@ -220,7 +226,9 @@ def _process(workload) -> dict[str, Any]:
 
 
 def _yaml(data: Any) -> str:
-    return yaml.safe_dump(data, sort_keys=True, width=160, default_flow_style=None, allow_unicode=True)
+    return yaml.dump(
+        data, Dumper=yaml.CSafeDumper, sort_keys=True, width=160, default_flow_style=None, allow_unicode=True
+    )
 
 
 def folders() -> list[Path]:
