@@ -31,7 +31,7 @@ from convnet import convnet
 from peers import Program, program
 from rich.console import Console
 from rich.table import Table
-from routers import BROKEN, DONE, cpu_of, free_ports
+from routers import BROKEN, DONE, cpu_of, free_port
 
 sys.path.insert(0, str(subjects.FRAUD))
 from models import is_trained
@@ -148,12 +148,12 @@ class Servers:
 
     def floor(self) -> tuple[int, int]:
         """Port and process of the least server."""
-        [port] = free_ports(1)
+        port = free_port()
         return port, self.started((sys.executable, str(HERE / "floor.py"), str(port)), "floor")
 
     def runtime(self, name: str, config: dict) -> tuple[int, int]:
         """Port and process of a ready runtime."""
-        port, inner = free_ports(2)
+        port, inner = free_port(), free_port()
         file = self.folder / f"{name}.json"
         file.write_text(json.dumps({"deployment": "default/bench", "engine": {"threads": 1}, **config}))
         command = (str(Path(sys.executable).with_name("wye-runtime")), "serve", "--config", str(file))

@@ -21,7 +21,7 @@ import aiohttp
 import numpy as np
 import yaml
 
-from ports import free_port
+from wye_operator.local.ports import free_port
 from wye_operator.local.twin import Options, Twin
 
 FRAUD = Path(__file__).parents[2] / "examples/fraud"

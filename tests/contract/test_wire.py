@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 import make
+import plain
 import toys
 import wye_runtime.settings
 from ports import free_port
@@ -71,7 +72,7 @@ def until_ready(inner: Address, child: subprocess.Popen) -> None:
     while time.monotonic() < deadline:
         assert child.poll() is None, "the runtime ended"
         with contextlib.suppress(httpx.TransportError):
-            answer = httpx.get(f"http://{inner.host}:{inner.port}/readyz")
+            answer = plain.get(f"http://{inner.host}:{inner.port}/readyz")
             assert set(answer.json()) == {"ready", "reason"}
             if answer.status_code == 200:
                 return
@@ -150,12 +151,12 @@ def test_a_running_model_says_what_the_operator_reads(tmp_path: Path) -> None:
         assert (len(signature.sha256), signature.size_bytes) == (64, model.stat().st_size)
         assert [(t.datatype, t.shape) for t in signature.inputs] == [("FP32", (-1, 7))]
         base = f"http://{inner.host}:{inner.port}"
-        assert set(httpx.get(f"{base}/load").json()) == {"active", "queued", "capacity", "requests"}
-        assert httpx.get(f"{base}/livez").status_code == 200
-        assert "wye_requests_total" in httpx.get(f"{base}/metrics").text
+        assert set(plain.get(f"{base}/load").json()) == {"active", "queued", "capacity", "requests"}
+        assert plain.get(f"{base}/livez").status_code == 200
+        assert "wye_requests_total" in plain.get(f"{base}/metrics").text
         health = f"http://{serving.host}:{serving.port}/v2/health/ready"
         named = ({}, {"x-wye-deployment": "default/fraud-blue"}, {"x-wye-deployment": "default/other"})
-        assert [httpx.get(health, headers=headers).status_code for headers in named] == [200, 200, 503]
+        assert [plain.get(health, headers=headers).status_code for headers in named] == [200, 200, 503]
     assert child.returncode == 0
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+import plain
+
 PURCHASE = {
     "distance_from_home": 410.5,
     "distance_from_last_transaction": 388.2,
@@ -25,7 +27,7 @@ THRESHOLDS = {"blue": 0.3, "green": 0.4, "violet": 0.4}
 
 @pytest.fixture(scope="module")
 def caller(fraud: Path, local_up) -> Iterator[httpx.Client]:
-    with local_up(fraud) as up, httpx.Client(base_url=up.url.removesuffix("/score"), headers=up.headers) as client:
+    with local_up(fraud) as up, plain.Client(base_url=up.url.removesuffix("/score"), headers=up.headers) as client:
         yield client
 
 
@@ -93,4 +95,4 @@ def test_booleans_with_a_default_may_be_left_out_and_the_others_not(caller: http
 
 
 def test_without_a_key_nobody_is_answered(caller: httpx.Client) -> None:
-    assert httpx.post(caller.base_url.join("/score"), json=PURCHASE).status_code == 401
+    assert plain.post(caller.base_url.join("/score"), json=PURCHASE).status_code == 401

@@ -13,6 +13,7 @@ import threading
 import httpx
 import pytest
 
+import plain
 import toys
 
 if not os.environ.get("WYE_E2E"):
@@ -64,9 +65,9 @@ def test_the_runtime_serves(store, image, tmp_path, wait_until) -> None:
         (port,) = [json.loads(line)["port"] for line in log.read_text().splitlines() if '"listening"' in line]
         body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6]}]}
         base = f"http://127.0.0.1:{port}"
-        described = httpx.get(f"{base}/v2/models/toy").json()
+        described = plain.get(f"{base}/v2/models/toy").json()
         body["inputs"][0]["name"] = described["inputs"][0]["name"]
-        answered = httpx.post(f"{base}/v2/models/toy/infer", json=body)
+        answered = plain.post(f"{base}/v2/models/toy/infer", json=body)
         assert answered.status_code == 200, answered.text
         assert answered.json()["outputs"][0]["shape"][0] == 2
     assert child.returncode == 0, log.read_text()
@@ -115,7 +116,7 @@ def test_the_router_is_envoy(store, image, tmp_path, wait_until) -> None:
 
         def live() -> bool:
             try:
-                return httpx.get("http://127.0.0.1:19873/ready").text == "LIVE\n"
+                return plain.get("http://127.0.0.1:19873/ready").text == "LIVE\n"
             except httpx.TransportError:
                 return False
 

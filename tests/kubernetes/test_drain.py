@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import plain
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
@@ -45,13 +46,13 @@ def ending(router: Running, least: int, most: int) -> subprocess.Popen[bytes]:
 
 def test_it_waits_for_a_request_in_flight_and_new_ones_are_served(router: Running, upstream: Upstream) -> None:
     answers: list[httpx.Response] = []
-    slow = threading.Thread(target=lambda: answers.append(httpx.get(f"{router.url}/silent", timeout=20)))
+    slow = threading.Thread(target=lambda: answers.append(plain.get(f"{router.url}/silent", timeout=20)))
     slow.start()
     wait_for(lambda: any(request.path == "/silent" for request in upstream.seen), "the slow request arrived")
     script = ending(router, least=1, most=20)
     time.sleep(3)
     assert script.poll() is None
-    new = httpx.get(f"{router.url}/v2")
+    new = plain.get(f"{router.url}/v2")
     assert (new.status_code, new.headers["connection"]) == (200, "close")
     assert script.poll() is None
     upstream.release.set()
@@ -67,7 +68,7 @@ def test_without_requests_it_ends_when_every_node_forgot_the_pod(router: Running
 
 
 def test_it_does_not_wait_for_ever(router: Running, upstream: Upstream) -> None:
-    slow = threading.Thread(target=lambda: httpx.get(f"{router.url}/silent", timeout=20))
+    slow = threading.Thread(target=lambda: plain.get(f"{router.url}/silent", timeout=20))
     slow.start()
     wait_for(lambda: any(request.path == "/silent" for request in upstream.seen), "the slow request arrived")
     assert ending(router, least=1, most=3).wait(10) == 0

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # these tests start processes, none of which makes calls
 
 import grpc
-import httpx
 
+import plain
 from render.upstream import Handler, Upstream
 
 FRAMED = 5
@@ -96,7 +96,7 @@ def refused(to: grpc.Channel, method: str, message: bytes = b"", **more: str) ->
 def by_hand(url: str, method: str, headers: Mapping[str, str]) -> Told:
     """The same without a client that keeps time itself: status and message of an answer of headers alone."""
     sent = {"content-type": "application/grpc", "te": "trailers", **headers}
-    with httpx.Client(http1=False, http2=True, base_url=url, timeout=15) as client:
+    with plain.Client(http1=False, http2=True, base_url=url, timeout=15) as client:
         answer = client.post(f"/test.Calls/{method}", content=b"\0" * FRAMED, headers=sent)
     assert answer.status_code == 200
     return answer.headers.get("grpc-status", ""), answer.headers.get("grpc-message", "")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+import plain
 from ports import free_port
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import Address, Taken
@@ -67,7 +68,7 @@ class Running:
         return f"http://127.0.0.1:{self.place.inner.port}"
 
     def taken(self) -> Taken:
-        return envoy.taken(httpx.get(self.inner + envoy.TAKEN_PATH).text)
+        return envoy.taken(plain.get(self.inner + envoy.TAKEN_PATH).text)
 
     def left_out(self) -> dict[str, int]:
         """Copies that it did not make."""
@@ -75,7 +76,7 @@ class Running:
 
     def figure(self, metric: str, label: str) -> int:
         """One counter or gauge, 0 where it is not there yet."""
-        lines = httpx.get(f"{self.inner}/stats/prometheus").text.splitlines()
+        lines = plain.get(f"{self.inner}/stats/prometheus").text.splitlines()
         found = [line for line in lines if line.startswith(f"{metric}{{") and f'"{label}"' in line]
         return sum(int(line.rpartition(" ")[2]) for line in found)
 
@@ -87,7 +88,7 @@ class Running:
 
     def rejected(self) -> int:
         """How many updates of any kind were refused."""
-        lines = httpx.get(f"{self.inner}/stats/prometheus").text.splitlines()
+        lines = plain.get(f"{self.inner}/stats/prometheus").text.splitlines()
         marks = ("_update_rejected", "_update_failure")
         samples = [x.partition("{")[0].split() + x.rsplit(" ", 1)[1:] for x in lines if x[0] != "#"]
         return sum(int(sample[-1]) for sample in samples if sample[0].endswith(marks))
@@ -167,6 +168,6 @@ def is_ready(running: Running) -> bool:
     """Whether it answers on its inner port."""
     assert running.process.poll() is None, running.log()
     try:
-        return httpx.get(running.inner + envoy.READY_PATH).status_code == 200
+        return plain.get(running.inner + envoy.READY_PATH).status_code == 200
     except httpx.TransportError:
         return False

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import plain
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
@@ -137,7 +138,7 @@ def test_other_cookies_go_to_the_model_and_an_empty_one_counts_as_none(
 
 def test_a_rate_is_kept_by_who_has_a_key(router: Running, put: Callable[..., None]) -> None:
     put(rate=Rate(10, 2))
-    with httpx.Client(base_url=router.url) as client:
+    with plain.Client(base_url=router.url) as client:
         refused = [client.post("/score").status_code for _ in range(20)]
         answers = [client.get("/v2", headers=KEY) for _ in range(30)]
         health = [client.get("/healthz").status_code for _ in range(10)]
@@ -184,7 +185,7 @@ def test_a_page_can_read_answers_and_errors(router: Running, put: Callable[..., 
     put(cors=Cors(("*",), (), 60))
     origin = {"origin": "https://any.example"}
     for headers, status in ((KEY, 200), ({}, 401)):
-        answer = httpx.get(f"{router.url}/v2", headers={**origin, **headers})
+        answer = plain.get(f"{router.url}/v2", headers={**origin, **headers})
         allowed = answer.headers.get("access-control-allow-origin")
         assert (answer.status_code, allowed) == (status, origin["origin"])
         assert "x-request-id" in answer.headers["access-control-expose-headers"]
@@ -220,7 +221,7 @@ AZURES = {
 
 @pytest.mark.parametrize(("path", "pin", "status", "model"), AZURES.values(), ids=AZURES)
 def test_azures_statuses(azure: Running, path: str, pin: str, status: int, model: tuple[str, str] | None) -> None:
-    answer = httpx.post(f"{azure.url}{path}", headers={**KEY, PIN: pin}, timeout=15)
+    answer = plain.post(f"{azure.url}{path}", headers={**KEY, PIN: pin}, timeout=15)
     names = ("ms-azureml-model-error-statuscode", "ms-azureml-model-error-reason")
     assert (answer.status_code, tuple(answer.headers.get(n) for n in names)) == (status, model or (None, None))
     if path == "/error":
@@ -232,8 +233,8 @@ def test_azures_statuses(azure: Running, path: str, pin: str, status: int, model
 def test_a_router_that_is_short_of_memory_says_so_and_stays_alive(plan: RouterPlan, tmp_path: Path) -> None:
     small = replace(plan, listener=Listener(10_000, access_log=True, most_memory_bytes=2**20))
     running = start(small, tmp_path)  # ready: the inner port answers, however short the memory
-    wait_for(lambda: httpx.post(f"{running.url}/score").status_code == 503, "the memory was looked at")
-    answer = httpx.post(f"{running.url}/score", headers=KEY)
+    wait_for(lambda: plain.post(f"{running.url}/score").status_code == 503, "the memory was looked at")
+    answer = plain.post(f"{running.url}/score", headers=KEY)
     assert (answer.status_code, answer.json()["error"]["code"], answer.headers["retry-after"]) == (
         503,
         "Overloaded",

@@ -17,9 +17,10 @@ import pytest
 from scipy.stats import chisquare
 
 import certs
+from ports import free_port
 from render import plans
 from render.calls import Calls, Told, by_hand, call, channel, refused
-from render.router import Running, free_ports, start, wait_for
+from render.router import Running, start, wait_for
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Auth, Listener, Pin, Rate, RouterPlan, Routes, Share, Sticky, Tls
 from wye_operator.plan.world import Certificate, Keys
@@ -43,7 +44,7 @@ def models() -> Iterator[dict[str, Calls]]:
 def plan(models: dict[str, Calls]) -> RouterPlan:
     """`dead` has an address where nobody listens; green's time is 100 ms."""
     clusters = (*(Cluster(n, f"default/fraud-{n}") for n in NAMES), Cluster("dead", "default/fraud-dead"))
-    addresses = (*(plans.at(n, models[n].port) for n in NAMES), plans.at("dead", free_ports(1)[0]))
+    addresses = (*(plans.at(n, models[n].port) for n in NAMES), plans.at("dead", free_port()))
     pins = (*(Pin(n, 5000) for n in ("blue", "dead", "red", "violet~mirror")), Pin("green", 100))
     return replace(
         plans.EMPTY,

@@ -11,6 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+import plain
 from ports import free_port
 from render import plans
 from render.router import Running, wait_for
@@ -60,7 +61,7 @@ def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
 @pytest.fixture
 def caller(router: Running) -> Iterator[httpx.Client]:
     router.wait_healthy("blue", "green", "red", "violet~mirror")
-    with httpx.Client(base_url=router.url, headers=KEY, timeout=15) as client:
+    with plain.Client(base_url=router.url, headers=KEY, timeout=15) as client:
         yield client
 
 
@@ -162,7 +163,7 @@ CREDENTIALS = {
 @pytest.mark.parametrize(("headers", "status"), CREDENTIALS.values(), ids=CREDENTIALS)
 def test_who_may_call(router: Running, headers: dict[str, str], status: int) -> None:
     router.wait_healthy("blue")
-    answer = httpx.post(f"{router.url}/score", headers=headers)
+    answer = plain.post(f"{router.url}/score", headers=headers)
     assert answer.status_code == status
     if status == 401:
         assert error(answer) == (401, "Unauthorized", NEEDED)
@@ -196,7 +197,7 @@ def test_what_needs_no_key(
 ) -> None:
     for upstream in upstreams.values():
         upstream.seen.clear()
-    with httpx.Client(base_url=router.url) as client:
+    with plain.Client(base_url=router.url) as client:
         request = client.build_request(method, "/", headers={PIN: "nobody"} if path == "/pinned" else {})
         request.url = request.url.copy_with(raw_path=path.encode())
         answer = client.send(request)

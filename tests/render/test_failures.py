@@ -10,6 +10,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+import plain
 from ports import free_port
 from render import plans
 from render.router import Running, wait_for
@@ -46,7 +47,7 @@ def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
 @pytest.fixture
 def caller(router: Running) -> Iterator[httpx.Client]:
     router.wait_healthy("blue", "green", "red")
-    with httpx.Client(base_url=router.url, headers=KEY, timeout=15) as client:
+    with plain.Client(base_url=router.url, headers=KEY, timeout=15) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import plain
 from ports import free_port
 from render import plans
 from render.router import Running, place_in, start, wait_for
@@ -185,7 +186,7 @@ def test_a_bad_file_changes_nothing_and_the_log_says_why(
 
 def test_no_key_is_in_the_log_or_on_the_inner_port(router: Running, kept: Kept) -> None:
     assert kept.get(**{"api-key": "old-one"})[0] == 200
-    figures = httpx.get(f"{router.inner}/stats/prometheus?text_readouts").text
+    figures = plain.get(f"{router.inner}/stats/prometheus?text_readouts").text
     bootstrap = (router.folder / "bootstrap.json").read_text()
     found = [text for text in (figures, bootstrap, router.log(), router.access_log()) if "old-one" in text]
     assert found == []
@@ -198,10 +199,10 @@ def test_the_admin_port_is_on_loopback_alone(plan: RouterPlan, tmp_path: Path) -
     everywhere = {name: Address("0.0.0.0", getattr(place, name).port) for name in ("listen", "inner")}
     running = start(plan, tmp_path, replace(place, **everywhere))
     other = "127.0.0.2"  # also this machine, and not the address that the admin port has
-    assert httpx.get(f"http://{other}:{place.inner.port}/ready").status_code == 200
-    assert httpx.get(f"http://{other}:{place.listen.port}/healthz").status_code == 200
-    assert httpx.get(f"http://127.0.0.1:{place.admin.port}/ready").status_code == 200
+    assert plain.get(f"http://{other}:{place.inner.port}/ready").status_code == 200
+    assert plain.get(f"http://{other}:{place.listen.port}/healthz").status_code == 200
+    assert plain.get(f"http://127.0.0.1:{place.admin.port}/ready").status_code == 200
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://{other}:{place.admin.port}/ready")
+        plain.get(f"http://{other}:{place.admin.port}/ready")
     assert ROUTER_PLACE.admin.host == "127.0.0.1"
     running.stop()

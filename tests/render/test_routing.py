@@ -9,6 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+import plain
 from render import plans
 from render.router import Running, wait_for
 from render.upstream import Upstream
@@ -45,7 +46,7 @@ def caller(router: Running, upstreams: dict[str, Upstream]) -> httpx.Client:
     router.wait_healthy("blue", "green", "red", "violet", "violet~mirror")
     for upstream in upstreams.values():
         upstream.seen.clear()
-    return httpx.Client(base_url=router.url, headers=KEY, timeout=15)
+    return plain.Client(base_url=router.url, headers=KEY, timeout=15)
 
 
 def test_requests_are_split_by_weight(caller: httpx.Client) -> None:
@@ -271,7 +272,7 @@ def test_a_request_whose_connection_is_reset_is_sent_again(
 
 def test_both_versions_of_http_on_one_port(router: Running, caller: httpx.Client) -> None:
     caller.close()
-    with httpx.Client(base_url=router.url, headers=KEY, http1=False, http2=True) as second:
+    with plain.Client(base_url=router.url, headers=KEY, http1=False, http2=True) as second:
         answer = second.post("/score", content=b"{}")
     assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
 
@@ -321,7 +322,7 @@ INNER = {
 
 @pytest.mark.parametrize(("method", "path", "status"), INNER.values(), ids=INNER)
 def test_the_inner_port_gives_out_two_pages(router: Running, method: str, path: str, status: int) -> None:
-    with httpx.Client(base_url=router.inner) as client:
+    with plain.Client(base_url=router.inner) as client:
         request = client.build_request(method, "/")
         request.url = request.url.copy_with(raw_path=path.encode())
         assert client.send(request).status_code == status

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
+import plain
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
@@ -41,7 +41,7 @@ def test_requests_wait_for_a_stalled_instance(router: Running, upstream: Upstrea
     statuses: list[int] = []
 
     def ask() -> None:
-        statuses.append(httpx.post(f"{router.url}/score", content=b"{}", timeout=10).status_code)
+        statuses.append(plain.post(f"{router.url}/score", content=b"{}", timeout=10).status_code)
 
     ask()  # from the first request on, checks are a second apart
     upstream.flowing.clear()
@@ -58,7 +58,7 @@ def test_requests_wait_for_a_stalled_instance(router: Running, upstream: Upstrea
 def test_an_instance_that_stays_silent_is_put_aside(router: Running, upstream: Upstream) -> None:
     upstream.flowing.clear()
     wait_for(lambda: router.figure("envoy_cluster_membership_healthy", "blue") == 0, "nobody is healthy")
-    assert httpx.post(f"{router.url}/score", content=b"{}", timeout=10).json()["error"]["code"] == "NoReadyPod"
+    assert plain.post(f"{router.url}/score", content=b"{}", timeout=10).json()["error"]["code"] == "NoReadyPod"
     upstream.flowing.set()
     router.wait_healthy("blue")
-    assert httpx.post(f"{router.url}/score", content=b"{}", timeout=10).status_code == 200
+    assert plain.post(f"{router.url}/score", content=b"{}", timeout=10).status_code == 200

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 import certs
+import plain
 from render import plans
 from render.router import Running, start, wait_for
 from render.upstream import Upstream
@@ -122,7 +123,7 @@ def test_old_versions_are_refused(
 
 def test_who_speaks_without_tls_gets_nothing(served: Running) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{served.url}/healthz")
+        plain.get(f"{served.url}/healthz")
 
 
 class Kept:
@@ -195,7 +196,7 @@ def test_without_a_certificate_nobody_is_served_until_there_is_one(
 ) -> None:
     running = start(replace(plan, tls=Tls(None, "")), tmp_path)
     try:
-        for speak in (lambda: httpx.get(f"{running.url}/healthz"), lambda: connected(running, first.trust)):
+        for speak in (lambda: plain.get(f"{running.url}/healthz"), lambda: connected(running, first.trust)):
             with pytest.raises((httpx.TransportError, OSError)):
                 speak()
         assert not [line for line in running.log().splitlines() if envoy.refused(line)]

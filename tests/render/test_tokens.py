@@ -15,6 +15,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
+import plain
 from render import plans
 from render.router import Running, wait_for
 from render.upstream import Request, Upstream
@@ -75,7 +76,7 @@ def ask(router: Running, authorization: str | None = None, **headers: str) -> ht
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if authorization is not None:
         named["authorization"] = authorization
-    return httpx.post(f"{router.url}/score", headers=named, content=b"{}")
+    return plain.post(f"{router.url}/score", headers=named, content=b"{}")
 
 
 @pytest.mark.parametrize(
@@ -169,11 +170,11 @@ def test_a_wrong_token_is_refused_the_same_each_time_and_reaches_nobody(router, 
 @pytest.mark.parametrize(
     "send",
     [
-        pytest.param(lambda r: httpx.post(f"{r.url}/score?access_token={token()}"), id="in the query"),
+        pytest.param(lambda r: plain.post(f"{r.url}/score?access_token={token()}"), id="in the query"),
         pytest.param(lambda r: ask(r, api_key=token()), id="as api-key"),
         pytest.param(lambda r: ask(r, cookie=f"access_token={token()}"), id="as a cookie"),
         pytest.param(lambda r: httpx.options(f"{r.url}/score"), id="OPTIONS"),
-        pytest.param(lambda r: httpx.get(f"{r.url}/healthz/"), id="health with a slash"),
+        pytest.param(lambda r: plain.get(f"{r.url}/healthz/"), id="health with a slash"),
     ],
 )
 def test_a_token_counts_in_its_header_only(router, blue, send) -> None:
@@ -182,7 +183,7 @@ def test_a_token_counts_in_its_header_only(router, blue, send) -> None:
 
 
 def test_health_needs_no_token(router, blue) -> None:
-    assert httpx.get(f"{router.url}/healthz").status_code == 200
+    assert plain.get(f"{router.url}/healthz").status_code == 200
 
 
 def test_no_token_is_in_a_log_and_the_reason_is(router, blue) -> None:

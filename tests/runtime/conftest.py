@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+import plain
+
 BIN = Path(sys.executable).parent / "wye-runtime"
 DEADLINE = 30.0
 
@@ -51,8 +53,8 @@ class Server:
         assert found is not True, self.out.read_text()
         self.port, self.inner_port = found["port"], found["innerPort"]
         limits = httpx.Limits(max_connections=200)
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=DEADLINE, limits=limits)
-        self.inner = httpx.Client(base_url=f"http://127.0.0.1:{self.inner_port}", timeout=DEADLINE)
+        self.http = plain.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=DEADLINE, limits=limits)
+        self.inner = plain.Client(base_url=f"http://127.0.0.1:{self.inner_port}", timeout=DEADLINE)
         return self
 
     def ready(self) -> "Server":

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+import plain
 import toys
 from wye_runtime.errors import RequestTimeout, TooManyRequests
 from wye_runtime.metrics import Metrics
@@ -120,9 +121,7 @@ def test_large_bodies_are_decoded_in_the_worker(servers):
 
 def infer_until_told(server, counts, started):
     """One client on one connection: asks until an answer closes it."""
-    import httpx
-
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
+    with plain.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
         while True:
             response = client.post("/v2/models/toy/infer", json={"inputs": trips(50)})
             counts.append(response.status_code)
