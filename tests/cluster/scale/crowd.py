@@ -19,7 +19,7 @@ from cluster.harness.places import HERE
 from cluster.harness.say import Refusal
 from cluster.kube import Cluster
 
-PODS_PER_NODE = 240
+PODS_PER_NODE = 110  # kwok draws anew at each attempt, and from the next node's /24 when a node's own is used up
 ANNOTATION = "kwok.x-k8s.io/node"
 LABEL = "wye.dev/crowd"
 STAGES = HERE / "manifests" / "kwok.yaml"

@@ -16,7 +16,7 @@ from wye_operator.cluster.store import Key
 from wye_operator.plan.world import RouterSeen, Taken
 
 EVERY = 60.0  # seconds between two questions for one Endpoint
-IN_A_SECOND = 4.0  # Endpoints at most: of a thousand each is asked for every four minutes
+IN_A_SECOND = 1.0  # Endpoints at most
 
 
 @dataclass(slots=True)

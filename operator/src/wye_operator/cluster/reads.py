@@ -2,8 +2,8 @@
 
 Gather asks once; from then on each is read again every 30 s, and who asked for it is woken when it changed. So the
 operator needs no permission to list all Secrets. Where it has it (`secrets.watch`), `follow` reads again at once what
-changed; nothing is kept of what nobody asked for. At most 16 are read in a second, the oldest first: beyond 480 of them
-it takes longer (1,000 Endpoints have 2,000 Secrets: 125 s).
+changed; nothing is kept of what nobody asked for. At most 10 are read in a second, the oldest first: beyond 300 of them
+it takes longer (1,000 Endpoints have 2,000 Secrets: 200 s).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wye_operator.cluster.store import Key, Packed, version_of
 
 log = logging.getLogger(__name__)
 EVERY, WATCHED_EVERY = 30.0, 600.0
-IN_A_SECOND, AT_ONCE = 16, 8
+IN_A_SECOND, AT_ONCE = 10, 8
 MISSING = 1.0  # seconds for which an answer that there is nothing holds: one pass asks several times
 Where = tuple[Kind, str, str]
 
