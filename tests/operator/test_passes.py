@@ -48,6 +48,7 @@ async def test_an_endpoint_and_its_deployment_become_ready(place):
     assert place.status(ENDPOINTS, "fraud")["trafficText"] == "blue=100"
     assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 1
     assert place.status(ENDPOINTS, "fraud")["scoringUri"] == "http://fraud.default.svc/score"
+    assert place.status(ENDPOINTS, "fraud")["grpcTarget"] == "fraud.default.svc:80"
     assert place.status(DEPLOYMENTS, "fraud-blue")["image"] == "wye-runtime:1"
     assert place.api.names(WORKLOADS) == ["fraud-blue-model", "fraud-router"]
     assert place.api.names(SECRETS) == ["fraud-keys", "fraud-router"]

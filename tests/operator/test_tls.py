@@ -56,6 +56,7 @@ async def test_https_at_port_443_with_the_secrets_certificate(place):
     [port] = place.api.find(SERVICES, "fraud")["spec"]["ports"]
     assert (port["name"], port["port"], port["appProtocol"]) == ("https", 443, "https")
     assert place.status(ENDPOINTS, "fraud")["scoringUri"] == "https://fraud.default.svc/score"
+    assert place.status(ENDPOINTS, "fraud")["grpcTarget"] == "fraud.default.svc:443"
     for kind, name in ((CONFIGMAPS, "fraud-router"), (WORKLOADS, "fraud-router"), (ENDPOINTS, "fraud")):
         assert "PRIVATE KEY" not in json.dumps(place.api.find(kind, name))
 

@@ -112,6 +112,7 @@ class EndpointStatus(StatusModel):
     provisioning_state: str = Field(description="Azure's word for it.")
     scoring_uri: str | None = Field(default=None, description="Where to send requests.")
     openapi_uri: str | None = Field(default=None, description="Its OpenAPI document.")
+    grpc_target: str | None = Field(default=None, description="Host and port for gRPC clients, which take no URL.")
     traffic: dict[str, float] | None = Field(
         default=None,
         json_schema_extra=ATOMIC,

@@ -54,6 +54,7 @@ def endpoint_status(facts: Facts, endpoint: EndpointSeen) -> tuple[EndpointStatu
         provisioning_state=result.provisioning,
         scoring_uri=f"{endpoint.url}/score" if endpoint.url else None,
         openapi_uri=f"{endpoint.url}/openapi.json" if endpoint.url else None,
+        grpc_target=_target(endpoint.url),
         traffic=percents(facts.weights),
         mirror_traffic=percents(facts.mirrors),
         traffic_text=shares_text(facts.weights),
@@ -63,6 +64,14 @@ def endpoint_status(facts: Facts, endpoint: EndpointSeen) -> tuple[EndpointStatu
         waiting=result.waiting,
     )
     return status, result.deadline_in
+
+
+def _target(url: str) -> str | None:
+    """What gRPC clients want of a URL: host and port."""
+    scheme, _, host = url.partition("://")
+    if not host or ":" in host:
+        return host or None
+    return f"{host}:{443 if scheme == 'https' else 80}"
 
 
 def _before(old: EndpointStatus | None) -> Before:
