@@ -8,8 +8,9 @@ import pytest
 
 import make
 from make import deployment, edited, settle, shares, with_ready, without, world
+from wye_operator.plan.names import digest
 from wye_operator.plan.planner import plan
-from wye_operator.plan.record import Record, from_json, to_json
+from wye_operator.plan.record import Cluster, Published, Record, from_json, to_json
 from wye_operator.plan.wanted import Hosts
 from wye_operator.plan.world import Address, Keys, RouterSeen
 
@@ -163,6 +164,16 @@ def test_the_record_reads_back_what_it_wrote() -> None:
     record = settle(world(BLUE, VIOLET, spec={"mirrorTraffic": {"violet": 1}}))[1].record
     assert from_json(to_json(record)) == record
     assert from_json(to_json(Record())) == Record()
+    own = Record(clusters=(Published("v", (Cluster("own", "default/own", protocol="h2c"),), 1.0),))
+    assert from_json(to_json(own)) == own
+
+
+def test_what_a_cluster_gained_later_makes_no_other_version_of_the_clusters_of_before() -> None:
+    """Else every upgrade would have routers acknowledge what they have."""
+    assert digest(Cluster("blue", "default/blue")) == digest(
+        {"name": "blue", "deployment": "default/blue", "mirror": False}
+    )
+    assert digest(Cluster("own", "default/own", protocol="h2c")) != digest(Cluster("own", "default/own"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from scipy.stats import chisquare
 import certs
 from ports import free_port
 from render import plans
-from render.calls import Calls, Told, by_hand, call, channel, refused
+from render.calls import OPTIONS, Calls, Told, by_hand, call, channel, refused
 from render.router import Running, start, wait_for
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Auth, Listener, Pin, Rate, RouterPlan, Routes, Share, Sticky, Tls
@@ -266,3 +267,62 @@ def test_calls_by_tls(plan: RouterPlan, tmp_path: Path) -> None:
             assert refused(to, "Name") == ("UNAUTHENTICATED", NEEDED)
     finally:
         running.stop()
+
+
+@contextmanager
+def own_server() -> Iterator[int]:
+    """A server of grpcio's, with health and an echo of its own; its port."""
+    asked: list[str] = []
+
+    def check(message: bytes, context: grpc.ServicerContext) -> bytes:
+        asked.append(dict(context.invocation_metadata())["x-wye-deployment"])
+        return b"\x08\x01"  # SERVING
+
+    def twice(messages: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
+        for message in messages:
+            yield message * 2
+
+    server = grpc.server(ThreadPoolExecutor(8), options=OPTIONS)
+    unary = grpc.unary_unary_rpc_method_handler
+    health, calls = "grpc.health.v1.Health", "test.Calls"
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(health, {"Check": unary(check)}),
+            grpc.method_handlers_generic_handler(
+                calls,
+                {"Echo": unary(lambda message, _: message), "Twice": grpc.stream_stream_rpc_method_handler(twice)},
+            ),
+        )
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+        assert set(asked) == {"default/fraud-own"}
+    finally:
+        server.stop(None).wait(10)
+
+
+def test_a_server_that_speaks_grpc_itself_beside_one_of_ours(
+    router: Running, to: grpc.Channel, plan: RouterPlan
+) -> None:
+    """`protocol: h2c`: unary calls, streams both ways, trailers and large messages are its own."""
+    with own_server() as port:
+        cluster = Cluster("own", "default/fraud-own", protocol="h2c")
+        shares = (Share("blue", 5000), Share("own", 5000))
+        routes = replace(plan.routes, shares=shares, pins=(*plan.routes.pins, Pin("own", 5000)))
+        hosts = (*plan.hosts, plans.at("own", port))
+        router.put(
+            replace(plan, clusters=(*plan.clusters, cluster), clusters_version="c-own", hosts=hosts, routes=routes)
+        )
+        router.wait_healthy("own", "blue")
+        pinned = {**KEY, PIN: "own"}
+        assert call(to, "Echo", b"x" * 5_000_000, **pinned) == b"x" * 5_000_000
+        assert refused(to, "Nothing", **pinned)[0] == "UNIMPLEMENTED"
+        metadata = [(name.replace("_", "-"), value) for name, value in pinned.items()]
+        told = to.stream_stream("/test.Calls/Twice")(iter([b"a", b"b"]), timeout=20, metadata=metadata)
+        assert list(told) == [b"aa", b"bb"]
+        made = [to.unary_unary("/test.Calls/Echo").with_call(named("x"), metadata=metadata[:1]) for _ in range(40)]
+        assert {answer for answer, _ in made} == {named("x")}
+        assert {dict(about.initial_metadata())["azureml-model-deployment"] for _, about in made} == {"blue", "own"}
+        router.put(plan)

@@ -66,6 +66,9 @@ def is_edited(before: str, now: str) -> bool:
     return bool(before) and any(was != part for was, part in zip(before.split("."), now.split("."), strict=False))
 
 
+LATER = "later"  # in the metadata of a field that an earlier version did not have
+
+
 def digest(value: Any) -> str:
     """Identity of a value: the first 12 hex digits of the SHA-256 of its canonical JSON."""
     text = json.dumps(value, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -75,7 +78,9 @@ def digest(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """What JSON has no word for, one level of it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in fields(value)}
+        said = {f.name: getattr(value, f.name) for f in fields(value)}
+        # what came later says nothing where it has its default: an upgrade is no other version of the same thing
+        return {f.name: said[f.name] for f in fields(value) if LATER not in f.metadata or said[f.name] != f.default}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{value!r} has no canonical form")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from wye_operator.plan.names import deployment_of
+from wye_operator.plan.names import LATER, deployment_of
 
 UNAVAILABLE = "wye~unavailable"  # a static cluster without hosts: whoever is sent there gets 503
 
@@ -22,6 +22,8 @@ class Cluster:
     name: str
     deployment: str  # NAMESPACE/NAME, what a health check asks for
     mirror: bool = False
+    # h2c: a server that speaks gRPC, and its health, by itself
+    protocol: Literal["http1", "h2c"] = field(default="http1", metadata={LATER: True})
 
     @property
     def hosts(self) -> str:
@@ -85,10 +87,21 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 def _published_to_json(published: Published) -> dict[str, Any]:
-    clusters = [{"name": c.name, "deployment": c.deployment, "mirror": c.mirror} for c in published.clusters]
+    clusters = [_cluster_to_json(c) for c in published.clusters]
     return {"version": published.version, "since": published.since, "clusters": clusters}
 
 
+def _cluster_to_json(cluster: Cluster) -> dict[str, Any]:
+    """Without what earlier versions do not know, where that is not asked for."""
+    own = {"protocol": "h2c"} if cluster.protocol == "h2c" else {}
+    return {"name": cluster.name, "deployment": cluster.deployment, "mirror": cluster.mirror, **own}
+
+
+def _cluster_from_json(data: Mapping[str, Any]) -> Cluster:
+    protocol: Literal["http1", "h2c"] = "h2c" if data.get("protocol") == "h2c" else "http1"
+    return Cluster(str(data["name"]), str(data["deployment"]), bool(data["mirror"]), protocol)
+
+
 def _published_from_json(data: Mapping[str, Any]) -> Published:
-    clusters = tuple(Cluster(str(c["name"]), str(c["deployment"]), bool(c["mirror"])) for c in data["clusters"])
+    clusters = tuple(_cluster_from_json(each) for each in data["clusters"])
     return Published(str(data["version"]), clusters, float(data["since"]))

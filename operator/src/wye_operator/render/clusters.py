@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Hosts
 from wye_operator.plan.world import Address
 from wye_operator.render.resources import (
     BUFFER_BYTES,
+    HTTP2_WINDOWS,
     Json,
     header,
     socket,
@@ -52,8 +54,8 @@ def cluster(of: Cluster, folder: str) -> Json:
                 "ignore_new_hosts_until_first_hc": True,
             },
             "circuit_breakers": {"thresholds": [_threshold(limit)]},
-            "typed_extension_protocol_options": {HTTP_OPTIONS: _http_options(mirror=of.mirror)},
-            "health_checks": [_health_check(of.deployment)],
+            "typed_extension_protocol_options": {HTTP_OPTIONS: _http_options(of)},
+            "health_checks": [_health_check(of)],
             "outlier_detection": _outliers(),
         },
     )
@@ -116,21 +118,31 @@ def _threshold(limit: int) -> Json:
     }
 
 
-def _http_options(*, mirror: bool) -> Json:
+def _http_options(of: Cluster) -> Json:
     bounds: Json = {"idle_timeout": "60s"}
-    if mirror:
+    if of.mirror:
         bounds["max_stream_duration"] = f"{MIRROR_SECONDS}s"
     return typed(
         HTTP_OPTIONS,
-        {
-            "common_http_protocol_options": bounds,
-            # a model answers gRPC by HTTP/1.1, and says in a trailer that all went well
-            "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
-        },
+        {"common_http_protocol_options": bounds, "explicit_http_config": _spoken(of.protocol)},
     )
 
 
-def _health_check(deployment: str) -> Json:
+def _spoken(protocol: Literal["http1", "h2c"]) -> Json:
+    """With the instances. What comes over a connection of HTTP/2 is bounded: the default is 256 MiB of one answer."""
+    if protocol == "h2c":
+        return {"http2_protocol_options": HTTP2_WINDOWS}
+    # our runtime answers gRPC by HTTP/1.1, and says in a trailer that all went well
+    return {"http_protocol_options": {"enable_trailers": True}}
+
+
+def _health_check(of: Cluster) -> Json:
+    # an address may have been given to another team's model: an instance refuses a name that is not its own
+    named = [header("x-wye-deployment", of.deployment)]
+    if of.protocol == "h2c":
+        asked: Json = {"grpc_health_check": {"initial_metadata": named}}
+    else:
+        asked = {"http_health_check": {"path": "/v2/health/ready", "request_headers_to_add": named}}
     return {
         # Four silent checks put an instance aside, after 5 to 6 s, when requests time out: on a starved machine all are
         # silent together, and with nobody left callers get a 503 at once where waiting would have brought a 200.
@@ -144,11 +156,7 @@ def _health_check(deployment: str) -> Json:
         "healthy_threshold": 1,
         # a kept connection would stick to one instance behind the fallback address
         "reuse_connection": False,
-        "http_health_check": {
-            "path": "/v2/health/ready",
-            # an address may have been given to another team's model: an instance refuses a name that is not its own
-            "request_headers_to_add": [header("x-wye-deployment", deployment)],
-        },
+        **asked,
     }
 
 

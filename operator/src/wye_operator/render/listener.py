@@ -9,7 +9,7 @@ from wye_operator.render.callers import cors_filter, rate_filter
 from wye_operator.render.clusters import ADMIN
 from wye_operator.render.errors import azure_statuses, local_replies
 from wye_operator.render.headers import CALLERS_ID, ERROR_REASON, ERROR_STATUS, answer_headers, clean_request
-from wye_operator.render.resources import BUFFER_BYTES, Json, extension, socket, typed, watched
+from wye_operator.render.resources import BUFFER_BYTES, HTTP2_WINDOWS, Json, extension, socket, typed, watched
 from wye_operator.render.routes import LONGEST_SECONDS
 from wye_operator.render.routes import NAME as ROUTES_NAME
 from wye_operator.render.tls import transport_socket
@@ -157,8 +157,7 @@ def _bounds() -> Json:
         },
         "http2_protocol_options": {
             "max_concurrent_streams": 100,
-            "initial_stream_window_size": 64 * 1024,
-            "initial_connection_window_size": 1024 * 1024,
+            **HTTP2_WINDOWS,
             # a malformed request ends its own stream: an Ingress puts the requests of many callers on one connection
             "override_stream_error_on_invalid_http_message": True,
         },

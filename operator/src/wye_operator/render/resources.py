@@ -12,6 +12,9 @@ Json = dict[str, Any]
 
 BUFFER_BYTES = 32 * 1024  # of one connection, each way: what a slow reader can make the router hold
 
+# of HTTP/2: what one stream and one connection may send before it is read
+HTTP2_WINDOWS: Json = {"initial_stream_window_size": 64 * 1024, "initial_connection_window_size": 1024 * 1024}
+
 
 def typed(message: str, fields: Mapping[str, Any] | None = None) -> Json:
     """A message that says its own type, as Envoy wants it wherever any type may stand."""
