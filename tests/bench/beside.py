@@ -328,6 +328,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=2, help="for one line in one round (2)")
     parser.add_argument("--only", help="names with commas between them: these beside ours (default: all)")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("make bench-peers needs two cores: one for the server, one for the load")
     bench = Bench(given.rounds, given.seconds, program("wrk"), program("h2load"))

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -178,6 +179,7 @@ def main() -> int:
     versions = f"{OLDEST},{BETWEEN},{version('onnxruntime')}"
     parser.add_argument("--versions", default=versions, help=f"of ONNX Runtime ({versions})")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
     if not is_trained():
         subprocess.run([sys.executable, MODELS.parent / "train.py"], check=True)
     found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import subprocess
 import sys
@@ -118,6 +119,12 @@ def python() -> Path:
     return environment()
 
 
+@pytest.fixture(scope="module")
+def mlserver() -> Path:
+    """MLServer's program."""
+    return environment("mlserver").with_name("mlserver")
+
+
 async def answers(python: Path, program: str, where: str, name: str, value: str) -> dict[str, object]:
     """What each client got."""
     command = [str(python), "-W", "ignore", str(HERE / program), where, name, value]
@@ -154,3 +161,29 @@ async def test_tritonclient_and_grpcio_make_every_call_with_a_key_and_with_a_tok
             assert {told for way, told in wrong.items() if way not in EARLIER} == {NEEDED}
             if mode == "Key":
                 assert await answers(python, "calling_grpc.py", target, "api-key", value) == right
+
+
+@E2E
+@pytest.mark.parametrize("form", [(), ("--binary-data",)], ids=["JSON", "binary"])
+async def test_mlserver_infer_reads_a_file_of_requests_and_writes_one_of_answers(mlserver, tmp_path, form) -> None:
+    """`mlserver infer` joins the rows of several lines into one request, and takes the answer apart again."""
+    lines = [{"id": f"row-{n}", "inputs": [tensor([n] * 7)]} for n in range(20)]
+    given, found = tmp_path / "given.jsonl", tmp_path / "found.jsonl"
+    given.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    folder = tmp_path / "twin"
+    folder.mkdir()
+    async with served(folder) as twin:
+        place = ["-u", urlsplit(twin.url("fraud")).netloc, "-m", "fraud", "-i", str(given), "-o", str(found)]
+        told = ["-H", f"api-key: {twin.keys('fraud').primary}", "--batch-size", "4", "--workers", "2", *form]
+        command = [str(mlserver), "infer", *place, *told]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in found.read_text().splitlines()]
+    assert len(answers) == len(lines), done.stderr
+    by_row = {each["id"]: each["outputs"][0]["data"] for each in answers}
+    wanted = {f"row-{n}": [1 / (1 + math.exp(-0.07 * n))] for n in range(20)}
+    assert by_row == {name: pytest.approx(value, abs=1e-5) for name, value in wanted.items()}
+
+
+def tensor(row: list[int]) -> dict[str, object]:
+    return {"name": "x", "datatype": "FP32", "shape": [1, len(row)], "data": row}
