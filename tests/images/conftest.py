@@ -7,6 +7,7 @@ these tests are part of `make e2e` (WYE_E2E=1) and not of `make test`.
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -27,8 +28,9 @@ set -e
 mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"; mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"
 [ -z "$3" ] || cp -r "$3" "$1/tmp/given"
-root=$1 user=$2; shift 3
-exec chroot --userspec=$user:$user --groups=$user "$root" env -i "$@"
+root=$1 user=$2 told=$4; shift 4
+# variables by this machine's env: the image may have none
+exec env -i --split-string "$told" chroot --userspec=$user:$user --groups=$user "$root" "$@"
 """
 
 
@@ -83,8 +85,8 @@ class Buildah:
         command = [*config["Entrypoint"], *(arguments or config["Cmd"])]
         with self.files(image) as root, log.open("wb") as out:
             jail = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", JAIL, "jail"]
-            place = [str(root), str(USER), str(given or "")]
-            child = subprocess.Popen([*jail, *place, *config["Env"], *told, *command], stdout=out, stderr=out)
+            place = [str(root), str(USER), str(given or ""), shlex.join([*config["Env"], *told])]
+            child = subprocess.Popen([*jail, *place, *command], stdout=out, stderr=out)
             with ended(child, lambda: tell_first(child)):
                 yield child
 
