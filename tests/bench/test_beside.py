@@ -48,6 +48,14 @@ def test_a_ratio_is_within_a_round_and_within_a_phase():
     assert found.to_best("fraud", "JSON", 8) == 4
 
 
+def test_processor_time_is_compared_over_all_rounds():
+    from verdicts import Found
+
+    found = Found({cell("Wye"): slices(100, 300, cpu=0.1), cell("Triton"): slices(100, cpu=0.2)})
+    assert found.spent(cell("Triton")) == pytest.approx(4)
+    assert found.spent(cell("Wye", phase="b")) is None
+
+
 def test_the_limit_is_a_static_answer_and_a_bare_run():
     from verdicts import BARE, STATIC, Found
 

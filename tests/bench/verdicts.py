@@ -91,6 +91,11 @@ class Found:
         cells = self.cells(rival, model, way, connections)
         return micros(self.results[cells[0]]) if cells else None
 
+    def spent(self, cell: Cell) -> float | None:
+        """How many times our processor time it needs for a request: it stands still where a machine is shared."""
+        own = self.results.get(Cell(cell.phase, OURS, cell.model, cell.way, cell.connections))
+        return micros(self.results[cell]) / micros(own) if own and micros(own) else None
+
     def to_best(self, model: str, way: str, connections: int) -> float | None:
         """Beside the fastest of the others."""
         names = {each.rival for each in self.results if not each.rival.startswith(OURS)} - {BARE}
@@ -155,11 +160,13 @@ def lines(results: Results, model: str, way: str) -> list[tuple[str, ...]]:
             rate, p50, p99 = (median(figures) for figures in zip(*((s.rate, s.p50, s.p99) for s in own), strict=True))
             times = found.beside(OURS, cell.rival, model, way, cell.connections)
             figures = (f"{rate:,.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{micros(own):,.1f}")
-            shown.append((cell.connections, cell.rival, *figures, "" if times is None else f"{times:.1f}"))
+            spent = found.spent(cell)
+            compared = ("" if each is None else f"{each:.1f}" for each in (times, spent))
+            shown.append((cell.connections, cell.rival, *figures, *compared))
     return [(name, str(count), *rest) for count, name, *rest in sorted(shown, key=lambda line: line[0])]
 
 
-HEAD = ("", "c", "requests/s", "p50 ms", "p99 ms", "CPU µs", "ours is times it")
+HEAD = ("", "c", "requests/s", "p50 ms", "p99 ms", "CPU µs", "ours is times it", "its CPU is times ours")
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
