@@ -25,9 +25,9 @@ help: ## list the targets
 demo: setup ## train the fraud models, serve them split and mirrored, send 2,000 transactions (ONCE=1: then end)
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
-test: check ## check, and all tests that need no root
+test: check ## check, and all tests that need no root, whole files side by side (ARGS="-n 0": one after the other)
 	@echo "== tests"
-	@$(BIN)/python -m pytest -q --ignore=tests/cluster $(ARGS)
+	@$(BIN)/python -m pytest -q --ignore=tests/cluster -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 e2e: setup ## the tests in a real cluster: needs Docker, or root on a Debian (docs/guides/development-cluster.md)
 	@echo "== tests in a cluster"
