@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,19 @@ def program(name: str, folder: str) -> str:
     return found
 
 
+def parsed(text: str) -> list[dict]:
+    """By libyaml: the definitions alone are 100 kB."""
+    return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+
+
 class Helm:
-    """helm template, without a cluster."""
+    """helm template, without a cluster; what was rendered once is not rendered again."""
 
     def __init__(self, path: str):
         self.path = path
+        self.template = cache(self._template)
 
-    def template(self, *arguments: str, release: str = "wye", namespace: str = "wye-system") -> str:
+    def _template(self, *arguments: str, release: str = "wye", namespace: str = "wye-system") -> str:
         command = [self.path, "template", release, str(ROOT / "charts/wye"), "-n", namespace, *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -36,7 +43,7 @@ class Helm:
         return done.stdout
 
     def objects(self, *arguments: str, **where: str) -> list[dict]:
-        return [each for each in yaml.safe_load_all(self.template(*arguments, **where)) if each]
+        return parsed(self.template(*arguments, **where))
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +59,6 @@ def kustomize():
     def build(folder: Path) -> list[dict]:
         done = subprocess.run([path, "kustomize", str(folder)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return [each for each in yaml.safe_load_all(done.stdout) if each]
+        return parsed(done.stdout)
 
     return build
