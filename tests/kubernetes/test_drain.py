@@ -14,7 +14,7 @@ import pytest
 
 import plain
 from render import plans
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth, Pin
 from wye_operator.render.kubernetes.drain import drain
@@ -34,10 +34,8 @@ def router(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
     plan = plans.to_blue(upstream.port, Auth(open=True, keys=None, version="open"))
     pins = (Pin("blue", HALF_A_MINUTE),)
     plan = replace(plan, routes=replace(plan.routes, pins=pins, timeout_ms=HALF_A_MINUTE))
-    running = start(plan, tmp_path)
-    running.wait_healthy("blue")
-    yield running
-    running.stop()
+    with serving(plan, tmp_path, "blue") as running:
+        yield running
 
 
 def ending(router: Running, least: int, most: int) -> subprocess.Popen[bytes]:

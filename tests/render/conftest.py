@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from render.router import Running, start
+from render.router import Running, serving
 from render.upstream import Upstream
 from wye_operator.plan.wanted import RouterPlan
 
@@ -24,7 +23,5 @@ def upstreams() -> Iterator[dict[str, Upstream]]:
 @pytest.fixture(scope="module")
 def router(plan: RouterPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A router that serves the module's fixture `plan`."""
-    folder: Path = tmp_path_factory.mktemp("router")
-    running = start(plan, folder)
-    yield running
-    running.stop()
+    with serving(plan, tmp_path_factory.mktemp("router")) as running:
+        yield running

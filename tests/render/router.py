@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,6 +163,17 @@ def start(plan: RouterPlan, folder: Path, place: envoy.Place | None = None) -> R
     running = Running(folder, place, process)
     wait_for(lambda: is_ready(running), f"the router is ready; its log: {running.log()}")
     return running
+
+
+@contextmanager
+def serving(plan: RouterPlan, folder: Path, *clusters: str, place: envoy.Place | None = None) -> Iterator[Running]:
+    """A router for as long as the block lasts; an instance of each of these clusters is healthy."""
+    running = start(plan, folder, place)
+    try:
+        running.wait_healthy(*clusters)
+        yield running
+    finally:
+        running.stop()
 
 
 def is_ready(running: Running) -> bool:

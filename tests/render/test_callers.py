@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 import plain
 from render import plans
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.record import Cluster
 from wye_operator.plan.wanted import Auth, Cors, Listener, Pin, Rate, RouterPlan, Routes, Share, Sticky
@@ -168,7 +167,7 @@ PREFLIGHTS = {
 def test_preflights(router: Running, put: Callable[..., None], change: dict[str, str | None], status: int) -> None:
     put(cors=ORIGINS)
     sent = {name: value for name, value in {**ASKS, **change}.items() if value is not None}
-    answer = httpx.options(f"{router.url}/score", headers=sent)
+    answer = plain.options(f"{router.url}/score", headers=sent)
     assert answer.status_code == status
     allowed = {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
     assert (allowed.get("access-control-allow-origin") == "https://shop.example") == (
@@ -193,17 +192,15 @@ def test_a_page_can_read_answers_and_errors(router: Running, put: Callable[..., 
 
 def test_without_cors_no_page_may(router: Running, put: Callable[..., None]) -> None:
     put()
-    answer = httpx.options(f"{router.url}/score", headers=ASKS)
+    answer = plain.options(f"{router.url}/score", headers=ASKS)
     assert (answer.status_code, "access-control-allow-origin" in answer.headers) == (401, False)
 
 
 @pytest.fixture(scope="module")
 def azure(plan: RouterPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     listener = Listener(10_000, access_log=True, error_statuses="Azure")
-    running = start(replace(plan, listener=listener), Path(tmp_path_factory.mktemp("azure")))
-    running.wait_healthy("blue", "green", "red")
-    yield running
-    running.stop()
+    with serving(replace(plan, listener=listener), tmp_path_factory.mktemp("azure"), "blue", "green", "red") as running:
+        yield running
 
 
 AZURES = {
@@ -232,13 +229,13 @@ def test_azures_statuses(azure: Running, path: str, pin: str, status: int, model
 
 def test_a_router_that_is_short_of_memory_says_so_and_stays_alive(plan: RouterPlan, tmp_path: Path) -> None:
     small = replace(plan, listener=Listener(10_000, access_log=True, most_memory_bytes=2**20))
-    running = start(small, tmp_path)  # ready: the inner port answers, however short the memory
-    wait_for(lambda: plain.post(f"{running.url}/score").status_code == 503, "the memory was looked at")
-    answer = plain.post(f"{running.url}/score", headers=KEY)
+    with serving(small, tmp_path) as running:  # ready: the inner port answers, however short the memory
+        wait_for(lambda: plain.post(f"{running.url}/score").status_code == 503, "the memory was looked at")
+        answer = plain.post(f"{running.url}/score", headers=KEY)
+        taken = running.taken().routes
     assert (answer.status_code, answer.json()["error"]["code"], answer.headers["retry-after"]) == (
         503,
         "Overloaded",
         "1",
     )
-    assert running.taken().routes == plan.routes.version
-    running.stop()
+    assert taken == plan.routes.version

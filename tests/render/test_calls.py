@@ -21,7 +21,7 @@ import certs
 from ports import free_port
 from render import plans
 from render.calls import OPTIONS, Calls, Told, by_hand, call, channel, refused
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Auth, Listener, Pin, Rate, RouterPlan, Routes, Share, Sticky, Tls
 from wye_operator.plan.world import Certificate, Keys
@@ -139,16 +139,12 @@ def test_what_goes_wrong_is_said(to: grpc.Channel, sent: dict[str, object], want
 
 
 def test_azures_statuses_are_nothing_for_calls(plan: RouterPlan, tmp_path: Path) -> None:
-    running = start(replace(plan, listener=replace(plan.listener, error_statuses="Azure")), tmp_path)
-    try:
-        running.wait_healthy("blue", "green", "red")
-        with channel(target(running)) as to:
-            for name in ("nobody", "a model that is silent", "a model's own refusal"):
-                sent, wanted = ERRORS[name]
-                assert refused(to, **{"method": "Name", **KEY, **sent}) == wanted  # type: ignore[arg-type]
-            assert call(to, "Name", **KEY) in (b"blue", b"red")
-    finally:
-        running.stop()
+    azure = replace(plan, listener=replace(plan.listener, error_statuses="Azure"))
+    with serving(azure, tmp_path, "blue", "green", "red") as running, channel(target(running)) as to:
+        for name in ("nobody", "a model that is silent", "a model's own refusal"):
+            sent, wanted = ERRORS[name]
+            assert refused(to, **{"method": "Name", **KEY, **sent}) == wanted  # type: ignore[arg-type]
+        assert call(to, "Name", **KEY) in (b"blue", b"red")
 
 
 PLAIN: dict[str, tuple[dict[str, object], Told]] = {
@@ -258,15 +254,13 @@ def test_calls_by_tls(plan: RouterPlan, tmp_path: Path) -> None:
     secure = replace(
         plan, listener=replace(plan.listener, tls=True), tls=Tls(Certificate(pair.chain, pair.key, 0), "certificate")
     )
-    running = start(secure, tmp_path)
-    try:
-        running.wait_healthy("blue", "red")
-        credentials = grpc.ssl_channel_credentials(pair.chain.encode())
-        with channel(f"localhost:{running.place.listen.port}", credentials) as to:
-            assert call(to, "Name", **KEY) in (b"blue", b"red")
-            assert refused(to, "Name") == ("UNAUTHENTICATED", NEEDED)
-    finally:
-        running.stop()
+    credentials = grpc.ssl_channel_credentials(pair.chain.encode())
+    with (
+        serving(secure, tmp_path, "blue", "red") as running,
+        channel(f"localhost:{running.place.listen.port}", credentials) as to,
+    ):
+        assert call(to, "Name", **KEY) in (b"blue", b"red")
+        assert refused(to, "Name") == ("UNAUTHENTICATED", NEEDED)
 
 
 @contextmanager

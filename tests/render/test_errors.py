@@ -197,10 +197,7 @@ def test_what_needs_no_key(
 ) -> None:
     for upstream in upstreams.values():
         upstream.seen.clear()
-    with plain.Client(base_url=router.url) as client:
-        request = client.build_request(method, "/", headers={PIN: "nobody"} if path == "/pinned" else {})
-        request.url = request.url.copy_with(raw_path=path.encode())
-        answer = client.send(request)
+    answer = plain.exactly(method, router.url, path, {PIN: "nobody"} if path == "/pinned" else {})
     assert answer.status_code == status
     assert status == 401 or (answer.text, answer.headers["content-type"]) == ("Healthy", "text/plain")
     assert [request for upstream in upstreams.values() for request in upstream.seen] == []

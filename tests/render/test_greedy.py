@@ -13,7 +13,7 @@ import pytest
 from render import plans
 from render.greedy import ATTACKS, HEAD, Attack, Crowd, Neighbour, crowd
 from render.model import Exchange, Model, ignore, serve
-from render.router import Running, is_ready, start
+from render.router import Running, is_ready, serving
 from wye_operator.plan.wanted import Auth, Listener, RouterPlan, Routes, Share
 from wye_operator.render.envoy import CONNECTION_BYTES
 
@@ -35,13 +35,8 @@ def plan_for(model: Model, memory: int | None) -> RouterPlan:
 
 @contextmanager
 def running(model: Model, folder: Path, memory: int | None = 512 * MEBIBYTE) -> Iterator[Running]:
-    with model.in_a_thread():
-        router = start(plan_for(model, memory), folder)
-        try:
-            router.wait_healthy("blue")
-            yield router
-        finally:
-            router.stop()
+    with model.in_a_thread(), serving(plan_for(model, memory), folder, "blue") as router:
+        yield router
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 import plain
 from ports import free_port
 from render import plans
-from render.router import Running, place_in, start, wait_for
+from render.router import Running, place_in, serving, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth, Hosts, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Address, Keys
@@ -197,12 +197,11 @@ def test_the_admin_port_is_on_loopback_alone(plan: RouterPlan, tmp_path: Path) -
     """As in a pod: callers and the inner port on all addresses."""
     place = place_in(tmp_path)
     everywhere = {name: Address("0.0.0.0", getattr(place, name).port) for name in ("listen", "inner")}
-    running = start(plan, tmp_path, replace(place, **everywhere))
     other = "127.0.0.2"  # also this machine, and not the address that the admin port has
-    assert plain.get(f"http://{other}:{place.inner.port}/ready").status_code == 200
-    assert plain.get(f"http://{other}:{place.listen.port}/healthz").status_code == 200
-    assert plain.get(f"http://127.0.0.1:{place.admin.port}/ready").status_code == 200
-    with pytest.raises(httpx.ConnectError):
-        plain.get(f"http://{other}:{place.admin.port}/ready")
+    with serving(plan, tmp_path, place=replace(place, **everywhere)):
+        assert plain.get(f"http://{other}:{place.inner.port}/ready").status_code == 200
+        assert plain.get(f"http://{other}:{place.listen.port}/healthz").status_code == 200
+        assert plain.get(f"http://127.0.0.1:{place.admin.port}/ready").status_code == 200
+        with pytest.raises(httpx.ConnectError):
+            plain.get(f"http://{other}:{place.admin.port}/ready")
     assert ROUTER_PLACE.admin.host == "127.0.0.1"
-    running.stop()

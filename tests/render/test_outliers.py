@@ -11,7 +11,7 @@ from pathlib import Path
 
 from render import plans
 from render.model import Model, Way, fail, serve
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from wye_operator.plan.wanted import Auth, Routes, Share
 
 CALLS = 60
@@ -31,10 +31,9 @@ def served_by(folder: Path, one: Way, other: Way) -> Iterator[tuple[Running, Mod
             routes=Routes("Split", (Share("blue", 10_000),), (), (), 5000, 1000),
             auth=Auth(open=True, keys=None, version="open"),
         )
-        router = start(plan, folder)
-        wait_for(lambda: router.figure(HEALTHY, "blue") == 2, "both are healthy")
-        yield router, *models
-        router.stop()
+        with serving(plan, folder) as router:
+            wait_for(lambda: router.figure(HEALTHY, "blue") == 2, "both are healthy")
+            yield router, *models
 
 
 def statuses(router: Running) -> Counter[int]:

@@ -13,7 +13,7 @@ import pytest
 
 from render import plans
 from render.model import Model, break_off, fail, hold, ignore, serve
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from wye_operator.plan.wanted import Auth, Listener, RouterPlan, Routes, Share
 from wye_operator.render.clusters import MIRROR_REQUESTS, MIRROR_SECONDS
 
@@ -77,10 +77,9 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
         routes=Routes("Split", (Share("blue", 10_000),), (Share(SHADOW, 10_000),), (), 5000, MEBIBYTE),
         auth=Auth(open=True, keys=None, version="open"),
     )
-    with blue.in_a_thread():
-        router = start(replace(plan, hosts=(blue.hosts(),)), tmp_path_factory.mktemp("router"))
+    folder = tmp_path_factory.mktemp("router")
+    with blue.in_a_thread(), serving(replace(plan, hosts=(blue.hosts(),)), folder) as router:
         yield Mirrored(router, plan, blue)
-        router.stop()
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)

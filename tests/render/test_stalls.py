@@ -12,7 +12,7 @@ import pytest
 
 import plain
 from render import plans
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth
 
@@ -31,10 +31,8 @@ def router(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
     """One instance, and an address that leads to the same one, as a Service does."""
     plan = plans.to_blue(upstream.port, Auth(open=True, keys=None, version="open"))
     plan = replace(plan, hosts=(plans.at("blue", upstream.port, fallback=upstream.port),))
-    running = start(plan, tmp_path)
-    running.wait_healthy("blue")
-    yield running
-    running.stop()
+    with serving(plan, tmp_path, "blue") as running:
+        yield running
 
 
 def test_requests_wait_for_a_stalled_instance(router: Running, upstream: Upstream) -> None:

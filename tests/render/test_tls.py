@@ -17,7 +17,7 @@ import pytest
 import certs
 import plain
 from render import plans
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.record import Cluster
 from wye_operator.plan.wanted import Auth, Listener, Pin, RouterPlan, Routes, Share, Sticky, Tls
@@ -194,8 +194,7 @@ def test_what_envoy_refuses_leaves_the_last_good_one_in_force(served: Running, p
 def test_without_a_certificate_nobody_is_served_until_there_is_one(
     plan: RouterPlan, first: certs.Pair, tmp_path: Path
 ) -> None:
-    running = start(replace(plan, tls=Tls(None, "")), tmp_path)
-    try:
+    with serving(replace(plan, tls=Tls(None, "")), tmp_path) as running:
         for speak in (lambda: plain.get(f"{running.url}/healthz"), lambda: connected(running, first.trust)):
             with pytest.raises((httpx.TransportError, OSError)):
                 speak()
@@ -203,8 +202,6 @@ def test_without_a_certificate_nobody_is_served_until_there_is_one(
         show(running, plan, plan.tls)
         with connected(running, first.trust):
             pass
-    finally:
-        running.stop()
 
 
 def test_the_cookie_of_sticky_callers_goes_by_https_only(served: Running, plan: RouterPlan, first: certs.Pair) -> None:

@@ -24,7 +24,7 @@ from joserfc.jwk import OctKey, RSAKey
 import toys
 from ports import free_port
 from render import plans
-from render.router import Running, start, wait_for
+from render.router import Running, serving, wait_for
 from render.upstream import Upstream
 from sweep.calls import call_odds
 from sweep.judging import breaches, differences, served, summary
@@ -290,10 +290,9 @@ def blue() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def router(blue, tmp_path_factory) -> Iterator[Running]:
     """A right one, which the tests below spoil."""
-    running = start(replace(PLAN, hosts=(plans.at("blue", blue.port),)), tmp_path_factory.mktemp("sweep"))
-    running.wait_healthy("blue")
-    yield running
-    running.stop()
+    plan = replace(PLAN, hosts=(plans.at("blue", blue.port),))
+    with serving(plan, tmp_path_factory.mktemp("sweep"), "blue") as running:
+        yield running
 
 
 def spoil(router: Running, plan: RouterPlan, file: str, how: Callable[[Json], None]) -> None:
