@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import toys
-from wye_runtime.codecs.messages import MESSAGES
+from wye_runtime.codecs.messages import INFERENCE
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/concepts/protocol.md"
@@ -298,7 +298,9 @@ elsewhere(GRPC, "typed contents in the field of their data type", CALLS)
 
 @rule(GRPC, "the numbers and types of the fields of all messages")
 def messages(_):
-    numbers = {name: {field: number for field, (number, _) in fields.items()} for name, fields in MESSAGES.items()}
+    numbers = {
+        name: {field: int(text.split()[0]) for field, text in fields.items()} for name, fields in INFERENCE.items()
+    }
     assert numbers["ModelInferRequest"] == {
         **{"model_name": 1, "model_version": 2, "id": 3, "parameters": 4},
         **{"inputs": 5, "outputs": 6, "raw_input_contents": 7},
@@ -308,7 +310,7 @@ def messages(_):
         **{"outputs": 5, "raw_output_contents": 6},
     }
     assert numbers["ModelMetadataResponse"] == {"name": 1, "versions": 2, "platform": 3, "inputs": 4, "outputs": 5}
-    assert list(numbers["Contents"].values()) == list(range(1, 9))
+    assert list(numbers["InferTensorContents"].values()) == list(range(1, 9))
 
 
 @pytest.mark.parametrize("each", [each for each in RULES if each.check], ids=lambda each: each.check.__name__)
