@@ -12,6 +12,7 @@ from wye_operator.api.status import Reason
 from wye_operator.plan.planner import plan
 from wye_operator.plan.wanted import Plan, Tls
 from wye_operator.plan.world import Certificate, Obstacle, TlsSeen, World
+from wye_operator.render.tls import FILE, certificate_file, in_force
 
 BLUE = deployment("blue")
 TLS: dict[str, Any] = {"tls": {"secretName": "fraud-tls"}}
@@ -97,3 +98,20 @@ def test_the_cookie_goes_by_https_only() -> None:
     _, plain = settle(world(BLUE, spec=sticky))
     _, made = settle(world(BLUE, spec=sticky | TLS, tls=TlsSeen(GOOD)))
     assert [p.router.routes.sticky.secure for p in (plain, made)] == [False, True]  # type: ignore[union-attr]
+
+
+FILES: dict[str, tuple[dict[str, bytes], str]] = {
+    "no files": ({}, "nothing"),
+    "no file of TLS": ({"auth.json": b"{}"}, "plain"),
+    "a certificate": ({FILE: certificate_file(Tls(GOOD, "1"))}, "certificate"),
+    "none yet": ({FILE: certificate_file(Tls(None, ""))}, "placeholder"),
+    "a file that somebody emptied": ({FILE: b""}, "placeholder"),
+    "a file that somebody broke": ({FILE: b"\xff{"}, "placeholder"),
+    "a file of another form": ({FILE: b"[]"}, "placeholder"),
+    "a file with nothing of ours": ({FILE: b"{}"}, "placeholder"),
+}
+
+
+@pytest.mark.parametrize(("files", "wanted"), FILES.values(), ids=FILES)
+def test_what_routers_have_is_read_from_their_files(files: dict[str, bytes], wanted: str) -> None:
+    assert in_force(files) == wanted

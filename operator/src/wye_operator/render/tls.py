@@ -39,9 +39,12 @@ def _secret(certificate: Certificate) -> Json:
 
 
 def in_force(files: Mapping[str, bytes]) -> InForce:
-    """What the routers' secret files say of TLS now."""
+    """What the routers' secret files say of TLS now; what Wye did not write so holds no certificate."""
     if not files:
         return "nothing"
     if FILE not in files:
         return "plain"
-    return "certificate" if json.loads(files[FILE])["resources"] else "placeholder"
+    try:
+        return "certificate" if json.loads(files[FILE])["resources"] else "placeholder"
+    except (KeyError, TypeError, ValueError):
+        return "placeholder"
