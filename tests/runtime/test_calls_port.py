@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from queue import SimpleQueue
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # these tests start processes, none of which makes calls
 
@@ -59,9 +60,14 @@ def test_calls_are_answered(channel) -> None:
 def test_reflection_answers_while_the_call_is_open(channel) -> None:
     asked = CLASSES["ServerReflectionRequest"](list_services="").SerializeToString()
     method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
-    for told in channel.stream_stream(method)(iter([asked, asked]), timeout=20):
-        answer = CLASSES["ServerReflectionResponse"].FromString(told)
+    questions: SimpleQueue[bytes | None] = SimpleQueue()
+    answers = channel.stream_stream(method)(iter(questions.get, None), timeout=20)
+    for _ in range(2):  # the next question is not there before this one is answered
+        questions.put(asked)
+        answer = CLASSES["ServerReflectionResponse"].FromString(next(answers))
         assert len(answer.list_services_response.service) == 4
+    questions.put(None)
+    assert list(answers) == []
 
 
 ERRORS = {
