@@ -101,7 +101,7 @@ class KeySets(Generic[User]):
 
 
 async def read_key_set(session: aiohttp.ClientSession, uri: str) -> KeySet:
-    """The key set at an address. Raises Unread or UnusableKeys."""
+    """The key set at an address. Raises Unread, whatever is wrong with the address or with what it answers."""
     try:
         async with session.get(uri, timeout=PATIENCE, allow_redirects=False) as response:
             if 300 <= response.status < 400:

@@ -20,8 +20,8 @@ MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 
 PAYLOADS = "envoy.filters.http.jwt_authn"  # where the first filter leaves what a token says, for the second
 SUBJECT = "[ -~]+"  # as OpenID Connect has it; anything else could not be a header
-IN_WORDS = ("scope", "scp")  # claims that are one text of several words
-REMEMBERED = 1000  # tokens of an issuer whose signature need not be checked again
+SPACE_DELIMITED = ("scope", "scp")  # claims that are one text of several words
+CACHED_TOKENS = 1000  # tokens of an issuer whose signature need not be checked again
 LEEWAY_SECONDS = 60  # by which clocks may differ
 
 
@@ -55,8 +55,8 @@ def _provider(name: str, of: Trusted, client: str) -> Json:
         "clock_skew_seconds": LEEWAY_SECONDS,
         "claim_to_headers": [{"header_name": client, "claim_name": "sub"}],
         "payload_in_metadata": name,
-        "normalize_payload_in_metadata": {"space_delimited_claims": list(IN_WORDS)},
-        "jwt_cache_config": {"jwt_cache_size": REMEMBERED},
+        "normalize_payload_in_metadata": {"space_delimited_claims": list(SPACE_DELIMITED)},
+        "jwt_cache_config": {"jwt_cache_size": CACHED_TOKENS},
     }
 
 

@@ -22,14 +22,16 @@ HEALTH = "grpc.health.v1.Health"
 INFER = f"/{SERVICE}/ModelInfer"
 SMALL = 1 << 20  # bytes of a message that is no ModelInferRequest
 PREFIX = 5  # bytes before a message: whether it is compressed, and its length
-INVALID, DEADLINE, MISSING, EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 3, 4, 5, 8, 12, 13, 14
+# gRPC's statuses, by its own names
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED = 3, 4, 5, 8
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
 STATUS: Mapping[type[WyeError], int] = {
-    errors.NotFound: MISSING,
-    errors.ModelNotFound: MISSING,
-    errors.UploadTimeout: DEADLINE,
-    errors.RequestTimeout: DEADLINE,
-    errors.PayloadTooLarge: EXHAUSTED,
-    errors.TooManyRequests: EXHAUSTED,
+    errors.NotFound: NOT_FOUND,
+    errors.ModelNotFound: NOT_FOUND,
+    errors.UploadTimeout: DEADLINE_EXCEEDED,
+    errors.RequestTimeout: DEADLINE_EXCEEDED,
+    errors.PayloadTooLarge: RESOURCE_EXHAUSTED,
+    errors.TooManyRequests: RESOURCE_EXHAUSTED,
     errors.ModelError: INTERNAL,
     errors.ModelNotReady: UNAVAILABLE,
     errors.CallNotServed: UNIMPLEMENTED,
@@ -67,7 +69,7 @@ def seconds_of(timeout: str) -> float | None:
 
 def refusal(error: RequestError, answer: RawResponse) -> RawResponse:
     """An error as headers alone, so that status and sentence arrive; `answer` is what it is in HTTP, for the ledger."""
-    status = STATUS.get(type(error), INVALID)
+    status = STATUS.get(type(error), INVALID_ARGUMENT)
     offered = {"grpc-accept-encoding": ",".join(ENCODINGS)} if isinstance(error, errors.EncodingNotServed) else {}
     headers = {**headers_of(status, error.message), **offered, **answer.headers}
     return RawResponse(b"", GRPC_TYPE, headers, answer.status)

@@ -8,7 +8,7 @@ from wye_runtime.errors import shown
 
 METHODS = frozenset(f"/{of.package}.{of.service}/{call}" for of in REFLECTION_FILES for call in of.calls)
 SERVICES = tuple(f"{of.package}.{of.service}" for of in FILES)
-MISSING = 5  # gRPC's NOT_FOUND; inside an answer, because the call goes on
+NOT_FOUND = 5  # of gRPC's statuses; inside an answer, because the call goes on
 
 
 def reflected(asked: Any) -> Any:
@@ -23,7 +23,7 @@ def reflected(asked: Any) -> Any:
         found = FINDERS[which](getattr(asked, which))
         answer.file_descriptor_response.file_descriptor_proto.append(found.serialized_pb)
     except KeyError:
-        answer.error_response.error_code = MISSING
+        answer.error_response.error_code = NOT_FOUND
         answer.error_response.error_message = f"nothing here has {shown(str(getattr(asked, which, '')).strip())}"
     return answer
 
