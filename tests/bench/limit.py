@@ -40,6 +40,7 @@ from transactions import as_request, transactions
 HERE = Path(__file__).parent
 IMAGE = (1, 3, 224, 224)
 COUNTS = (1, 8, 64)
+BASIC = ("session.run", "HTTP alone")  # what the limits are made of
 WARM_SECONDS = 0.5
 STARTS_WITHIN = 60.0
 SCRIPT = """wrk.method = "POST"
@@ -128,6 +129,7 @@ class Servers:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self.stack, self.folder = stack, folder
+        self.starts: dict[int, str] = {}
 
     def script(self, name: str, body: bytes, header: int = 0) -> Path:
         """What wrk is told; `header`: the length of the JSON before raw tensors."""
@@ -158,12 +160,28 @@ class Servers:
         file.write_text(json.dumps({"deployment": "default/bench", "engine": {"threads": 1}, **config}))
         command = (str(Path(sys.executable).with_name("wye-runtime")), "serve", "--config", str(file))
         ports = ("--host", "127.0.0.1", "--port", str(port), "--inner-port", str(inner))
+        began = time.monotonic()
         pid = self.started((*command, *ports), name)
         ready(f"http://127.0.0.1:{inner}/readyz")
+        log = (self.folder / f"{name}.log").read_text().splitlines()
+        loaded = next(line["ms"] for line in map(json.loads, log) if line["message"] == "model loaded")
+        start = f"ready in {time.monotonic() - began:.2f} s, {loaded / 1000:.2f} s of them its model's"
+        self.starts[pid] = f"{name}: {start}; {memory_of(pid):.0f} MB then"
         return port, pid
+
+    def told(self) -> Iterator[str]:
+        """How each runtime started, and what it takes after all that load."""
+        for pid, start in self.starts.items():
+            yield f"{start}, {memory_of(pid):.0f} MB now, its model's with it"
 
     def moved(self) -> list[str]:
         return [log.stem for log in self.folder.glob("*.log") if b"runs moved to threads" in log.read_bytes()]
+
+
+def memory_of(pid: int) -> float:
+    """MB that would be free without it: its own pages and its share of those of others."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
 
 
 def ready(url: str) -> None:
@@ -257,6 +275,8 @@ class Bench:
         return shown
 
     def ratios(self, line: Line, own: Sequence[Slice]) -> tuple[str, str]:
+        if line.name in BASIC:
+            return "", ""
         pairs = list(zip(own, self.limits(line), strict=True))
         rate = median(mine.rate / limit.rate for mine, limit in pairs)
         return f"{rate:.2f}", f"{median(limit.micros / mine.micros for mine, limit in pairs):.2f}"
@@ -281,13 +301,14 @@ def bench(seconds: float, rounds: int, only: str, console: Console) -> int:
             Line("session.run", 1, "image"),
             *large(servers, image),
         ]
-        basic = ("session.run", "HTTP alone")
-        lines = [each for each in found if not only or each.name in basic or only in each.name]
+        lines = [each for each in found if not only or each.name in BASIC or only in each.name]
         each = max(1.0, seconds / (rounds * len(lines)))
         console.print(f"{rounds} rounds of {len(lines)} lines, {each:.1f} s each", highlight=False)
         measuring = Bench(lines, bares, wrk)
         measuring.run(rounds, each)
         console.print(measuring.table())
+        for start in servers.told():
+            console.print(start, highlight=False)
         for name in servers.moved():
             console.print(f"{name} moved its runs to threads: its lines mix two ways of running", highlight=False)
     broken = sum(one.broken for own in measuring.slices for one in own)

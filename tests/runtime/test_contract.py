@@ -39,7 +39,7 @@ OUT = [{"name": "y"}]
 def test_the_largest_number_of_a_tensor_is_taken_in_its_shortest_form():
     contract = fitted([number("a")], OUT, [TensorSpec("x", "FP32", (-1, 1))])
     assert fed(contract, {"a": 3.4028235e38})["x"] == [[np.finfo(np.float32).max]]
-    with pytest.raises(InvalidInput, match="expected a number, got 3.5e"):
+    with pytest.raises(InvalidInput, match="expected a number that fits into FP32, got 3.5e"):
         fed(contract, {"a": 3.5e38})
 
 

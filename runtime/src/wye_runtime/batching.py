@@ -32,6 +32,8 @@ def rows_of(feeds: Tensors) -> int:
     if len(feeds) == 1:
         [array] = feeds.values()
         return len(array)
+    if not feeds:
+        return 0
     counts = {len(array) for array in feeds.values()}
     return counts.pop() if len(counts) == 1 else 0
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wye_runtime.errors import CannotServe, ConfigError
-from wye_runtime.fetch import Patience, fetch
 from wye_runtime.logs import leave_words, log_json
 from wye_runtime.settings import Config, Engine, ModelSource, config_from, credentials, environment, termination_log
 
@@ -121,6 +120,8 @@ def inspected(given: argparse.Namespace) -> int:
 
 def fetched(given: argparse.Namespace) -> int:
     """The file, or last words where the kubelet looks for them."""
+    from wye_runtime.fetch import Patience, fetch
+
     wanted = (given.sha256 or "").lower() or None
     if wanted and not re.fullmatch("[0-9a-f]{64}", wanted):
         raise ConfigError("--sha256 wants 64 hex digits")

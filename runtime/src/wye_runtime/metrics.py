@@ -69,7 +69,8 @@ class Requests:
         tally = self.seconds.get(route)
         if tally is None:
             tally = self.seconds[route] = Tally()
-        tally.observe(seconds)
+        tally.counts[bisect_left(BUCKETS, seconds)] += 1
+        tally.total += seconds
 
 
 class Collector:

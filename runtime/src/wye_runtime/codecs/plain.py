@@ -8,7 +8,6 @@ import math
 import struct
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import orjson
@@ -19,7 +18,7 @@ from wye_runtime.tensors import PACKED, checked_shape
 
 PLAIN_BYTES = 8 << 10
 SHAPES = 256  # of one tensor, whose packers are kept
-KEYS = frozenset({"name", "shape", "datatype", "data"})
+KEYS = 4  # of a tensor: name, shape, datatype, data
 # what a wrong request makes of these few steps
 ODD = (orjson.JSONDecodeError, struct.error, OverflowError, KeyError, TypeError, ValueError, AttributeError, Misfit)
 Pack = Callable[..., bytes]
@@ -37,26 +36,24 @@ class PlainReader:
         # struct takes booleans for numbers; a name with these letters only costs the time of the whole way
         if not self.serves or len(body) > PLAIN_BYTES or b"true" in body or b"false" in body:
             return None
+        feeds: Tensors = {}
         try:
-            return self.tensors(body, orjson.loads(body))
+            head = orjson.loads(body)
+            items, identity = head["inputs"], head.get("id")
+            keys = 1 if identity is None else 2
+            if len(head) != keys or len(items) != len(self.inputs) or not (keys == 1 or type(identity) is str):
+                return None
+            for item in items:
+                name, shape, data = item["name"], item["shape"], item["data"]
+                datatype, dtype, packer = self.inputs[name]
+                if len(item) != KEYS or item["datatype"] != datatype:
+                    return None
+                if type(shape) is not list or type(data) is not list:
+                    return None
+                feeds[name] = np.frombuffer(packer(tuple(shape))(*data), dtype).reshape(shape)
         except ODD:
             return None
-
-    def tensors(self, body: bytes, head: Any) -> tuple[str | None, Tensors] | None:
-        items, identity = head["inputs"], head.get("id")
-        keys = 1 if identity is None else 2
-        if len(head) != keys or len(items) != len(self.inputs) or not (keys == 1 or type(identity) is str):
-            return None
-        feeds: Tensors = {}
-        for item in items:
-            datatype, dtype, packer = self.inputs[item["name"]]
-            if len(item) != len(KEYS) or item["datatype"] != datatype:
-                return None
-            shape, data = item["shape"], item["data"]
-            if type(shape) is not list or type(data) is not list:
-                return None
-            feeds[item["name"]] = np.frombuffer(packer(tuple(shape))(*data), dtype).reshape(shape)
-        keys += len(KEYS) * len(items)
+        keys += KEYS * len(items)
         # as many colons as keys: none of them stood twice
         return (identity, feeds) if len(feeds) == len(items) and body.count(b":") == keys else None
 

@@ -126,18 +126,15 @@ def request_id(headers: Headers) -> str:
 def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:
     if target.call is not None:
         timeout = headers.get(TIMEOUT, b"").decode("latin-1")
-        coding = text(headers.get(ENCODING))
+        coding = headers.get(ENCODING, b"").decode("latin-1") if ENCODING in headers else None
         return RawRequest(body, named, content_encoding=coding, is_call=True, timeout=calls.seconds_of(timeout))
+    kind, encoding, frame = headers.get(CONTENT_TYPE), headers.get(CONTENT_ENCODING), headers.get(FRAME)
     return RawRequest(
         body,
         named,
         target.model,
         target.version,
-        text(headers.get(CONTENT_TYPE)),
-        text(headers.get(CONTENT_ENCODING)),
-        text(headers.get(FRAME)),
+        None if kind is None else kind.decode("latin-1"),
+        None if encoding is None else encoding.decode("latin-1"),
+        None if frame is None else frame.decode("latin-1"),
     )
-
-
-def text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")

@@ -75,8 +75,13 @@ class FastProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.burst = 0
-        self.chunk = len(data)
-        super().data_received(data)
+        self.latest = self.loop.time()
+        if self.unparsed > MAX_HEAD:
+            self.refuse(431)
+            return
+        self.chunk = size = len(data)
+        self.unparsed += size
+        HttpToolsProtocol.data_received(self, data)
         if self.turn is not None and self.alarm is None:
             self.alarm = self.loop.call_later(self.lane.silence, self.stall)
 
@@ -102,7 +107,9 @@ class FastProtocol(BoundedProtocol):
         self.noticed = headers = dict(reversed(self.headers))  # the first one counts, as in the ordinary application
         keeps_alive = self.parser.should_keep_alive()
         target = None
-        if (self.cycle is None or self.cycle.response_complete) and self.is_modern(keeps_alive=keeps_alive):
+        # only HTTP/1.1 stays open without being told to; the parser is slow to say it
+        is_modern = (keeps_alive and b"connection" not in headers) or self.parser.get_http_version() == "1.1"
+        if is_modern and (self.cycle is None or self.cycle.response_complete):
             target = self.lane.target(self.url, self.parser.get_method(), headers)
         if target is None:
             self.take_ordinary_way()
@@ -113,10 +120,6 @@ class FastProtocol(BoundedProtocol):
         self.turn = Turn(self.lane.ledger.came(), request_id(headers), target, keeps_alive=keeps_alive)
         if target.is_stream and not self.turns:
             self.begin_stream(self.turn)
-
-    def is_modern(self, *, keeps_alive: bool) -> bool:
-        """Whether this is HTTP/1.1, which alone stays open without being told to; the parser is slow to say it."""
-        return (keeps_alive and b"connection" not in self.noticed) or bool(self.parser.get_http_version() == "1.1")
 
     def take_ordinary_way(self) -> None:
         """uvicorn's callbacks, one after the other, with what was kept for them."""
@@ -222,7 +225,7 @@ class FastProtocol(BoundedProtocol):
         if error is not None:
             self.fail(turn, error)
         stream.end(turn.answer)
-        self.wrote(turn, turn.answer)
+        self.wrote(turn, turn.answer, closes=self.closes(turn))
 
     # from a whole request to its answer
 
@@ -254,11 +257,24 @@ class FastProtocol(BoundedProtocol):
 
     def told(self, turn: Turn, outcome: RawResponse | BaseException) -> None:
         turn.work = None
-        if isinstance(outcome, RawResponse):
-            turn.answer = outcome
-        else:
+        if not isinstance(outcome, RawResponse):
             self.fail(turn, outcome)
+        elif self.is_all_there_is(turn):
+            self.turns.clear()
+            self.write(turn, outcome)
+            return
+        else:
+            turn.answer = outcome
         self.pump()
+
+    def is_all_there_is(self, turn: Turn) -> bool:
+        """Whether nothing waits before, behind or beside this request, so that its answer can be written as it is."""
+        flow = self.flow
+        return (
+            len(self.turns) == 1
+            and self.turns[0] is turn
+            and not (self.pipeline or flow.read_paused or flow.write_paused)
+        )
 
     def fail(self, turn: Turn, error: BaseException) -> None:
         if isinstance(error, RequestError):
@@ -307,24 +323,26 @@ class FastProtocol(BoundedProtocol):
             self.flow.resume_reading()
 
     def head_of(self, turn: Turn, answer: RawResponse) -> bytes:
-        lane = self.lane
-        head = lane.head(turn.target, answer, turn.id, self.server_state.default_headers)
+        head = self.lane.head(turn.target, answer, turn.id, self.server_state.default_headers)
         return head + (CLOSES if self.closes(turn) else STAYS)
 
     def closes(self, turn: Turn) -> bool:
         return self.lane.service.is_draining or not turn.keeps_alive
 
     def write(self, turn: Turn, answer: RawResponse) -> None:
-        if not self.transport.is_closing():
-            head, parts = self.head_of(turn, answer), parts_of(turn.target, answer)
-            if len(answer.body) <= JOINED:
-                self.transport.write(b"".join((head, *parts)))
-            else:
-                self.transport.writelines((head, *parts))
-        self.wrote(turn, answer)
-
-    def wrote(self, turn: Turn, answer: RawResponse) -> None:
         closes = self.closes(turn)
+        if not self.transport.is_closing():
+            head, body = self.lane.head(turn.target, answer, turn.id, self.server_state.default_headers), answer.body
+            head += CLOSES if closes else STAYS
+            if turn.target.call is None and len(body) <= JOINED:
+                self.transport.write(head + body)
+            elif len(body) <= JOINED:
+                self.transport.write(b"".join((head, *parts_of(turn.target, answer))))
+            else:
+                self.transport.writelines((head, *parts_of(turn.target, answer)))
+        self.wrote(turn, answer, closes=closes)
+
+    def wrote(self, turn: Turn, answer: RawResponse, *, closes: bool) -> None:
         self.latest = self.loop.time()
         self.lane.ledger.ended(turn, answer.status, turn.unforeseen)
         if closes:

@@ -10,7 +10,7 @@ from wye_runtime.batching import fixed_tensor
 from wye_runtime.errors import ModelError
 from wye_runtime.model import Model
 from wye_runtime.protocol import FLOATS, INTEGERS, Array, Tensors
-from wye_runtime.service.measuring import median_run
+from wye_runtime.service.measuring import run_seconds
 from wye_runtime.settings import BatchingSettings
 from wye_runtime.tensors import is_float
 
@@ -61,7 +61,7 @@ def batching(trial: Trial, asked: BatchingSettings) -> Batching:
 def measured(trial: Trial, row: Tensors, most: int) -> Batching:
     """Whether rows stay as they are in company, then whether company pays."""
     model, names = trial.model, trial.names
-    alone = median_run(model, row, names)
+    alone = run_seconds(model, row, names)
     if alone * SIZES[0] > trial.longest:
         return Batching(1, f"a run of one row takes {alone * 1000:.0f} ms: company would make others wait too long")
     found = compared(model, row, names)
@@ -69,7 +69,7 @@ def measured(trial: Trial, row: Tensors, most: int) -> Batching:
         return found
     best, gain = 1, GAIN
     for size in (each for each in SIZES if each <= most):
-        taken = median_run(model, repeated(row, size), names)
+        taken = run_seconds(model, repeated(row, size), names)
         if taken > trial.longest:
             break
         if size * alone / taken >= gain:

@@ -43,7 +43,8 @@ class Jobs:
         """Decodes and validates; what is wrong with the request is raised here."""
         if raw.is_call:
             return self.call_job(raw)
-        check_encoding(raw.content_encoding)
+        if raw.content_encoding is not None:
+            check_encoding(raw.content_encoding)
         return self.score_job(raw) if raw.model is None else self.infer_job(raw)
 
     def is_light(self, raw: RawRequest) -> bool:
@@ -95,10 +96,8 @@ def score_job(wanted: Score) -> Job:
     return Job(wanted.batches, wanted.outputs, answer)
 
 
-def check_encoding(content_encoding: str | None) -> None:
+def check_encoding(content_encoding: str) -> None:
     """Read as it stands, a compressed body is nonsense at best."""
-    if content_encoding is None:
-        return
     given = content_encoding.strip().lower()
     if given not in ("", "identity"):
         raise UnsupportedMediaType(f"the body has the Content-Encoding {shown(given)}: send it uncompressed")

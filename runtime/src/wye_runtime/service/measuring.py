@@ -1,6 +1,5 @@
 """Decides at load, by measurement, which runs are so short that a thread hand-over would cost as much as they do."""
 
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,14 +58,14 @@ def placement(model: Model, batches: Sequence[Tensors], names: Sequence[str]) ->
     if not batches:
         return Placement(0, "no warm-up run to measure")
     feeds = batches[0]
-    median = median_run(model, feeds, names)
-    why = f"a run takes {median * 1e6:.0f} us"
-    if median >= INLINE_BELOW:
+    taken = run_seconds(model, feeds, names)
+    why = f"a run takes {taken * 1e6:.0f} us"
+    if taken >= INLINE_BELOW:
         return Placement(0, why)
     if model.has_free_duration():
         return Placement(0, f"{why}, but its nodes' time may depend on values (or it is large)")
     rows = repeated(model, feeds)
-    if rows and median_run(model, rows, names) < INLINE_BELOW:
+    if rows and run_seconds(model, rows, names) < INLINE_BELOW:
         feeds = rows
     return Placement(max(1, elements(feeds)), f"{why} for up to {elements(feeds)} input elements")
 
@@ -85,8 +84,8 @@ def elements(feeds: Tensors) -> int:
     return sum(array.size for array in feeds.values())
 
 
-def median_run(model: Model, feeds: Tensors, names: Sequence[str]) -> float:
-    """The model's own time for one run, in seconds."""
+def run_seconds(model: Model, feeds: Tensors, names: Sequence[str]) -> float:
+    """The model's own time for one run: the least of several, since whatever else a machine does only adds to it."""
     samples: list[float] = []
     while len(samples) < SAMPLES:
         began = time.perf_counter()
@@ -94,4 +93,4 @@ def median_run(model: Model, feeds: Tensors, names: Sequence[str]) -> float:
         samples.append(time.perf_counter() - began)
         if samples[-1] > SAMPLED_BELOW and len(samples) >= 3:
             break
-    return statistics.median(samples)
+    return min(samples)

@@ -26,7 +26,13 @@ class Runner:
     def run_together(self, jobs: Sequence[Job], counts: Sequence[int], run: Run | None = None) -> list[Outcome]:
         """The answer to each of several jobs of one kind and one batch each, from one run."""
         outputs = self.outputs(joined([job.batches[0] for job in jobs]), jobs[0].outputs, run)
-        return [answer(job, part) for job, part in zip(jobs, parted(outputs, counts), strict=True)]
+        told: list[Outcome] = []
+        for job, part in zip(jobs, parted(outputs, counts), strict=True):
+            try:
+                told.append(job.answer([part]))
+            except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
+                told.append(error)
+        return told
 
     def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
         """One run of the model."""
@@ -34,10 +40,3 @@ class Runner:
         outputs = self.model.run(feeds, names, run)
         self.metrics.run_seconds.observe(time.perf_counter() - began)
         return outputs
-
-
-def answer(job: Job, part: Tensors) -> Outcome:
-    try:
-        return job.answer([part])
-    except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
-        return error

@@ -3,14 +3,15 @@
 import asyncio
 import gc
 import logging
+import math
 import random
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from wye_runtime.batching import has_one_kind, kind_of
+from wye_runtime.batching import has_one_kind, kind_of, rows_of
 from wye_runtime.errors import ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Run
@@ -28,6 +29,7 @@ log = logging.getLogger("wye")
 T = TypeVar("T")
 INLINE_RUNS = 4
 SAMPLE_BYTES = 4096
+FOREVER = math.inf
 MOST_SLOTS = 4
 
 
@@ -57,6 +59,8 @@ class Service:
         self.requests = 0
         self.timeout = config.request.timeout
         self.has_one_kind = False
+        self.name = config.model.name
+        self.elements = 0
         self.workers = Workers(Slots(1, config.request.queue_wait, metrics))
 
     @property
@@ -78,7 +82,8 @@ class Service:
         self.is_inline = bool(ready.place.elements)
         self.has_one_kind = has_one_kind(ready.model.signature)
         rows, delay = ready.batching.rows, self.config.batching.maxDelayMs / 1000
-        self.tick = Tick(self, rows, delay) if rows > 1 else None
+        self.tick = Tick(self, rows, delay, samples=bool(self.log_sample)) if rows > 1 else None
+        self.elements = ready.place.elements
         self.shifts = Shifts(self.workers, self.run_shift, rows, delay) if rows > 1 else None
         self.log_loaded(ready, slots)
         gc.freeze()  # what is loaded stays; the collector need not walk it again
@@ -123,19 +128,34 @@ class Service:
 
     def begin(self, raw: RawRequest) -> RawResponse | Pending | Ticket:
         """Decodes a request and answers it at once where that is short, else says what to await."""
-        ready = self.current()
-        ready.jobs.check_target(raw)
+        jobs = (self.loaded or self.current()).jobs
+        model = raw.model
+        if model is not None and (model is not self.name or raw.version is not None):  # the fast lane's is that string
+            jobs.check_target(raw)
         self.requests += 1
+        if not jobs.is_light(raw):
+            return Pending(raw, None, self.deadline(raw))
+        job = jobs.job(raw)
+        if self.is_inline and is_short(job, self.elements):
+            if self.tick is None or len(job.batches) > 1:
+                return self.sampled(raw, self.run_alone(job))
+            return self.tick.add(self.seated(Ticket(raw, job, self.tick_deadline(raw)), job))
+        return Pending(raw, job, self.deadline(raw))
+
+    def deadline(self, raw: RawRequest) -> float:
         patience = self.timeout if raw.timeout is None else min(self.timeout, raw.timeout)
-        deadline = asyncio.get_running_loop().time() + patience
-        if not ready.jobs.is_light(raw):
-            return Pending(raw, None, deadline)
-        job = ready.jobs.job(raw)
-        if self.is_inline and is_short(job, ready.place.elements):
-            if self.tick is not None and len(job.batches) == 1:
-                return self.tick.add(Ticket(raw, job, deadline))
-            return self.sampled(raw, self.run_alone(job))
-        return Pending(raw, job, deadline)
+        return asyncio.get_running_loop().time() + patience
+
+    def tick_deadline(self, raw: RawRequest) -> float:
+        """Nobody's time is up before the end of this turn, unless they are made to wait or in a hurry."""
+        return FOREVER if raw.timeout is None and not self.config.batching.maxDelayMs else self.deadline(raw)
+
+    def seated(self, ticket: Ticket, job: Job) -> Ticket:
+        """With what says who may share its run."""
+        feeds = job.batches[0] if len(job.batches) == 1 else {}
+        ticket.rows = rows_of(feeds)
+        ticket.kind = job.outputs if self.has_one_kind else kind_of(feeds, job.outputs)
+        return ticket
 
     async def finish(self, begun: Pending | Ticket) -> RawResponse:
         """Waits for a slot and for the run in it, or for the end of the loop's turn."""
@@ -160,11 +180,12 @@ class Service:
         for ticket in tickets:
             try:
                 ticket.job = ticket.job or ready.jobs.job(ticket.raw)
+                self.seated(ticket, ticket.job)
             except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
                 told[ticket] = error
         decoded = [each for each in tickets if each not in told]
         alone, together = partial(runner.run, run=run), partial(runner.run_together, run=run)
-        for group in groups(decoded, ready.batching.rows, self.kind_of):
+        for group in groups(decoded, ready.batching.rows):
             told.update(zip(group, outcomes(group, alone, together), strict=True))
         return [told[each] for each in tickets]
 
@@ -180,10 +201,6 @@ class Service:
     def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> list[Outcome]:
         """In the event loop, in one run; what the run raises is raised."""
         return self.watched(lambda: self.current().runner.run_together(jobs, counts))
-
-    def kind_of(self, job: Job) -> Hashable:
-        """Jobs of one kind may share a run."""
-        return job.outputs if self.has_one_kind else kind_of(job.batches[0], job.outputs)
 
     def dropped(self, reason: str) -> None:
         self.metrics.dropped.labels(reason).inc()

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from wye_runtime.batching import rows_of
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service.jobs import Job
 
@@ -18,7 +17,10 @@ Together = Callable[[Sequence[Job], Sequence[int]], Sequence[Outcome]]
 class Ticket:
     """One request that waits for its turn; a cancelled one is left out."""
 
-    __slots__ = ("deadline", "is_cancelled", "job", "outcome", "raw", "reply")
+    __slots__ = ("deadline", "is_cancelled", "job", "kind", "outcome", "raw", "reply", "rows")
+
+    kind: Hashable  # tickets of one kind may share a run
+    rows: int  # 0: none to be joined with others'
 
     def __init__(self, raw: RawRequest, job: Job | None, deadline: float) -> None:
         self.raw = raw
@@ -66,24 +68,22 @@ class Group:
     rows: int = 0
 
 
-def groups(tickets: list[Ticket], most: int, kind_of: Callable[[Job], Hashable]) -> Iterator[list[Ticket]]:
+def groups(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
     """Tickets of one kind, at most so many rows together; who has no rows to join stands alone."""
     if len(tickets) == 1:
         yield tickets
         return
     collected: dict[Hashable, Group] = {}
     for ticket in tickets:
-        job = job_of(ticket)
-        rows = rows_of(job.batches[0]) if len(job.batches) == 1 else 0
+        rows = ticket.rows
         if not 0 < rows < most:
             yield [ticket]
             continue
-        kind = kind_of(job)
-        group = collected.get(kind)
+        group = collected.get(ticket.kind)
         if group is None or group.rows + rows > most:
             if group is not None:
                 yield group.tickets
-            group = collected[kind] = Group()
+            group = collected[ticket.kind] = Group()
         group.tickets.append(ticket)
         group.rows += rows
     yield from (group.tickets for group in collected.values())
@@ -97,9 +97,8 @@ def job_of(ticket: Ticket) -> Job:
 def outcomes(group: list[Ticket], alone: Alone, together: Together) -> Sequence[Outcome]:
     """One run for all, or one for each where there is but one, or where the common one fails."""
     if len(group) > 1:
-        jobs = [job_of(each) for each in group]
         try:
-            return together(jobs, [rows_of(job.batches[0]) for job in jobs])
+            return together([job_of(each) for each in group], [each.rows for each in group])
         except Exception as error:  # noqa: BLE001 -- one bad item must fail alone, and then it is told
             log.debug("a common run failed", extra={"why": str(error)})
     return [outcome(job_of(each), alone) for each in group]

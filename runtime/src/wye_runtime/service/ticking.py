@@ -6,7 +6,7 @@ request ──> ticket ─┘                                     └ fails ─�
 """
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from wye_runtime.errors import RequestTimeout
@@ -20,7 +20,6 @@ class Host(Protocol):
 
     def run_alone(self, job: Job) -> RawResponse: ...
     def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> Sequence[Outcome]: ...
-    def kind_of(self, job: Job) -> Hashable: ...
     def sampled(self, raw: RawRequest, response: RawResponse) -> RawResponse: ...
     def dropped(self, reason: str) -> None: ...
 
@@ -28,10 +27,11 @@ class Host(Protocol):
 class Tick:
     """Collects tickets of at most so many rows a run, and answers them."""
 
-    def __init__(self, host: Host, most: int, delay: float) -> None:
+    def __init__(self, host: Host, most: int, delay: float, *, samples: bool) -> None:
         self.host = host
         self.most = most
         self.delay = delay
+        self.samples = samples
         self.tickets: list[Ticket] = []
 
     def add(self, ticket: Ticket) -> Ticket:
@@ -49,12 +49,12 @@ class Tick:
         host = self.host
         tickets, self.tickets = self.tickets, []
         now = asyncio.get_running_loop().time()
-        wanted = [each for each in tickets if not each.is_cancelled and now <= each.deadline]
+        wanted = [each for each in tickets if not each.is_cancelled and each.deadline >= now]
         if len(wanted) < len(tickets):
             self.drop(tickets, now)
-        for group in groups(wanted, self.most, host.kind_of):
+        for group in groups(wanted, self.most):
             for ticket, outcome in zip(group, outcomes(group, host.run_alone, host.run_together), strict=True):
-                if isinstance(outcome, RawResponse):
+                if self.samples and isinstance(outcome, RawResponse):
                     host.sampled(ticket.raw, outcome)
                 ticket.tell(outcome)
 
