@@ -56,9 +56,12 @@ def test_processor_time_is_that_of_the_processes_that_name_the_folder(machine: M
     assert machine.cpu_seconds([busy.pid]) == 0
 
 
-def test_a_program_that_cannot_be_had_is_left_out_with_a_reason(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCH / "routers.py")]
+@pytest.mark.parametrize(
+    ("script", "left_out"), [("routers", "the routers are not measured"), ("limit", "the limit is not measured")]
+)
+def test_a_program_that_cannot_be_had_is_left_out_with_a_reason(script: str, left_out: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / f"{script}.py")]
     nothing = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=nothing, check=False)
-    said = "the routers are not measured, there is no wrk: there is no wrk on the PATH, and this is no Debian"
+    said = f"{left_out}, there is no wrk: there is no wrk on the PATH, and this is no Debian"
     assert (done.returncode, said in done.stdout) == (0, True), done.stdout + done.stderr

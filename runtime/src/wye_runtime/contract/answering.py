@@ -1,5 +1,6 @@
 """A model's output tensor into the values of one answered field, a value for each instance."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,13 +65,12 @@ def scale(output: Output, spec: TensorSpec) -> Values:
         raise wrong(output, spec, "thresholds need one number an instance: name the index")
     pick, labels = picked(output, spec), output.labels or ()
     is_float = spec.datatype in FLOATS
-    edges = np.array(output.thresholds).astype(DTYPES[spec.datatype] if is_float else np.float64)
-    edges = edges.astype(np.float64)
+    exact = np.array(output.thresholds).astype(DTYPES[spec.datatype] if is_float else np.float64)
+    edges = exact.astype(np.float64).tolist()
 
     def values(rows: Array) -> list[str | None]:
-        numbers = pick(rows).astype(np.float64)
-        steps = np.searchsorted(edges, numbers, side="right")
-        return [None if np.isnan(number) else labels[step] for number, step in zip(numbers, steps, strict=True)]
+        numbers = pick(rows).astype(np.float64).tolist()
+        return [labels[bisect_right(edges, number)] if number == number else None for number in numbers]
 
     return values
 

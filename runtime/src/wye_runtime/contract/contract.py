@@ -97,10 +97,7 @@ def refusal(offences: Offences) -> InvalidInput:
 def tensor(spec: TensorSpec, columns: Sequence[Column], rows: list[dict[str, Any]]) -> Array:
     """One input tensor, its columns in order."""
     names = [column.field.name for column in columns]
-    number = {True: 1, False: 0} if spec.datatype not in ("BOOL", "BYTES") else {}
     values = [row[name] for row in rows for name in names]
-    if number:
-        values = [number[each] if isinstance(each, bool) else each for each in values]
     shape = ((), (len(rows),), (len(rows), len(names)))[len(spec.shape)]
     return array_of(spec.datatype, values).reshape(shape)
 

@@ -24,7 +24,7 @@ class Column:
 def reader(field: Field, datatype: str) -> Callable[[object], Any]:
     """The function that reads this field's values for a tensor of this datatype."""
     if field.type == "boolean":
-        return boolean
+        return boolean if datatype in ("BOOL", "BYTES") else lambda value: int(boolean(value))
     if field.type == "string":
         return strings(field, datatype)
     return numbers(field, datatype)

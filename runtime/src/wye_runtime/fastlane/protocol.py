@@ -26,9 +26,7 @@ from wye_runtime.fastlane.streaming import Stream
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Ticket
 
-ORDINARY, SHORT, REFUSED, STREAMED = range(
-    4
-)  # ways of the request that is being read; of a refused one the body is skipped
+ORDINARY, SHORT, REFUSED, STREAMED = range(4)  # ways of what is being read; REFUSED: its body is skipped
 AT_ONCE = 16  # requests of one connection that run at a time; more than that are not read on purpose
 BURST = 64  # answers of one connection after which the others have their turn
 CALLED = RawResponse(b"", GRPC_TYPE)  # a call that ended well

@@ -10,11 +10,11 @@ from wye_runtime.codecs.calls import CallCodec, inflated, parsed
 from wye_runtime.contract import Contract, scored
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
-from wye_runtime.protocol import RawRequest, RawResponse, Tensors
+from wye_runtime.protocol import JSON_TYPE, RawRequest, RawResponse, Tensors
 from wye_runtime.settings import Config
 
 # curl -d sends the second one where nobody names a type
-JSON_TYPES = ("", "application/x-www-form-urlencoded", "application/json")
+JSON_TYPES = ("", "application/x-www-form-urlencoded", JSON_TYPE)
 # what the event loop may decode: a millisecond or so, a few at worst
 LIGHT_BYTES = 8 << 10
 LIGHT_VALUES = 4096
@@ -83,7 +83,8 @@ class Jobs:
         return Job([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
 
     def score_job(self, raw: RawRequest) -> Job:
-        check_media_type(raw.content_type)
+        if raw.content_type != JSON_TYPE:
+            check_media_type(raw.content_type)
         body = codecs.loads(raw.body)
         contract, signature = self.contract, self.model.signature
         return score_job(scored(contract, body) if contract else codecs.score(signature, body))
