@@ -51,6 +51,7 @@ REFUSED = [
     ("one is of another kind", text(OctKey.generate_key(256).as_dict())),
     ("one has 1024 bits", text(public(RSA, n=("_" * 170) + "w"))),
     ("one is no RSA key", text(public(RSA, e="AAAC"))),
+    ("an exponent .e. above 65537", text(public(RSA, e="_____w"))),
     ("one has no n", text({"kty": "RSA", "e": "AQAB"})),
     ("not what a key looks like", text(public(RSA, n="!!"))),
     ("not what a key looks like", text(public(RSA, n=7))),
@@ -61,6 +62,9 @@ REFUSED = [
     ("the alg of one does not fit", text(public(EC, alg="ES384"))),
     ("is for encryption", text(public(RSA, use="enc"))),
     ("kid or alg of one is not text", text(public(RSA, kid=7))),
+    ("kid or alg of one is not text", text(public(RSA, kid="\ud800"))),  # JSON can say it, a router cannot read it
+    ("base64url, with - and _", text(public(RSA, n=public(RSA)["n"][:-3] + "+/8"))),
+    ("base64url, with - and _", text(public(OKPKey.generate_key("Ed25519"), x="/" * 43))),
     ("at most 50 are read", text(*[public(EC)] * 51)),
 ]
 

@@ -16,6 +16,7 @@ from typing import Any
 from wye_operator.errors import WyeError
 
 LEAST_RSA, MOST_RSA = 2048, 16_384  # bits
+MOST_EXPONENT = 65_537  # what everybody uses; routers refuse 2**32 - 1, and with it all keys
 MOST_KEYS = 50
 WANTED = "RSA of at least 2048 bits, EC on P-256, P-384 or P-521, or Ed25519"
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -97,7 +98,7 @@ def _public(key: Mapping[str, Any]) -> dict[str, str]:
         raise UnusableKeys("one is for encryption, not for signatures")
     kept = KINDS[kind](key)
     named = {name: key[name] for name in ("kid", "alg") if name in key}
-    if not all(isinstance(value, str) for value in named.values()):
+    if not all(isinstance(value, str) and value.isprintable() for value in named.values()):
         raise UnusableKeys("the kid or alg of one is not text")
     return {"kty": kind, **kept, **named}
 
@@ -106,8 +107,10 @@ def _rsa(key: Mapping[str, Any]) -> dict[str, str]:
     modulus, exponent = _number(key["n"]), _number(key["e"])
     if not LEAST_RSA <= modulus.bit_length() <= MOST_RSA:
         raise UnusableKeys(f"one has {modulus.bit_length()} bits; an RSA key needs {LEAST_RSA} to {MOST_RSA}")
-    if not modulus % 2 or not exponent % 2 or not 3 <= exponent < 2**32:
+    if not modulus % 2 or not exponent % 2 or exponent < 3:
         raise UnusableKeys("one is no RSA key")
+    if exponent > MOST_EXPONENT:
+        raise UnusableKeys(f"one has an exponent (e) above {MOST_EXPONENT}")
     _fits(key, RSA_ALGORITHMS)
     return {"n": key["n"], "e": key["e"]}
 
@@ -139,7 +142,9 @@ def _number(text: str) -> int:
 
 
 def _bytes(text: str) -> bytes:
-    """Of base64url without padding, as keys are written."""
+    """Of base64url without padding, as keys are written. A router refuses the other base64, and with it every key."""
+    if "+" in text or "/" in text:
+        raise UnusableKeys("one is written with + or /: a key set has base64url, with - and _ in their place")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
