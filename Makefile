@@ -86,7 +86,7 @@ lock: $(UV) ## renew requirements.lock from the pyproject files
 
 clean: ## remove what make and the examples made (not the tools)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	@find examples -name '*.onnx' -delete; find . -name '.wye' -prune -exec rm -rf {} +; find . -name __pycache__ -prune -exec rm -rf {} +
+	@find examples -name '*.onnx' -delete; rm -f $(addprefix examples/secure/,credentials.yaml endpoint.yaml token.txt); find . -name '.wye' -prune -exec rm -rf {} +; find . -name __pycache__ -prune -exec rm -rf {} +
 
 setup: $(READY)
 

@@ -1,6 +1,8 @@
 """Other programs for the benches, nginx, haproxy, wrk and h2load: this machine's, else Debian's packages in a cache.
 
 Nothing is installed: packages are downloaded and unpacked below `~/.cache/wye-bench`. What cannot be had is left out.
+
+    python tests/bench/peers.py NAME     bring one, and say where it is
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,15 +33,20 @@ class Program:
 
 
 def program(name: str) -> Program:
-    """From the PATH or the cache."""
+    """From the PATH or the cache, into which it is brought."""
+    folder = cache() / name
+    problem = "" if shutil.which(name) or folder.exists() else bring(name, folder)
+    return Program(missing=problem) if problem else at_hand(name)
+
+
+def at_hand(name: str) -> Program:
+    """From the PATH or the cache as it is."""
     there = shutil.which(name)
     if there:
         return Program(there)
     folder = cache() / name
     if not folder.exists():
-        problem = bring(name, folder)
-        if problem:
-            return Program(missing=problem)
+        return Program(missing=f"there is no {name} on the PATH, nor in {folder}: python tests/bench/peers.py {name}")
     found = [path for path in sorted(folder.rglob(name)) if path.is_file() and path.parent.name in ("bin", "sbin")]
     libraries = ":".join(sorted({str(path.parent) for path in folder.rglob("*.so*")}))
     runs = bool(found) and works(Program(str(found[0]), {"LD_LIBRARY_PATH": libraries}))
@@ -76,3 +84,8 @@ def works(it: Program) -> bool:
 
 def ran(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    brought = program(sys.argv[1])
+    sys.exit(brought.missing or print(brought.path))

@@ -38,7 +38,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # (namespace, plural) -> name -> object
         self.logs: dict[tuple[str, str], Log] = {}  # (pod, container), or (pod, "container/previous")
-        self.kinds = {"mlendpoints", "mldeployments", "pods", "secrets"}
+        self.kinds = {"mlendpoints", "mldeployments", "pods", "secrets", "configmaps"}
         self.forbidden: set[str] = set()  # resources, such as "pods/log", or with a verb: "patch secrets"
         self.written: Callable[[str, dict[str, Any]], None] = lambda plural, change: None  # hears of each PATCH
         self.broken = False  # a proxy before it answers in its place

@@ -25,13 +25,17 @@ def fraud(server):
     """An Endpoint whose operator does its work as soon as it is told."""
 
     def told(plural, change):
-        if plural == "mlendpoints":
+        if plural == "configmaps":
             found["status"]["router"]["authVersion"] = keys_version(keys_in(server), "fraud")
 
     found, held = endpoint(), secret()
     held["metadata"] |= OWNED
     server.add("mlendpoints", found)
     server.add("secrets", held)
+    server.add(
+        "configmaps",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fraud-router", "namespace": "team"}},
+    )
     server.written = told
     return found
 
@@ -51,18 +55,28 @@ def test_one_key_is_made_anew_and_the_other_stays(fraud, config, wye, server, ke
 
 def test_the_operator_is_told_which_secret_to_read_again(fraud, config, wye, server):
     assert wye("keys", "regenerate", "fraud", "--key", "primary") == 0
-    held = server.objects["team", "secrets"]["fraud-keys"]
-    assert fraud["metadata"]["annotations"]["wye.dev/keys-renewed"] == held["metadata"]["resourceVersion"] == "8"
+    held, files = (server.objects["team", k][n] for k, n in (("secrets", "fraud-keys"), ("configmaps", "fraud-router")))
+    assert files["metadata"]["annotations"]["wye.dev/keys-renewed"] == held["metadata"]["resourceVersion"] == "8"
+    assert "annotations" not in fraud["metadata"]
 
 
-def test_whoever_may_not_write_the_endpoint_waits_for_the_operator(fraud, config, wye, server):
-    server.forbidden = {"patch mlendpoints"}
+def test_whoever_may_not_write_configmaps_waits_for_the_operator(fraud, config, wye, server):
+    server.forbidden = {"patch configmaps"}
     server.written = lambda plural, change: fraud["status"]["router"].update(
         authVersion=keys_version(keys_in(server), "fraud")
     )
     assert wye("keys", "regenerate", "fraud", "--key", "primary") == 0
     assert "the operator cannot be told, and reads Secrets every 30 s: " in wye.err
     assert "the ClusterRole edit, bound in namespace team, would allow it" in wye.err
+
+
+def test_an_endpoint_without_routers_has_nobody_to_hurry(fraud, config, wye, server):
+    server.objects["team", "configmaps"].clear()
+    server.written = lambda plural, change: fraud["status"]["router"].update(
+        authVersion=keys_version(keys_in(server), "fraud")
+    )
+    assert wye("keys", "regenerate", "fraud", "--key", "primary") == 0
+    assert "cannot be told" not in wye.err
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def is_told(served: Served, reason: str) -> str:
 
 def test_keys_made_anew_under_load(served: Served, figure: Figure):
     served.apply(endpoint(router={"replicas": 2}), deployment("blue"))
-    took, old = [], keys(served)["secondaryKey"]
+    written, took, old = of_its_user(served), [], keys(served)["secondaryKey"]
     with served.load() as load:  # with the primary key
         for _ in range(ROTATIONS):
             begun = time.monotonic()
@@ -60,7 +60,17 @@ def test_keys_made_anew_under_load(served: Served, figure: Figure):
             old = new
     figure(f"{ROTATIONS} key rotations, 2 routers: lost {load.lost} of {load.answers.total()}: {dict(load.answers)}")
     figure(f"  `wye keys regenerate` ended after {sum(took) / len(took):.1f} s, at most {max(took):.1f} s")
+    assert of_its_user(served) == written  # who keeps it in Git finds it as it was
     served.lost_nothing(load)
+
+
+def of_its_user(served: Served) -> dict:
+    """What its user writes of the Endpoint."""
+    found = served.namespace.json("get", "mle", "fraud")
+    metadata = {
+        name: value for name, value in found["metadata"].items() if name not in ("resourceVersion", "managedFields")
+    }
+    return {"metadata": metadata, "spec": found["spec"]}
 
 
 def test_tokens_of_service_accounts(served: Served):

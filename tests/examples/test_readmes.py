@@ -73,7 +73,32 @@ def test_phishing(checkout: Path, shell: dict[str, str], local_up, phishing_trai
     assert 0.7 <= answer["phishing_probability"] <= 1
 
 
-@pytest.mark.parametrize("example", ["quickstart", "fraud", "phishing"])
+def test_secure(checkout: Path, shell: dict[str, str], local_up) -> None:
+    said = outputs(checkout, "secure", shell, local_up)
+    assert json.loads(said[-1]) == {"fahrenheit": [70.7, -40.0]}
+    mode = (checkout / "examples/secure/endpoint.yaml").read_text()
+    assert "tls: {secretName: weather-tls}" in mode
+    assert "@KEYS@" not in mode
+
+
+def test_without_its_token_the_secure_example_answers_nobody(checkout: Path, shell: dict[str, str], local_up) -> None:
+    readme = (checkout / "examples/secure/README.md").read_text()
+    *first, invoke = [line for line in commands(readme) if not line.startswith(UP)]
+    for command in first:
+        subprocess.run(command, shell=True, cwd=checkout, env=shell, check=True)
+    with local_up(checkout / "examples/secure") as up:
+        assert up.url.startswith("https://")
+        asked = invoke.partition(" --key ")[0] + " --key none"
+        done = subprocess.run(asked, shell=True, cwd=checkout, env=shell, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "401" in done.stderr
+
+
+def test_expose(checkout: Path, shell: dict[str, str], local_up) -> None:
+    assert outputs(checkout, "expose", shell, local_up)
+
+
+@pytest.mark.parametrize("example", ["quickstart", "fraud", "phishing", "expose"])
 def test_the_manifests_are_valid_without_a_warning(example: str, shell: dict[str, str]) -> None:
     command = ["wye", "validate", f"examples/{example}", "--output", "json"]
     done = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ from joserfc.jwk import RSAKey
 
 from wye_operator.api.jwks import public_keys
 from wye_operator.cluster.identity import DISCOVERY, KEYS
-from wye_operator.cluster.kinds import ENDPOINTS, SECRETS
+from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, SECRETS
 from wye_operator.plan.names import RENEWED
 from wye_operator.plan.world import KeySet
 
@@ -178,14 +178,15 @@ async def test_a_key_that_is_replaced_goes_through_every_router_before_the_old_o
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 
-async def test_a_key_made_anew_is_read_at_once_when_the_endpoint_says_so(place: Place) -> None:
+async def test_a_key_made_anew_is_read_at_once_when_the_routers_files_say_so(place: Place) -> None:
     await served(place)
     secret = place.api.find(SECRETS, "fraud-keys")
     place.api.user({**secret, "data": {**secret["data"], "primaryKey": base64.b64encode(b"fresh").decode()}})
     await place.settle()
     assert "fresh" not in auth(place)
-    found = place.api.find(ENDPOINTS, "fraud")
-    place.api.user({**found, "metadata": {**found["metadata"], "annotations": {RENEWED: "8"}}})
+    files = place.api.find(CONFIGMAPS, "fraud-router")
+    marks = {**files["metadata"]["annotations"], RENEWED: "8"}
+    place.api.user({**files, "metadata": {**files["metadata"], "annotations": marks}})
     await place.settle()
     assert "fresh" in auth(place)
     reads = len([call for call in place.api.calls if call[:3] == ("get", "secrets", "fraud-keys")])

@@ -161,9 +161,27 @@ BY_STATUS = {
     "NFCF": "auth.json is there before the listener is",
     "UDO": "no address asks for fewer requests",
 }
+# Flags with an answer that nothing here has ever raised, and why.
+UNSEEN = {
+    "LH": "no health check filter",
+    "UT": "silence ends a request (SI); our routes have no other time-out",
+    "UMSDR": "only mirrors have a longest duration, and nobody waits for their answers",
+    "DT": "one hour is told by its details (test_limits_of_time)",
+    "OM": "what has no memory left is told by its details (test_greedy)",
+    "DO": "no list of addresses says how much to drop",
+    "DF": "no DNS",
+    "UR": "no instance speaks HTTP/2, whose streams are reset one by one",
+    "LR": "the same",
+    "UF": "an instance that refuses is put aside by the first try, and the next ones find nobody (UH)",
+}
+SEEN = {
+    **dict.fromkeys(("UH", "UC", "URX", "UPE", "SI"), "FAILURES"),
+    **{"UO": "test_errors, 16 at a shadow", "NR": "test_errors, CONNECT", "NC": "test_limits_of_time"},
+}
 
 
 def test_every_flag_that_envoy_knows_has_its_place() -> None:
     mapped = [flag for answer in ANSWERS for flag in answer.flags]
     listed = [*mapped, *IMPOSSIBLE, *BY_STATUS]
     assert sorted(listed) == sorted(ENVOYS_FLAGS)
+    assert sorted(mapped) == sorted([*SEEN, *UNSEEN])

@@ -23,12 +23,12 @@ from wye_operator.cli.key_secrets import NAMES, keys_of, keys_of_secret, secret_
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.twin import Served, served_by, status_of
 from wye_operator.cli.where import Folder, InCluster, add_where, refuse_for_a_cluster, where
-from wye_operator.cluster.errors import Conflict, Forbidden, Unavailable
-from wye_operator.cluster.kinds import ENDPOINTS, SECRETS, Object
+from wye_operator.cluster.errors import Conflict, Forbidden, NotFound, Unavailable
+from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, SECRETS, Object
 from wye_operator.errors import WyeError
 from wye_operator.local.state import FOLDER, KeyFiles, label
 from wye_operator.plan.auth import keys_version
-from wye_operator.plan.names import RENEWED
+from wye_operator.plan.names import RENEWED, router_name
 
 TEXT = """\
 Make one key of an Endpoint anew, and wait until every router has the new one and refuses the old one: seconds, while
@@ -167,9 +167,11 @@ def _yours(place: str, why: str, entry: str) -> str:
 
 
 def _tell_the_operator(api: Api, name: str, version: str) -> None:
-    """Without this it reads Secrets every 30 s."""
+    """Without this it reads Secrets every 30 s. It watches no Secret, and users' objects are not marked."""
     try:
-        api.patch(ENDPOINTS, api.namespace, name, {"metadata": {"annotations": {RENEWED: version}}})
+        api.patch(CONFIGMAPS, api.namespace, router_name(name), {"metadata": {"annotations": {RENEWED: version}}})
+    except NotFound:  # without routers there is nothing to hurry for
+        return
     except Forbidden as error:
         print(f"wye: the operator cannot be told, and reads Secrets every 30 s: {error}", file=sys.stderr)
 

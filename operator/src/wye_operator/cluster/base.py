@@ -75,7 +75,7 @@ class Memory:
     made: dict[str, list[float]] = field(default_factory=dict)  # when a child was missing and made
     wrote: dict[str, str] = field(default_factory=dict)  # the hash that each child was last written with
     fought: dict[str, list[float]] = field(default_factory=dict)  # when another operator had written a child
-    keys_asked: str = ""  # what the Endpoint's annotation `RENEWED` said when its keys were read
+    keys_asked: str = ""  # what the annotation `RENEWED` of the routers' ConfigMap said when the keys were read
     told: dict[tuple[str, str, str], str] = field(default_factory=dict)  # kind, name, reason of events -> message
     renewed: str = ""  # when keys that had been there were made anew, until an event has told it
     rolls: bool = False  # whether this pass changed the routers' Deployment: what it saw says nothing of the new pods

@@ -74,7 +74,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     endpoint = _endpoint_seen(cluster, found, memory) if found else None
     keys, problem = None, ""
     if found and endpoint and endpoint.spec.auth_mode == "Key":
-        endpoint, keys, problem = await _keys(cluster, key, endpoint, found, memory)
+        endpoint, keys, problem = await _keys(cluster, key, endpoint, memory)
     files = await router_secrets(cluster, key) if endpoint else {}
     record = _record(cluster, key, endpoint)
     workloads, routers = await asyncio.gather(
@@ -220,11 +220,13 @@ async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[st
 
 
 async def _keys(
-    cluster: Cluster, key: Key, endpoint: EndpointSeen, body: Object, memory: Memory
+    cluster: Cluster, key: Key, endpoint: EndpointSeen, memory: Memory
 ) -> tuple[EndpointSeen, Keys | None, str]:
     """(the Endpoint, its keys, why there are none). A Secret of the default name that is not ours is the user's."""
     named = endpoint.spec.keys.secret_name if endpoint.spec.keys else None
-    name, uid, told = named or keys_secret(key.name), uid_of(body), str(annotations_of(body).get(RENEWED, ""))
+    name, uid = named or keys_secret(key.name), memory.uids[ENDPOINTS.name, key.name]
+    files = cluster.store.get(CONFIGMAPS, key.namespace, router_name(key.name))
+    told = str(annotations_of(files).get(RENEWED, "")) if files else ""
     secret = await cluster.reads.get(SECRETS, name, key, fresh=told != memory.keys_asked)
     memory.keys_asked = told
     if not named and _is_of_earlier_life(secret, key, uid):

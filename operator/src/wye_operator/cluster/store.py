@@ -206,9 +206,8 @@ def _uid(body: Object) -> str:
 
 
 def _theirs(body: Object, wrote: str) -> list[object]:
-    """What of an object changes only when others write it: our status moves neither generation nor annotations."""
+    """What of an object changes only when others write it: neither our status nor we move a generation or `RENEWED`."""
     metadata = body["metadata"]
-    theirs = [metadata.get("uid"), metadata.get("deletionTimestamp")]
+    theirs = [metadata.get("uid"), metadata.get("deletionTimestamp"), (metadata.get("annotations") or {}).get(RENEWED)]
     theirs += [] if wrote == "spec" else [metadata.get("generation")]
-    theirs += [(metadata.get("annotations") or {}).get(RENEWED)] if wrote == "status" else []
     return theirs if wrote == "status" else [*theirs, body.get("status")]

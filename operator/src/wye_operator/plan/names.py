@@ -23,7 +23,9 @@ ORIGIN = "wye.dev/rendered-from"  # of an apps/v1 Deployment: changes with every
 TEMPLATE = "wye.dev/template"  # beside it: the hash of the pod template as it was written
 UPGRADED = "wye.dev/upgraded"  # beside it, from an upgrade on: whether the pods were ready before
 BUMPED = "wye.dev/bumped"  # of a router's pod: kubelet reads its files at once when this changes; no manifest has it
-RENEWED = "wye.dev/keys-renewed"  # of an Endpoint, by `wye keys regenerate`: when it changes, keys are read at once
+RENEWED = (
+    "wye.dev/keys-renewed"  # of routers' ConfigMap, by `wye keys regenerate`: when it changes, keys are read at once
+)
 
 
 def mirror_cluster(name: str) -> str:
