@@ -63,6 +63,7 @@ class Bench:
                 await self._from_nothing(own, operator, empty.megabytes)
                 await self._at_rest(operator, "at rest")
                 await self._edits(own, operator)
+                await asyncio.to_thread(operator.settled)
             versions = await own.versions()
             with operating(self.cluster, self.kubeconfig, RESULTS / "operator-restarted.log") as operator:
                 await self._restarted(operator)
