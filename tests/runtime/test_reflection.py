@@ -148,6 +148,17 @@ def test_nonsense_ends_the_call(server) -> None:
         assert call.lines()["grpc-status"] == "3"
 
 
+def test_a_call_that_ends_within_a_message_is_no_whole_call(server) -> None:
+    with opened(server) as call:
+        call.ask(**LIST)
+        call.lines()
+        assert call.message()
+        call.wire.sendall(b"3\r\n\0\0\0\r\n")
+        call.end()
+        assert call.message() is None
+        assert call.lines()["grpc-status"] == "3"
+
+
 def test_a_call_that_says_nothing_for_too_long_ends(server) -> None:
     with opened(server) as call:
         call.ask(**LIST)

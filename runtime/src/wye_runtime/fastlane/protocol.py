@@ -151,7 +151,7 @@ class FastProtocol(BoundedProtocol):
         if self.way == SHORT:
             self.read()
         elif self.stream is not None:
-            self.end_stream()
+            self.end_stream(self.stream.lacks())
         self.way = ORDINARY
 
     def read(self) -> None:

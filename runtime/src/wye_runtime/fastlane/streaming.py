@@ -6,7 +6,7 @@ It holds no place in the order of a connection's answers, so it begins only wher
 from collections.abc import Callable
 
 from wye_runtime.endpoints import calls
-from wye_runtime.errors import PayloadTooLarge
+from wye_runtime.errors import BadRequest, PayloadTooLarge
 from wye_runtime.protocol import RawResponse
 
 MOST = 64 << 10  # bytes of such a call: an answer is a hundred times as large as what asks for it
@@ -37,6 +37,10 @@ class Stream:
             answer = self.answer(frame)
             self.begin(answer)
             self.write(chunk(calls.framed(answer.body)))
+
+    def lacks(self) -> BadRequest | None:
+        """What is wrong with a call that ends now."""
+        return BadRequest("the call ended in the middle of a message") if self.rest else None
 
     def begin(self, answer: RawResponse) -> None:
         if not self.has_begun:
