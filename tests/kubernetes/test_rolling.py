@@ -78,6 +78,7 @@ DEPLOYMENT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("model.version", {"model": {**MODEL, "version": 2}}, MODELS),
     ("model.secretName", {"model": {**MODEL, "secretName": "token"}}, MODELS),
     ("engine", {"engine": {"threads": 2}}, MODELS),
+    ("batching", {"batching": {"mode": "Never"}}, MODELS),
     ("requestSettings", {"requestSettings": {"requestTimeoutMs": 10_000}}, MODELS),
     ("requestSettings, beyond the routers' patience", {"requestSettings": {"requestTimeoutMs": 10_001}}, BOTH),
     ("contract", {"contract": {"inputs": [{"name": "a"}], "outputs": [{"name": "p"}]}}, MODELS),
