@@ -20,9 +20,11 @@ NO_MODEL = 'NOT_FOUND there is no model "other" here; this is fraud'
 ERRORS = {
     **dict.fromkeys(("triton: another model", "triton aio: another model", "grpcio aio: another model"), NO_MODEL),
     "triton: another version": 'NOT_FOUND model fraud has the version 1 here, not "9"',
-    "triton: a wrong shape": 'INVALID_ARGUMENT wrong inputs: "x" has the shape [1, 3], the model wants [-1, 7]',
+    "triton: a wrong shape": (
+        'INVALID_ARGUMENT wrong inputs: "x" shape is [1, 3], the model wants [-1, 7] (-1: any size)'
+    ),
     "triton: another deployment": "NOT_FOUND no deployment has the name in azureml-model-deployment",
-    "triton: no time": "DEADLINE_EXCEEDED Deadline Exceeded",
+    "triton: no time": "DEADLINE_EXCEEDED",
     "triton: a call of Triton's own": (
         'UNIMPLEMENTED there is no call "/inference.GRPCInferenceService/RepositoryIndex" here'
     ),
@@ -30,4 +32,4 @@ ERRORS = {
     "grpcio: a stream": 'UNIMPLEMENTED there is no call "/inference.GRPCInferenceService/ModelStreamInfer" here',
 }
 NEEDED = "UNAUTHENTICATED a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY"
-EARLIER = {"triton: no time"}  # over before anybody asks for a key
+EARLIER = {"triton: no time"}  # may be over before anybody asks for a key
