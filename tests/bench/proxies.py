@@ -90,7 +90,9 @@ def without_field(name: str) -> Callable[[Config], None]:
 PARTS: dict[str, Callable[[Config], None]] = {
     "access log": without_field("access_log"),
     "request headers": without_field("early_header_mutation_extensions"),
+    "callers' ids": without_filter("callers-ids"),
     "answer headers": without_filter("answer-headers"),
+    "error headers": without_filter("error-headers"),
     "keys": without_filter("auth"),
     "body size": without_filter("envoy.filters.http.body_size_limit"),
     "cors": without_filter("cors"),

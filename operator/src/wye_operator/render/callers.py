@@ -28,13 +28,13 @@ READ = (
 
 
 def cors_filter() -> Json:
-    """Does nothing until the routes say who may call."""
-    return extension(CORS, f"{CORS_MESSAGE}.Cors")
+    """Costs nothing until the routes say who may call."""
+    return {**extension(CORS, f"{CORS_MESSAGE}.Cors"), "disabled": True}
 
 
 def rate_filter() -> Json:
-    """Does nothing until the routes have a rate."""
-    return extension(RATE, RATE_MESSAGE, {"stat_prefix": RATE})
+    """Costs nothing until the routes have a rate."""
+    return {**extension(RATE, RATE_MESSAGE, {"stat_prefix": RATE}), "disabled": True}
 
 
 def without_rate() -> Json:

@@ -27,6 +27,8 @@ MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
 # What a router does from which share of its memory on.
 HEAP = "envoy.resource_monitors.fixed_heap"
 MEMORY_ACTIONS = {"shrink_heap": 0.7, "stop_accepting_requests": 0.8}
+# How large a regular expression of ours may be; the largest says that an id has at most 128 characters.
+RUNTIME = {"re2.max_program_size.error_level": 2000, "re2.max_program_size.warn_level": 2000}
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
 NOT_MADE = "upstream_(?:rq_active_overflow|rq_pending_overflow|rq_pending_failure_eject|cx_none_healthy)"
 SAID = rf"version_text|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}"
@@ -70,6 +72,7 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                 "clusters": static_clusters(place.admin),
             },
             "overload_manager": _overload(router.listener.most_memory_bytes),
+            "layered_runtime": {"layers": [{"name": "wye", "static_layer": RUNTIME}]},
         }
     )
 

@@ -8,7 +8,15 @@ from wye_operator.render.auth import CLIENT, auth_filter
 from wye_operator.render.callers import cors_filter, rate_filter
 from wye_operator.render.clusters import ADMIN
 from wye_operator.render.errors import azure_statuses, local_replies
-from wye_operator.render.headers import CALLERS_ID, ERROR_REASON, ERROR_STATUS, answer_headers, clean_request
+from wye_operator.render.headers import (
+    CALLERS_ID,
+    ERROR_REASON,
+    ERROR_STATUS,
+    answer_headers,
+    callers_ids,
+    clean_request,
+    error_headers,
+)
 from wye_operator.render.resources import BUFFER_BYTES, HTTP2_WINDOWS, Json, extension, socket, typed, watched
 from wye_operator.render.routes import LONGEST_SECONDS
 from wye_operator.render.routes import NAME as ROUTES_NAME
@@ -20,7 +28,7 @@ INNER = ("/ready", "/stats/prometheus")
 
 # Azure's traffic log, as far as the router knows it. Never a body, a query string, or a header but those named here.
 TRAFFIC_LOG = {
-    "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "time": "%START_TIME%",  # 2026-11-21T16:09:00.123Z
     "method": "%REQ(:METHOD)%",
     "path": "%PATH(NQ)%",
     "proto": "%PROTOCOL%",
@@ -100,7 +108,9 @@ def _filters(of: Listener, auth: str) -> list[Json]:
     return [
         # the first in the list is the last on the way back: these see every answer
         *([azure_statuses()] if of.error_statuses == "Azure" else []),
+        error_headers(),
         answer_headers(),
+        callers_ids(),
         cors_filter(),  # before the key: a browser asks for permission without one
         auth_filter(auth),
         rate_filter(),  # after the key: who has none uses up nothing
