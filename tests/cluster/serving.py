@@ -100,8 +100,8 @@ class Served:
         waited(lambda: told.append(self.ask(key)) or told[-1][0] != 0, seconds)
         return told[-1]
 
-    def load(self) -> Load:
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+    def load(self, key: str = "") -> Load:
+        headers = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
         return Load(self.namespace.cluster.backend.run, Request(self.url, BODY, headers))
 
     def pods(self, component: str) -> list[str]:

@@ -138,6 +138,10 @@ class Bare:
             raise Refusal(f"{name} is no component; there are: {', '.join(ARGUMENTS)}")
         _start_missing(self._held(), (name,))
 
+    def sign_anew(self) -> None:
+        """From the API server's next start on, service accounts' tokens are signed by another key."""
+        pki.sign_anew(self._held().state)
+
     def status(self) -> str:
         held = self._held()
         lines = [f"{name:26} {_memory(process)}" for name, process in _processes(held.state).items()]

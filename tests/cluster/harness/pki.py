@@ -36,11 +36,18 @@ def write_pki(state: State) -> None:
     _certificate(state.pki, "apiserver-kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client")
     _certificate(state.pki, "front-proxy-client", "/CN=front-proxy-client", by="front-proxy-ca")
     _certificate(state.pki, "kubelet-server", USERS["kubelet"], names=f"DNS:{NODE},IP:{NODE_IP}")
-    output(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=state.pki)
-    output(["openssl", "rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub"], cwd=state.pki)
+    sign_anew(state)
     for name, subject in USERS.items():
         _certificate(state.pki, name, subject)
         _kubeconfig(state, name)
+
+
+def sign_anew(state: State) -> None:
+    """From the API server's next start on another key signs tokens of service accounts; earlier keys stay good."""
+    accepted = state.pki / "sa.pub"
+    before = accepted.read_text() if accepted.exists() else ""
+    output(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=state.pki)
+    accepted.write_text(output(["openssl", "rsa", "-in", "sa.key", "-pubout"], cwd=state.pki) + before)
 
 
 def _key(folder: Path, name: str) -> None:
