@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import itertools
 import json
 
 import pytest
@@ -11,6 +13,7 @@ from joserfc.jwk import RSAKey
 from wye_operator.api.jwks import public_keys
 from wye_operator.cluster.identity import DISCOVERY, KEYS
 from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, SECRETS
+from wye_operator.issuers import KeySets
 from wye_operator.plan.names import RENEWED
 from wye_operator.plan.world import KeySet
 
@@ -159,6 +162,25 @@ async def test_one_reading_serves_all_endpoints_and_ends_with_the_last(place: Pl
     place.time += 61
     await settle(place)
     assert read == [URI]
+
+
+async def test_issuers_that_do_not_answer_keep_nobody_elses_keys_waiting(monkeypatch) -> None:
+    monkeypatch.setattr("wye_operator.issuers.EVERY", 0.01)
+    answers, woken, never = itertools.count(), asyncio.Queue(), asyncio.Event()
+
+    async def read(source: str) -> KeySet:
+        if source != "good":
+            await never.wait()
+        return KeySet(str(next(answers)))
+
+    key_sets = KeySets(read, woken.put_nowait, asyncio.get_running_loop().time)
+    key_sets.of("one", ["good"], {})
+    async with asyncio.timeout(10):
+        reading = asyncio.create_task(key_sets.run())
+        assert await woken.get() == "one"
+        key_sets.of("another", [f"dead-{number}" for number in range(200)], {})
+        assert [await woken.get() for _ in range(3)] == ["one"] * 3
+        reading.cancel()
 
 
 async def test_a_key_that_is_replaced_goes_through_every_router_before_the_old_one_ends(place: Place) -> None:

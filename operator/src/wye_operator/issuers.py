@@ -22,7 +22,7 @@ from wye_operator.plan.world import KeySet
 EVERY = 60.0  # seconds between readings that go well
 AGAIN = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # between those that fail; then EVERY
 TOLD_AFTER = 3  # failures in a row, while an earlier reading is still good: an issuer may restart
-AT_ONCE = 8
+AT_ONCE, UNSURE_AT_ONCE = 8, 64  # that answered last, and the others: nobody's keys wait for who does not answer
 PATIENCE = aiohttp.ClientTimeout(total=5)
 MOST_BYTES = 256 * 1024
 
@@ -40,6 +40,7 @@ class _Source(Generic[User]):
     found: KeySet
     due: float
     failures: int = 0
+    answers: bool = False  # as far as is known
     users: set[User] = field(default_factory=set)
 
 
@@ -49,7 +50,8 @@ class KeySets(Generic[User]):
     def __init__(self, read: Read, wake: Callable[[User], None], clock: Callable[[], float]) -> None:
         self._read, self._wake, self._clock = read, wake, clock
         self._sources: dict[str, _Source[User]] = {}
-        self._asked = asyncio.Event()
+        self._asked = asyncio.Event()  # there may be something due that was not
+        self._slots = {True: asyncio.Semaphore(AT_ONCE), False: asyncio.Semaphore(UNSURE_AT_ONCE)}
 
     def of(self, user: User, sources: Iterable[str], written: Mapping[str, KeySet]) -> dict[str, KeySet]:
         """What is known of each; `written` is what an earlier process knew. The user's other sources are forgotten."""
@@ -68,22 +70,28 @@ class KeySets(Generic[User]):
 
     async def run(self) -> None:
         """Read what is due, until cancelled."""
-        while True:
-            await self.refresh()
-            soonest = min((source.due for source in self._sources.values()), default=self._clock() + EVERY)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), max(0.05, soonest - self._clock()))
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._begin(tasks)
+                soonest = min((source.due for source in self._sources.values()), default=self._clock() + EVERY)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._asked.wait(), min(EVERY, max(0.05, soonest - self._clock())))
 
     async def refresh(self) -> None:
         """Read what is due now."""
-        self._asked.clear()
-        slots = asyncio.Semaphore(AT_ONCE)
-        now = self._clock()
-        due = [(name, source) for name, source in self._sources.items() if source.due <= now]
-        await asyncio.gather(*(self._again(name, source, slots) for name, source in due))
+        async with asyncio.TaskGroup() as tasks:
+            self._begin(tasks)
 
-    async def _again(self, name: str, source: _Source[User], slots: asyncio.Semaphore) -> None:
-        async with slots:
+    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        self._asked.clear()
+        now = self._clock()
+        for name, source in self._sources.items():
+            if source.due <= now:
+                source.due = float("inf")  # until it is read
+                tasks.create_task(self._again(name, source))
+
+    async def _again(self, name: str, source: _Source[User]) -> None:
+        async with self._slots[source.answers]:
             before = source.found
             try:
                 source.found, source.failures = await self._read(name), 0
@@ -91,7 +99,9 @@ class KeySets(Generic[User]):
                 source.failures += 1
                 if not before.keys or source.failures >= TOLD_AFTER:
                     source.found = replace(before, problem=str(error))
-            source.due = self._clock() + self._pause(source.failures)
+        source.answers = not source.failures
+        source.due = self._clock() + self._pause(source.failures)
+        self._asked.set()
         if source.found != before:
             for user in source.users:
                 self._wake(user)
