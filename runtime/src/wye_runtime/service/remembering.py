@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +106,11 @@ def keep(file: Path, key: Key, found: Findings) -> None:
         "rows": found.batching.rows,
         "batchWhy": found.batching.why,
     }
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(body))
-        fresh.replace(file)
+        number, fresh = tempfile.mkstemp(dir=file.parent)  # pods that share the folder may have the same process id
+        with open(number, "w") as opened:
+            json.dump(body, opened)
+        os.replace(fresh, file)
     except OSError as error:
         log.warning("measurement not kept", extra={"file": str(file), "why": str(error)})
