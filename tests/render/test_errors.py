@@ -156,12 +156,17 @@ CREDENTIALS = {
     "a key in upper case": ({"api-key": "KEY-ONE"}, 401),
     "a key by another scheme": ({"authorization": "Basic key-one"}, 401),
     "a wrong bearer beside a right api-key": ({"authorization": "Bearer no", "api-key": "key-one"}, 401),
+    "a key without the word Bearer": ({"authorization": "key-one"}, 200),
+    "nothing as bearer beside a right api-key": ({"authorization": "", "api-key": "key-one"}, 200),
+    "two api-keys, the first is right": ([("api-key", "key-one"), ("api-key", "no")], 200),
+    "two api-keys, the second is right": ([("api-key", "no"), ("api-key", "key-one")], 401),
+    "two bearers, both right": ([("authorization", "Bearer key-one"), ("authorization", "Bearer key-two")], 401),
     "the header that only the router writes": ({"x-client-id": "primary"}, 401),
 }
 
 
 @pytest.mark.parametrize(("headers", "status"), CREDENTIALS.values(), ids=CREDENTIALS)
-def test_who_may_call(router: Running, headers: dict[str, str], status: int) -> None:
+def test_who_may_call(router: Running, headers: dict[str, str] | list[tuple[str, str]], status: int) -> None:
     router.wait_healthy("blue")
     answer = plain.post(f"{router.url}/score", headers=headers)
     assert answer.status_code == status
