@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[2] / "crds"
 FILES = sorted(FOLDER.glob("*.yaml"))
 KINDS = {"mlendpoints": ("mle", "Endpoint"), "mldeployments": ("mld", "Deployment")}
 API = "wye.dev/v1alpha1"
+EXAMPLES = [f for f in sorted(FOLDER.parent.glob("examples/**/*.yaml")) if f"apiVersion: {API}" in f.read_text()]
 
 
 def endpoint(name: str = "fraud", **spec) -> dict:
@@ -33,6 +34,11 @@ def own(crds: Cluster, namespace: Namespace) -> Namespace:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_crd_stays_below_64_KiB_so_that_it_fits_anywhere(file: Path):
     assert file.stat().st_size < 64 * 1024
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_the_api_server_takes_every_example(own: Namespace, file: Path):
+    assert "(server dry run)" in own.kubectl("apply", "--dry-run=server", "-f", str(file))
 
 
 def test_both_kinds_are_there_and_established(crds: Cluster):
