@@ -63,6 +63,19 @@ async def test_what_is_not_said_is_looked_for_ever_more_seldom(place):
     assert len([call for call in place.api.calls if call[0] == "log"]) == 4  # after 4, 8, 16 and 32 s
 
 
+async def test_a_router_that_refuses_is_not_replaced(place):
+    """What it has is the last good one, and its successor would begin with what was refused."""
+    place.api.user(endpoint(traffic=OLD, router={"replicas": 2}))
+    await place.settle()
+    refuses = router_of(place)
+    place.pods.asleep = {refuses}
+    place.api.logs[refuses] = LINE
+    place.api.user(endpoint(traffic=NEW, router={"replicas": 2}))
+    await place.settle(horizon=30, seconds=200)
+    assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterRejected")
+    assert ("delete", "pods", refuses) not in place.api.calls
+
+
 async def test_a_router_that_takes_it_after_all_is_rejected_no_more(place):
     place.api.logs[router_of(place)] = LINE
     place.api.user(endpoint(traffic=NEW))

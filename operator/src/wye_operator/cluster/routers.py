@@ -1,7 +1,8 @@
 """Routers that have not taken yet what is written: their pods are asked to read, again and again, then replaced.
 
 written ──> bump 0, 0.5, 1, 2, 4 s ──> clusters taken, routes not, for 3 s: a nonce, so that all files are read
-                                  └──> 60 s without any change: the pod is deleted, never the last ready one
+                                  ├──> 60 s without any change: the pod is deleted, never the last ready one
+                                  └──> it refuses what is written: it stays, for what it has is the last good one
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ async def _bump(cluster: Cluster, key: Key, pod: str, memory: Memory) -> None:
 
 async def _replace_hopeless(cluster: Cluster, key: Key, memory: Memory) -> None:
     ready = [router.name for router in memory.routers if router.ready]
+    refusing = {router.name for router in memory.routers if router.rejected}
     for name, bump in memory.bumps.items():
+        if name in refusing:  # its successor would begin with what is refused
+            continue
         if cluster.clock() - bump.stands_since >= HOPELESS and set(ready) - set(memory.bumps):
             log.warning("a router takes nothing: its pod is replaced", extra={"key": str(key), "pod": name})
             await cluster.api.delete(PODS, key.namespace, name)
