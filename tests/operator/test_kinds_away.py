@@ -8,11 +8,13 @@ import inspect
 import aiohttp
 import kopf
 import pytest
+from kopf._cogs.clients import watching
+from kopf._cogs.clients.errors import APINotFoundError
 from kopf._cogs.structs.references import Insights, Resource
 from kopf._core.reactor import observation
 
 from wye_operator.cluster import handlers
-from wye_operator.cluster.handlers import groups_away, look_for_kinds, settings_for
+from wye_operator.cluster.handlers import groups_away, look_for_kinds, patient_watch, settings_for
 from wye_operator.cluster.kinds import DEPLOYMENTS, WATCHED
 
 NEVER = 0.05
@@ -61,3 +63,26 @@ async def test_it_looks_until_the_kind_is_there(insights, monkeypatch):
 
 async def test_it_does_not_look_where_it_may_not(insights, monkeypatch):
     assert await looked(insights, monkeypatch, [], namespace="one") == []
+
+
+async def test_a_kind_that_goes_while_it_is_watched_ends_no_watch(monkeypatch):
+    """kopf lists it anew when a stream ends, and a 404 there ended the operator."""
+    answers = iter(["gone", "gone", "there"])
+
+    async def fetch_objs(**_):
+        if next(answers) == "gone":
+            raise APINotFoundError("404 page not found", status=404, headers={})
+        yield [{"metadata": {"name": "back"}}], "7"
+
+    async def nothing(**_):
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(handlers, "AWAY", 0.001)
+    monkeypatch.setattr(watching.fetching, "fetch_objs", fetch_objs)
+    monkeypatch.setattr(watching, "watch_objs", nothing)
+    monkeypatch.setattr(watching, "continuous_watch", patient_watch)
+    stream = watching.infinite_watch(settings=settings_for(None), resource=resource(DEPLOYMENTS), namespace=None)
+    async with asyncio.timeout(10):
+        assert await anext(stream) == {"type": None, "object": {"metadata": {"name": "back"}}}
+    await stream.aclose()

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from itertools import chain, repeat
 from typing import Any
 
 import aiohttp
 import kopf
-from kopf._cogs.clients.errors import APIError
+from kopf._cogs.clients import watching
+from kopf._cogs.clients.errors import APIError, APINotFoundError
 from kopf._cogs.structs.references import Insights
 from kopf._core.reactor import observation
 
@@ -31,7 +32,10 @@ Seen = Callable[[Kind, str | None, Object], None]
 IN_FLIGHT = 64  # connections to the API server
 NO_WAY_IN = "there is no way into a cluster: no service account and no kubeconfig that its API server takes"
 TOKEN_AGE = 60.0  # seconds after which the token is read from disk again
+AWAY = 1.0  # seconds until a kind that is not there is asked for again
 LOOK_AGAIN = 10.0  # seconds after which kopf looks anew for a kind that it does not watch
+
+kopfs_watch = watching.continuous_watch
 
 
 class Patience:
@@ -76,6 +80,7 @@ async def watch(
 ) -> None:
     """Run kopf until a signal or `stop`; `work` begins and ends what is ours. Raises WyeError when it cannot begin."""
     registry = kopf.OperatorRegistry()
+    watching.continuous_watch = patient_watch
     _on_login(registry, connection)
     _on_events(registry, seen)
     settings, insights = settings_for(namespace), Insights()
@@ -88,6 +93,19 @@ async def watch(
         )
     except kopf.LoginError as error:
         raise WyeError(NO_WAY_IN) from error
+
+
+async def patient_watch(**how: Any) -> AsyncIterator[Any]:
+    """kopf's, for a kind that may go while it is watched: kopf would end the whole operator by the 404.
+
+    It ends the watch itself when it hears that the definition is gone, which may be a moment later.
+    """
+    try:
+        async for event in kopfs_watch(**how):
+            yield event
+    except APINotFoundError as error:
+        log.warning("a watch failed", extra={"what": str(how["resource"]), "why": str(error)})
+        await asyncio.sleep(AWAY)
 
 
 def settings_for(namespace: str | None) -> kopf.OperatorSettings:
