@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.jwks import UnusableKeys, public_keys
 from wye_operator.api.status import Reason
-from wye_operator.api.token import Issuer
+from wye_operator.api.token import Issuer, why_unusable
 from wye_operator.plan.conditions import Problem
 from wye_operator.plan.wanted import Trusted
 from wye_operator.plan.world import THIS_CLUSTER, KeySet, World
@@ -60,7 +60,8 @@ def issuer_problems(world: World, spec: EndpointSpec) -> Iterator[Problem]:
         if issuer.jwks_uri is not None:
             yield from _unread(world, issuer.jwks_uri, f"issuer {issuer.issuer}")
         elif not _keys_of(world, issuer):
-            yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, _wrong_keys(place, issuer.jwks or ""))
+            told = f"spec.token.issuers[{place}].jwks is no key set that tokens could be checked with"
+            yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, f"{told}: {why_unusable(issuer)}")
     if spec.token.service_accounts is not None:
         yield from _unread(world, THIS_CLUSTER, "this cluster's ServiceAccount tokens")
 
@@ -71,11 +72,3 @@ def _unread(world: World, source: str, whose: str) -> Iterator[Problem]:
         return
     meanwhile = "those that were read last stay in force" if found.keys else "none of its tokens is taken"
     yield Problem(Reason.TOKEN_KEYS_NOT_FOUND, f"the keys of {whose}: {found.problem}; {meanwhile}")
-
-
-def _wrong_keys(place: int, text: str) -> str:
-    try:
-        public_keys(text)
-    except UnusableKeys as problem:
-        return f"spec.token.issuers[{place}].jwks is no key set that tokens could be checked with: {problem}"
-    return ""
