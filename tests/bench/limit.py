@@ -9,7 +9,6 @@ the ratio within a round, by requests a second and by processor time: the latter
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-import machine
+import command
 import numpy as np
 import onnxruntime as ort
 import subjects
@@ -313,21 +312,15 @@ def bench(seconds: float, rounds: int, only: str, console: Console) -> int:
             console.print(start, highlight=False)
         for name in servers.moved():
             console.print(f"{name} moved its runs to threads: its lines mix two ways of running", highlight=False)
-    broken = sum(one.broken for own in measuring.slices for one in own)
-    if broken:
-        console.print(f"{broken} requests failed: the figures say nothing", highlight=False)
-    return 1 if broken else 0
+    return command.exit_code(sum(one.broken for own in measuring.slices for one in own), console)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60, help="for all measuring together (60)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each line is measured (5)")
+    parser = command.parser(__doc__)
     parser.add_argument("--only", default="", help="of the runtime's lines only those with these words")
     given = parser.parse_args()
     console = Console(width=120)
-    for name, fact in machine.facts():
-        console.print(f"{name:12} {fact}", highlight=False, soft_wrap=True)
+    command.tell_machine(console)
     return bench(given.seconds, given.rounds, given.only, console)
 
 

@@ -41,10 +41,6 @@ def resident(pid: int) -> int:
     return int(read(Path(f"/proc/{pid}/statm")).split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def variables() -> dict[str, str]:
-    return dict(os.environ)
-
-
 def cpu_seconds(pids: Iterable[int]) -> float:
     """utime + stime of all of them."""
     stats = [read(Path(f"/proc/{pid}/stat")) for pid in pids]

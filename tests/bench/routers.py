@@ -9,7 +9,6 @@ parts after the other instead.
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import machine
+import command
 import proxies
 from peers import Program, program
 from proxies import KEY, PARTS, Proxy
@@ -192,21 +191,15 @@ def bench(seconds: float, rounds: int, console: Console, *, parts: bool) -> int:
                 at = (step + turn) % len(cells)
                 slices[at].append(measured(cells[at], wrk, folder, each))
         console.print(table(cells, slices))
-    broken = sum(one.broken for own in slices for one in own)
-    if broken:
-        console.print(f"{broken} requests failed: the figures say nothing", highlight=False)
-    return 1 if broken else 0
+    return command.exit_code(sum(one.broken for own in slices for one in own), console)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60, help="for all measuring together (60)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each line is measured (5)")
+    parser = command.parser(__doc__)
     parser.add_argument("--parts", action="store_true", help="our router without one of its parts after the other")
     given = parser.parse_args()
     console = Console(width=120)
-    for name, fact in machine.facts():
-        console.print(f"{name:12} {fact}", highlight=False, soft_wrap=True)
+    command.tell_machine(console)
     return bench(given.seconds, given.rounds, console, parts=given.parts)
 
 

@@ -8,7 +8,6 @@ time, each round begins with another line, and a ratio is the median over the ro
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fraud"))
 
+import command
 import machine
 import subjects
 from models import is_trained
@@ -193,8 +193,7 @@ def cpu_of(slices: Sequence[Measured]) -> float:
 
 async def bench(seconds: float, count: int, console: Console) -> int:
     """The exit code: 1 when a request failed."""
-    for name, fact in machine.facts():
-        console.print(f"{name:12} {fact}", highlight=False, soft_wrap=True)
+    command.tell_machine(console)
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             console.print("starting the servers", highlight=False)
@@ -206,17 +205,11 @@ async def bench(seconds: float, count: int, console: Console) -> int:
     console.print(table(found, slices))
     for server in moved:
         console.print(f"{server} moved its runs to threads: its line mixes two ways of running", highlight=False)
-    failures = sum(one.failures for own in slices for one in own)
-    if failures:
-        console.print(f"{failures} requests failed: the figures say nothing", highlight=False)
-    return 1 if failures else 0
+    return command.exit_code(sum(one.failures for own in slices for one in own), console)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60, help="for all measuring together (60)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each line is measured (5)")
-    given = parser.parse_args()
+    given = command.parser(__doc__).parse_args()
     if not is_trained():
         subprocess.run([sys.executable, str(subjects.FRAUD / "train.py")], check=True)
     return asyncio.run(bench(given.seconds, given.rounds, Console(width=132)))

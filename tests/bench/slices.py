@@ -6,6 +6,7 @@ Load is made by wrk, and over HTTP/2 by h2load: both are C, and use far less of 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def with_h2load(target: Target, h2load: Program, connections: int, seconds: int)
 def said(program: Program, *options: object) -> str:
     """What the load generator printed."""
     command = on(GENERATOR, program.path, *options)
-    environment = machine.variables() | program.environment
+    environment = os.environ | program.environment
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{program.path}: {done.stderr.strip() or done.stdout.strip()}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -115,7 +116,7 @@ def serving(binaries: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[byt
     (folder / "runtime.json").write_text(json.dumps(config))
     ports = ["--host", "127.0.0.1", "--port", str(port), "--inner-port", str(inner)]
     command = [binaries / "wye-runtime", "serve", "--config", folder / "runtime.json", *ports]
-    told = machine.variables() | {"PYTHONPATH": str(ROOT / "runtime/src")}  # this checkout's, whatever is installed
+    told = os.environ | {"PYTHONPATH": str(ROOT / "runtime/src")}  # this checkout's, whatever is installed
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=told)
     try:
