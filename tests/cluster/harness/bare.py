@@ -81,6 +81,7 @@ class Bare:
         manifest = manifest.replace("@COREDNS@", COREDNS.version).replace("@DNS_IP@", DNS_IP)
         self._kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
         self._kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self._kubectl("wait", "--for=create", f"node/{NODE}", "--timeout=60s")
         self._kubectl("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=60s")
         self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s")
 
