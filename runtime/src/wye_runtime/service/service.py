@@ -19,10 +19,10 @@ from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
 from wye_runtime.service.measuring import Patience, elements
-from wye_runtime.service.sharing import Shifts
+from wye_runtime.service.sharing import ThreadBatches
 from wye_runtime.service.slots import Slots, Workers
 from wye_runtime.service.tickets import Outcome, Ticket, groups, outcomes
-from wye_runtime.service.ticking import Tick
+from wye_runtime.service.ticking import LoopBatches
 from wye_runtime.settings import NOTHING_SAID, Config, Environment
 
 log = logging.getLogger("wye")
@@ -53,8 +53,8 @@ class Service:
         self.loaded: Loaded | None = None
         self.is_draining = False
         self.is_inline = False
-        self.tick: Tick | None = None
-        self.shifts: Shifts | None = None
+        self.loop_batches: LoopBatches | None = None
+        self.thread_batches: ThreadBatches | None = None
         self.patience = Patience()
         self.requests = 0
         self.timeout = config.request.timeout
@@ -82,9 +82,9 @@ class Service:
         self.is_inline = bool(ready.place.elements)
         self.has_one_kind = has_one_kind(ready.model.signature)
         rows, delay = ready.batching.rows, self.config.batching.maxDelayMs / 1000
-        self.tick = Tick(self, rows, delay, samples=bool(self.log_sample)) if rows > 1 else None
+        self.loop_batches = LoopBatches(self, rows, delay, samples=bool(self.log_sample)) if rows > 1 else None
         self.elements = ready.place.elements
-        self.shifts = Shifts(self.workers, self.run_shift, rows, delay) if rows > 1 else None
+        self.thread_batches = ThreadBatches(self.workers, self.run_batch, rows, delay) if rows > 1 else None
         self.log_loaded(ready, slots)
         gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
@@ -137,16 +137,16 @@ class Service:
             return Pending(raw, None, self.deadline(raw))
         job = jobs.job(raw)
         if self.is_inline and is_short(job, self.elements):
-            if self.tick is None or len(job.batches) > 1:
+            if self.loop_batches is None or len(job.batches) > 1:
                 return self.sampled(raw, self.run_alone(job))
-            return self.tick.add(self.seated(Ticket(raw, job, self.tick_deadline(raw)), job))
+            return self.loop_batches.add(self.seated(Ticket(raw, job, self.batch_deadline(raw)), job))
         return Pending(raw, job, self.deadline(raw))
 
     def deadline(self, raw: RawRequest) -> float:
         patience = self.timeout if raw.timeout is None else min(self.timeout, raw.timeout)
         return asyncio.get_running_loop().time() + patience
 
-    def tick_deadline(self, raw: RawRequest) -> float:
+    def batch_deadline(self, raw: RawRequest) -> float:
         """Nobody's time is up before the end of this turn, unless they are made to wait or in a hurry."""
         return FOREVER if raw.timeout is None and not self.config.batching.maxDelayMs else self.deadline(raw)
 
@@ -162,8 +162,8 @@ class Service:
         if isinstance(begun, Ticket):
             return await begun.answered()
         ticket = Ticket(begun.raw, begun.job, begun.deadline)
-        if self.shifts is not None:
-            response = await self.shifts.do(ticket)
+        if self.thread_batches is not None:
+            response = await self.thread_batches.do(ticket)
         else:
             response = await self.workers.do(lambda run: self.run_in_thread(ticket, run), begun.deadline)
         return self.sampled(begun.raw, response)
@@ -172,7 +172,7 @@ class Service:
         ready = self.current()
         return ready.runner.run(ticket.job or ready.jobs.job(ticket.raw), run)
 
-    def run_shift(self, tickets: Sequence[Ticket], run: Run) -> list[Outcome]:
+    def run_batch(self, tickets: Sequence[Ticket], run: Run) -> list[Outcome]:
         """In a thread: what each of them is told. Who cannot be decoded harms nobody else."""
         ready = self.current()
         runner = ready.runner

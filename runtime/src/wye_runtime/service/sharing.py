@@ -19,7 +19,7 @@ Work = Callable[[Sequence[Ticket], Run], Sequence[Outcome]]  # in a thread; an o
 
 
 @dataclass(slots=True, eq=False)
-class Shift:
+class Batch:
     """Tickets that share a slot and its run."""
 
     tickets: list[Ticket] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Shift:
         self.tickets = [each for each in self.tickets if not each.is_cancelled]
 
 
-class Shifts:
+class ThreadBatches:
     """Shares slots among at most so many tickets each."""
 
     def __init__(self, workers: Workers, work: Work, most: int, delay: float) -> None:
@@ -37,8 +37,8 @@ class Shifts:
         self.work = work
         self.most = most
         self.delay = delay
-        self.open: Shift | None = None  # has a slot, and waits for more until its delay is over
-        self.shifts: dict[Ticket, Shift] = {}
+        self.open: Batch | None = None  # has a slot, and waits for more until its delay is over
+        self.batches: dict[Ticket, Batch] = {}
 
     async def do(self, ticket: Ticket) -> RawResponse:
         """The ticket's answer; when its time is up or its caller is gone, the others go on without it."""
@@ -56,32 +56,32 @@ class Shifts:
             self.leave(ticket, "client_gone")
             raise
 
-    def join(self, ticket: Ticket, shift: Shift) -> None:
-        shift.tickets.append(ticket)
-        self.shifts[ticket] = shift
+    def join(self, ticket: Ticket, batch: Batch) -> None:
+        batch.tickets.append(ticket)
+        self.batches[ticket] = batch
 
     def lead(self, ticket: Ticket) -> None:
-        shift = Shift()
-        self.join(ticket, shift)
+        batch = Batch()
+        self.join(ticket, batch)
         if not self.delay:
-            self.start(shift)
+            self.start(batch)
             return
-        self.open = shift
-        asyncio.get_running_loop().call_later(self.delay, self.start, shift)
+        self.open = batch
+        asyncio.get_running_loop().call_later(self.delay, self.start, batch)
 
-    def start(self, shift: Shift) -> None:
+    def start(self, batch: Batch) -> None:
         """Hands over to a thread, with all who wait and fit."""
-        if self.open is shift:
+        if self.open is batch:
             self.open = None
-        shift.leave_out_who_left()
-        for ticket in self.workers.slots.taken(self.most - len(shift.tickets)):
-            self.join(ticket, shift)
-        if not shift.tickets:
+        batch.leave_out_who_left()
+        for ticket in self.workers.slots.taken(self.most - len(batch.tickets)):
+            self.join(ticket, batch)
+        if not batch.tickets:
             self.workers.slots.release()
             return
-        tickets = tuple(shift.tickets)
+        tickets = tuple(batch.tickets)
         try:
-            future = self.workers.started(lambda run: self.work(tickets, run), shift.run)
+            future = self.workers.started(lambda run: self.work(tickets, run), batch.run)
         except ModelNotReady as error:
             self.tell(tickets, [error] * len(tickets))
         else:
@@ -99,13 +99,13 @@ class Shifts:
 
     def tell(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
         for ticket, outcome in zip(tickets, outcomes, strict=True):
-            self.shifts.pop(ticket, None)
+            self.batches.pop(ticket, None)
             ticket.tell(outcome)
 
     def leave(self, ticket: Ticket, reason: str) -> None:
         """A run that nobody waits for any more is told to end."""
         ticket.cancel()
         self.workers.slots.drop(reason)
-        shift = self.shifts.pop(ticket, None)
-        if shift is not None and all(each.is_cancelled for each in shift.tickets):
-            shift.run.terminate()
+        batch = self.batches.pop(ticket, None)
+        if batch is not None and all(each.is_cancelled for each in batch.tickets):
+            batch.run.terminate()

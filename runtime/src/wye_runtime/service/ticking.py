@@ -24,7 +24,7 @@ class Host(Protocol):
     def dropped(self, reason: str) -> None: ...
 
 
-class Tick:
+class LoopBatches:
     """Collects tickets of at most so many rows a run, and answers them."""
 
     def __init__(self, host: Host, most: int, delay: float, *, samples: bool) -> None:
