@@ -152,6 +152,62 @@ def test_garbage_behind_a_request_is_not_answered_before_it(lanes, first) -> Non
         assert answer.count(b"HTTP/1.1 ") == 1 + answer.count(b"HTTP/1.1 400 ")
 
 
+def answered(wire) -> bytes:
+    """One whole answer."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += wire.recv(65536)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    size = int(re.search(rb"content-length: (\d+)", head)[1])
+    while len(body) < size:
+        body += wire.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def conversed(server, requests: list[bytes]) -> list[bytes]:
+    """Each answer before the next request, so that a head may be one that came before."""
+    with socket.create_connection(("127.0.0.1", server.port), 30) as wire:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found = []
+        for each in requests:
+            wire.sendall(each)
+            found.append(plainly(answered(wire)))
+        return found
+
+
+OTHER = GOOD.replace(b"2.5", b"7.5")
+AGAIN: dict[str, list[bytes]] = {
+    "the same": [request()] * 3,
+    "another body": [request(), request(OTHER), request(ROWS), request(ROWS[:-1] + b"]", SCORE)],
+    "another id": [
+        request(GOOD, INFER, f"x-request-id: {each}") for each in ("a", "b", "c-d", "e f", "", "é", "g" * 200)
+    ],
+    "two ids": [
+        request(GOOD, INFER, *ids) for ids in (["x-request-id: a"], ["x-request-id: b", "x-request-id: c"]) * 2
+    ],
+    "both ways in turn": [request(), GET, request(), GET, request(ROWS, SCORE), request(ROWS, SCORE)],
+    "large ones": [large(), request(), large(), request()],
+    "wrong ones": [request(b"{"), request(), request(b"["), request()],
+    "a length that is another's": [request(), request(GOOD + b" "), request()],
+}
+
+
+@pytest.mark.parametrize("case", AGAIN)
+def test_both_ways_answer_the_same_again(lanes, case) -> None:
+    short, ordinary = (conversed(server, AGAIN[case]) for server in lanes)
+    assert short == ordinary
+
+
+def test_a_request_behind_a_known_one_is_read_where_it_begins(lanes) -> None:
+    """Some bytes of it come with the one before: what is known of heads says nothing about them."""
+    short, ordinary = lanes
+    for at in (1, 4, 30, -1):
+        pieces = [request(), request() + request(OTHER)[:at], request(OTHER)[at:] + request()]
+        for server in lanes:
+            conversed(server, [request(), request()])
+        assert plainly(exchanged(short, pieces)) == plainly(exchanged(ordinary, pieces))
+
+
 OURS = ("wye_requests_total", "wye_requests_dropped", "wye_request_duration_seconds_count", "wye_run_duration")
 COUNTED = ("tensors", "rows", "no JSON", "large ones among small ones", "another model", "too large, in pieces")
 

@@ -1,38 +1,29 @@
 """What the short ways of all connections share: which requests may take it, and what an answer's head looks like."""
 
-import re
-from typing import NamedTuple
-
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from wye_runtime.endpoints import answers, calls
-from wye_runtime.endpoints.ledger import ID_LENGTH, Ledger, new_id
-from wye_runtime.endpoints.serving import MODEL, VERSION
+from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import RequestError
-from wye_runtime.protocol import HEADER_LENGTH, RawRequest, RawResponse
+from wye_runtime.fastlane.heads import Heads
+from wye_runtime.fastlane.targets import (
+    CALL,
+    CALL_TYPES,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    EXPECT,
+    UPGRADE,
+    Headers,
+    Target,
+    call_target,
+    targets,
+)
+from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Pending, Service, Ticket
-from wye_runtime.settings import ModelSource
 
-CONTENT_TYPE, CONTENT_ENCODING = b"content-type", b"content-encoding"
-CONTENT_LENGTH, FRAME, REQUEST_ID = b"content-length", HEADER_LENGTH.encode(), b"x-request-id"
-TIMEOUT, ENCODING = b"grpc-timeout", b"grpc-encoding"
-CALL_TYPES = frozenset({b"application/grpc", b"application/grpc+proto"})
-EXPECT, UPGRADE, CALL = b"expect", b"upgrade", b"application/grpc"
-PLAIN_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 OK = 200
 FIRST = STATUS_LINE[OK].decode()
 ENDED = b"\r\n0\r\ngrpc-status: 0\r\n\r\n"
-Headers = dict[bytes, bytes]
-
-
-class Target(NamedTuple):
-    """What a request asks for."""
-
-    route: str
-    model: str | None = None
-    version: str | None = None
-    call: str | None = None  # the path of a gRPC call
-    is_stream: bool = False  # whether its messages are answered one by one
 
 
 class Lane:
@@ -44,6 +35,7 @@ class Lane:
         self.limit = service.config.max_request_bytes
         self.silence = service.config.request.timeout
         self.targets = targets(service.config.model)
+        self.heads = Heads()
         self.digits = len(str(self.limit))
         self.common: tuple[object, str] = (None, "")
 
@@ -100,41 +92,3 @@ def parts_of(target: Target, answer: RawResponse) -> tuple[bytes, ...]:
         return (body,)
     size = len(body)
     return b"%x\r\n\0%b" % (size + calls.PREFIX, size.to_bytes(4, "big")), body, ENDED
-
-
-def call_target(path: str) -> Target:
-    return Target(path if path in calls.CALLS else "other", call=path, is_stream=path in calls.STREAMS)
-
-
-def targets(source: ModelSource) -> dict[bytes, Target]:
-    """The paths of the short way; names that a path would have to quote are left to the ordinary application."""
-    found = {b"/score": Target("/score")}
-    name, version = source.name, source.version
-    if not PLAIN_NAME.fullmatch(name):
-        return found
-    found[f"/v2/models/{name}/infer".encode()] = Target(f"{MODEL}/infer", name)
-    if PLAIN_NAME.fullmatch(version):
-        found[f"/v2/models/{name}/versions/{version}/infer".encode()] = Target(f"{VERSION}/infer", name, version)
-    return found
-
-
-def request_id(headers: Headers) -> str:
-    given = headers.get(REQUEST_ID)
-    return given.decode("latin-1")[:ID_LENGTH] if given else new_id()
-
-
-def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:
-    if target.call is not None:
-        timeout = headers.get(TIMEOUT, b"").decode("latin-1")
-        coding = headers.get(ENCODING, b"").decode("latin-1") if ENCODING in headers else None
-        return RawRequest(body, named, content_encoding=coding, is_call=True, timeout=calls.seconds_of(timeout))
-    kind, encoding, frame = headers.get(CONTENT_TYPE), headers.get(CONTENT_ENCODING), headers.get(FRAME)
-    return RawRequest(
-        body,
-        named,
-        target.model,
-        target.version,
-        None if kind is None else kind.decode("latin-1"),
-        None if encoding is None else encoding.decode("latin-1"),
-        None if frame is None else frame.decode("latin-1"),
-    )

@@ -1,0 +1,74 @@
+"""Heads that came before: a client sends the same lines with every request, and what they say is known the second time.
+
+The parser read such a head once and found nothing odd about it; the same bytes mean the same. Only what names a single
+request differs, its id, which is cut out where it is plain. Anything else is a head of its own, and for the parser.
+"""
+
+from typing import Any, NamedTuple
+
+from wye_runtime.endpoints.ledger import ID_LENGTH
+from wye_runtime.fastlane.targets import CONTENT_LENGTH, REQUEST_ID, Headers, Target, raw_request
+
+END, CR, POST, MODERN = b"\r\n\r\n", b"\r", b"POST ", b" HTTP/1.1\r\n"
+ID = b"\r\n%b: " % REQUEST_ID  # as proxies write it
+AFTER_ID, VERSION = len(ID), MODERN.index(CR)
+MOST = 2 << 10  # bytes of a head that is kept
+KEPT = 1024  # heads; one more, and all are forgotten
+FRAMED_OTHERWISE = frozenset({b"connection", b"transfer-encoding"})
+
+
+class Head(NamedTuple):
+    """What a head says."""
+
+    target: Target
+    length: int  # of the body
+    named: str | None  # the request's id, where it stands in a form that is not cut out
+    rest: tuple[Any, ...]  # of a RawRequest, behind body and id
+
+
+Request = tuple[Head, str | None, bytes]
+
+
+class Heads:
+    """Of all connections."""
+
+    def __init__(self) -> None:
+        self.heads: dict[bytes, Head] = {}
+
+    def request(self, data: bytes) -> Request | None:
+        """The one whole request that these bytes are: its head, id and body; None where the parser must look."""
+        end = data.find(END) + len(END)
+        at = data.find(ID, 0, end)
+        if at < 0:
+            head = self.heads.get(data[:end])
+            if head is None or len(data) - end != head.length:
+                return None
+            return head, head.named, data[end:]
+        at += AFTER_ID
+        stop = data.find(CR, at, end)
+        head = self.heads.get(data[:at] + data[stop:end])
+        if head is None or len(data) - end != head.length:
+            return None
+        named = data[at:stop]
+        if not named.replace(b"-", b"").isalnum():
+            return None
+        return head, named.decode()[:ID_LENGTH], data[end:]
+
+    def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
+        """Keeps the head of a request that the parser read just now, unless there is something about it."""
+        end = data.find(END) + len(END)
+        line = data.find(MODERN, 0, end)
+        if target is None or target.is_stream or end > MOST or data.find(CR) != line + VERSION:
+            return
+        if CONTENT_LENGTH not in headers or not FRAMED_OTHERWISE.isdisjoint(headers) or not data.startswith(POST):
+            return
+        key, named = data[:end], headers.get(REQUEST_ID)
+        at = data.find(ID, 0, end) + AFTER_ID
+        if at >= AFTER_ID:
+            if key.lower().count(REQUEST_ID) > 1:
+                return
+            key, named = data[:at] + data[data.find(CR, at, end) : end], None
+        if len(self.heads) >= KEPT:
+            self.heads.clear()
+        text = None if not named else named.decode("latin-1")[:ID_LENGTH]
+        self.heads[key] = Head(target, int(headers[CONTENT_LENGTH]), text, raw_request(b"", "", target, headers)[2:])

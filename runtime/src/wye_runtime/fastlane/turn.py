@@ -1,0 +1,25 @@
+"""One request on the short way, from its headers to its answer."""
+
+import asyncio
+
+from wye_runtime.endpoints.ledger import Entry
+from wye_runtime.fastlane.targets import Target
+from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.service import Ticket
+
+
+class Turn(Entry):
+    """A connection answers its turns in their order."""
+
+    __slots__ = ("answer", "keeps_alive", "raw", "target", "unforeseen", "work")
+
+    def __init__(self, began: float, request_id: str, target: Target, *, keeps_alive: bool) -> None:
+        self.began = began
+        self.id = request_id
+        self.route = target.route
+        self.target = target
+        self.keeps_alive = keeps_alive
+        self.raw: RawRequest | None = None  # until it begins to run
+        self.answer: RawResponse | None = None
+        self.work: asyncio.Task[RawResponse] | Ticket | None = None  # what is cancelled when the caller goes
+        self.unforeseen: Exception | None = None

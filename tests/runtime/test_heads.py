@@ -1,0 +1,137 @@
+"""Heads that came before: what is known of them is what the parser would tell, or nothing."""
+
+from __future__ import annotations
+
+import httptools
+import pytest
+
+from wye_runtime.fastlane.heads import KEPT, MOST, Heads
+from wye_runtime.fastlane.targets import Target
+
+TARGET = Target("/score")
+BODY = b'{"data":[]}'
+LENGTH = b"content-length: %d" % len(BODY)
+
+
+class Told:
+    """What the parser tells."""
+
+    def __init__(self) -> None:
+        self.headers: dict[bytes, bytes] = {}
+        self.events: list[str] = []
+
+    def on_message_begin(self) -> None:
+        self.events.append("begin")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.setdefault(name.lower(), value)
+
+    def on_headers_complete(self) -> None:
+        self.events.append("head")
+
+    def on_message_complete(self) -> None:
+        self.events.append("end")
+
+
+def told(data: bytes) -> Told:
+    found = Told()
+    httptools.HttpRequestParser(found).feed_data(data)
+    return found
+
+
+def request(*lines: bytes, body=BODY, line=b"POST /score HTTP/1.1") -> bytes:
+    return b"\r\n".join((line, *(lines or (b"host: a", LENGTH)), b"", body))
+
+
+def learned(data: bytes) -> Heads:
+    heads = Heads()
+    heads.learn(data, TARGET, told(data).headers)
+    return heads
+
+
+def with_id(value: bytes) -> bytes:
+    return request(b"host: a", b"x-request-id: " + value, LENGTH)
+
+
+SAME = {
+    "no id": (request(), None),
+    "another id": (with_id(b"2c0d5c8f-6a45"), "2c0d5c8f-6a45"),
+    "a long id": (with_id(b"a" * 300), "a" * 128),
+    "an id in capitals": (request(b"X-Request-Id: mine", LENGTH), "mine"),
+    "an empty id in capitals": (request(b"X-Request-Id: ", LENGTH), None),
+    "an id that stands last": (request(LENGTH, b"x-request-id: 7"), "7"),
+    "an id within another header": (request(b"a: x-request-id: 7", LENGTH), None),
+    "another body": (request(body=BODY[::-1]), None),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_a_head_that_came_before_is_known(case) -> None:
+    data, named = SAME[case]
+    found = learned(with_id(b"first") if b"\r\nx-request-id: " in data and LENGTH + b"\r\nx" not in data else data)
+    known = found.request(data)
+    assert known is not None
+    head, identity, body = known
+    assert (head.target, head.length, identity, body) == (TARGET, len(BODY), named, data[-len(BODY) :])
+
+
+UNKNOWN = {
+    "an id with a space": with_id(b"a b"),
+    "an id that is no ASCII": with_id(b"\xe9"),
+    "an id with a control character": with_id(b"a\x00b"),
+    "no id at all": with_id(b""),
+    "another header": request(b"host: a", b"x-request-id: 7", b"accept: */*", LENGTH),
+    "an id twice": request(b"host: a", b"x-request-id: 7", b"x-request-id: 8", LENGTH),
+    "a body too long": with_id(b"7") + b" ",
+    "a body too short": with_id(b"7")[:-1],
+    "two requests": with_id(b"7") * 2,
+    "half a head": with_id(b"7")[:40],
+    "a line before it": b"\r\n" + with_id(b"7"),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_whatever_differs_is_for_the_parser(case) -> None:
+    heads = learned(with_id(b"first"))
+    assert heads.request(with_id(b"second")) is not None
+    assert heads.request(UNKNOWN[case]) is None
+
+
+NEVER = {
+    "GET": request(line=b"GET /score HTTP/1.1"),
+    "HTTP/1.0": request(line=b"POST /score HTTP/1.0"),
+    "a path like a version": request(b"x: HTTP/1.1", LENGTH, line=b"POST /score?a HTTP/1.0"),
+    "a connection header": request(b"connection: keep-alive", LENGTH),
+    "a last request": request(b"Connection: close", LENGTH),
+    "chunks": request(b"transfer-encoding: chunked", body=b"0\r\n\r\n"),
+    "no length": request(b"host: a", body=b""),
+    "two ids": request(b"X-Request-Id: a", b"x-request-id: b", LENGTH),
+    "a large head": request(b"a: " + b"a" * MOST, LENGTH),
+}
+
+
+@pytest.mark.parametrize("case", NEVER)
+def test_an_odd_head_is_not_kept(case) -> None:
+    assert learned(NEVER[case]).heads == {}
+
+
+def test_no_more_heads_are_kept_than_so_many() -> None:
+    heads = Heads()
+    for at in range(KEPT + 1):
+        data = request(b"a: %d" % at, LENGTH)
+        heads.learn(data, TARGET, told(data).headers)
+    assert len(heads.heads) == 1
+
+
+def test_the_parser_says_at_once_that_a_request_begins() -> None:
+    """So that it is known whether it stands between two: a head is looked up only there."""
+    assert told(request()).events == ["begin", "head", "end"]
+    assert told(request() + b"P").events == ["begin", "head", "end", "begin"]
+    assert told(request() + b"\r\n\r\n").events == ["begin", "head", "end"]
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\n", b"\r\r\n", b"\n\r\n"])
+def test_the_parser_ends_a_head_at_nothing_else(end) -> None:
+    with pytest.raises(httptools.HttpParserError):
+        told(b"POST /score HTTP/1.1\r\n" + LENGTH + end + BODY + b"\r\n\r\n")
