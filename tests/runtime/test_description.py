@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from openapi_spec_validator import validate
 
 import toys
 from wye_runtime import errors
@@ -35,6 +36,17 @@ def fields(servers):
 @pytest.fixture
 def plain(servers):
     return servers.one("columns", toys.columns)
+
+
+@pytest.fixture
+def odd_names(servers):
+    inputs = [
+        {"name": "type", "type": "string", "values": ["array", "object"]},
+        {"name": "examples", "type": "number"},
+        {"name": "oneOf", "type": "boolean"},
+    ]
+    level = {"name": "nullable", "tensor": "scores", "index": 0, "threshold": 1, "labels": ["low", "high"]}
+    return servers.one("odd names", toys.classifier, contract={"inputs": inputs, "outputs": [level]})
 
 
 def references(value):
@@ -91,8 +103,37 @@ def test_the_document_is_openapi_31(request, which):
             assert set(each.get("required", [])) <= set(each.get("properties", {}))
     assert document["security"] == [{"bearer": []}, {"apiKey": []}]
     assert document["components"]["securitySchemes"]["apiKey"] == {"type": "apiKey", "in": "header", "name": "api-key"}
-    assert server.http.get("/swagger.json").json() == document
     assert server.http.get("/swagger.json?version=3.1").json() == document
+
+
+@pytest.mark.parametrize("which", ["fields", "plain", "odd_names"])
+def test_older_descriptions_are_valid_and_tell_the_same(request, which):
+    server = request.getfixturevalue(which)
+    new, old, oldest = (server.http.get(f"/swagger.json?version={v}").json() for v in ("3.1", "3", "2"))
+    assert server.http.get("/swagger.json").json() == oldest, "Azure ML's own default"
+    assert (new["openapi"], old["openapi"], oldest["swagger"]) == ("3.1.0", "3.0.3", "2.0")
+    for document in (new, old, oldest):
+        validate(document)
+        assert set(document["paths"]) == set(new["paths"])
+    known = old["components"]["schemas"]
+    assert set(oldest["definitions"]) == set(known) == set(new["components"]["schemas"])
+    for name, described in new["components"]["schemas"].items():
+        if name not in ("ScoreRequest", "ScoreResponse"):  # one of several forms: Swagger 2.0 has words for one only
+            assert set(oldest["definitions"][name].get("properties", {})) == set(described.get("properties", {}))
+    [body] = [each for each in oldest["paths"]["/score"]["post"]["parameters"] if each["in"] == "body"]
+    assert body["name"] == "serviceInputPayload"
+    wanted = list(new["paths"]["/score"]["post"]["requestBody"]["content"])
+    assert oldest["paths"]["/score"]["post"]["consumes"] == wanted
+
+
+def test_a_field_may_be_called_as_a_word_of_the_schemas(odd_names):
+    for version in ("3", "2"):
+        document = odd_names.http.get(f"/swagger.json?version={version}").json()
+        schemas = document.get("definitions") or document["components"]["schemas"]
+        assert list(schemas["Instance"]["properties"]) == ["type", "examples", "oneOf"]
+        assert schemas["Instance"]["example"] == {"type": "array", "examples": 0, "oneOf": False}
+    level = odd_names.http.get("/swagger.json?version=2").json()["definitions"]["Prediction"]["properties"]["nullable"]
+    assert level == {"type": "string", "enum": ["low", "high", None], "x-nullable": True}
 
 
 def test_every_described_get_is_there(plain):

@@ -1,4 +1,4 @@
-"""/score without a contract: instances, data or the model's own input names."""
+"""/score without a contract: instances, data, MLflow's input_data, the model's own input names, or CSV."""
 
 import pytest
 
@@ -90,6 +90,123 @@ def test_what_is_wrong_is_named(one, body, detail):
     assert "message" in first
 
 
-@pytest.mark.parametrize("body", [[], [[1, 2, 3]], 5, {"instances": 5}, {"data": {}}, {"input_data": [[1]]}])
+@pytest.mark.parametrize("body", [[], [[1, 2, 3]], 5, {"instances": 5}, {"data": {}}, {"input_data": 5}])
 def test_other_bodies_are_refused(one, body):
     assert one.score(body).status_code == 422
+
+
+FRAME = {"columns": ["count", "amount", "note"], "index": [7, 9], "data": [[2, 1.5, "a"], [3, 2.5, "b"]]}
+MISSING = "is missing among the columns: the model's inputs are amount, note, count"
+TOTALS = [{"total": [3.5], "text": ["a"]}, {"total": [5.5], "text": ["b"]}]
+
+
+def test_mlflows_input_data_is_answered_by_a_bare_list(one, several):
+    assert one.score({"input_data": ROWS}).json() == ROWS
+    assert one.score({"input_data": {"columns": ["p", "q", "r"], "index": [0, 1], "data": ROWS}}).json() == ROWS
+    assert one.score({"input_data": {"columns": ["x"], "data": [[row] for row in ROWS]}}).json() == ROWS
+    assert one.score({"input_data": {"columns": ["p", "q", "r"], "data": []}}).json() == []
+    assert several.score({"input_data": FRAME}).json() == TOTALS
+    assert several.score({"input_data": [{"amount": 1.5, "note": "a", "count": 2}]}).json() == TOTALS[:1]
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"columns": ["count", "amount"]}, {"field": "note", "message": MISSING}),
+        ({"data": [[2, 1.5]], "index": None}, {"instance": 0, "message": "expected 3 cells, one a column, got 2"}),
+        ({"columns": ["count", "amount", "amount"]}, {"field": "amount", "message": "is a column twice"}),
+        (
+            {"columns": ["count", "amount", "text"]},
+            {"field": "text", "message": "is a column that nothing takes: the model's inputs are amount, note, count"},
+        ),
+        (
+            {"columns": ["count", "amount", 7]},
+            {"field": "7", "message": "is a column that nothing takes: the model's inputs are amount, note, count"},
+        ),
+        ({"data": [[2, 1.5, "a"], 5]}, {"instance": 1, "message": "expected 3 cells, one a column, got 5"}),
+        (
+            {"data": [[2, 1.5, "a"], [3, 2.5, 7]]},
+            {"instance": 1, "field": "note", "message": "expected a string, got 7"},
+        ),
+        ({"data": None}, {"field": "input_data.data", "message": "must be a list, got null"}),
+        (
+            {"index": [7]},
+            {"field": "input_data.index", "message": "must be a list with an entry for each of the 2 rows"},
+        ),
+        ({"dtypes": []}, {"field": "input_data.dtypes", "message": "is not known"}),
+    ],
+)
+def test_what_is_wrong_with_a_frame_is_named(several, change, detail):
+    response = several.score({"input_data": {**FRAME, **change}})
+    assert response.status_code == 422, response.text
+    assert response.json()["error"]["details"][0] == detail
+
+
+def sent(server, text, kind="text/csv"):
+    body = text if isinstance(text, bytes) else text.encode()
+    return server.http.post("/score", content=body, headers={"content-type": kind})
+
+
+def test_csv_is_answered_by_a_bare_list(one, several):
+    assert sent(one, "1,3,2\n9,8,7\n").json() == ROWS
+    assert sent(one, "p,q,r\r\n1,3,2\r\n9,8,7").json() == ROWS
+    assert sent(one, b"\xef\xbb\xbf1,3,2\n\n9, 8,7e0\n", "text/csv; charset=UTF-8").json() == ROWS
+    assert sent(one, "1,3,2\n9,8,7\n", "text/csv; header=present").json() == ROWS[1:]
+    assert sent(one, "p,q,r\n").json() == []
+    quoted = 'count,note,amount\n2,"a ""b"",\nc",1.5\n'
+    assert sent(several, quoted).json() == [{"total": [3.5], "text": ['a "b",\nc']}]
+
+
+def test_csv_for_one_column_of_numbers_strings_and_booleans(servers):
+    numbers = servers.one("csv numbers", toys.raising)  # index [N]
+    assert sent(numbers, "index\n2\n0\n").json() == [30.0, 10.0]
+    words = servers.one("csv words", lambda: toys.passing("BYTES", ["N", 2]))
+    assert sent(words, "x,y\n1,\n").json() == [["x", "y"], ["1", ""]]
+    truths = servers.one("csv truths", lambda: toys.passing("BOOL", ["N", 2]))
+    assert sent(truths, "true,False\n").json() == [[True, False]]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "status", "message"),
+    [
+        ("1,2,3\n1,2\n", "text/csv", 422, 'instance 1 field "x": has the shape [2], the first instance has [3]'),
+        ("1,2,3\n1,two,3\n", "text/csv", 422, 'field "x": expected a number within ±3.40282e+38 (FP32), got "two"'),
+        (
+            "p,2,3\n1,2,3\n",
+            "text/csv",
+            422,
+            'instance 0 field "x": expected a number within ±3.40282e+38 (FP32), got "p"',
+        ),
+        ("1,2,\n", "text/csv", 422, 'field "x": expected a number within ±3.40282e+38 (FP32), got ""'),
+        ("1,2,nan\n", "text/csv", 422, 'got "nan"'),
+        ("1,2,1_0\n", "text/csv", 422, 'got "1_0"'),
+        ("1,2\n", "text/csv", 422, "shape is [1, 2], the model wants [-1, 3]"),
+        ("p,q,r\n1,2,3\n", "text/csv; header=absent", 422, 'got "p"'),
+        ("", "text/csv", 400, "the body is empty, want CSV with a line for each instance"),
+        ('1,2,"3', "text/csv", 400, "the body is not CSV: unexpected end of data"),
+        (b"1,2,\xff\n", "text/csv", 400, "the body is not UTF-8"),
+        ("1,2,3", "text/csv; header=maybe", 400, "text/csv has the parameter header=maybe, want present or absent"),
+        ("1,2,3", "text/csv; charset=latin1", 415, 'the body has the charset "latin1": send it as UTF-8'),
+        ("1;2;3", "text/tab-separated-values", 415, "want application/json or text/csv"),
+    ],
+)
+def test_what_is_wrong_with_csv_is_said(one, text, kind, status, message):
+    response = sent(one, text, kind)
+    assert response.status_code == status, response.text
+    assert message in response.json()["error"]["message"]
+
+
+def test_a_header_names_the_inputs_of_a_model_with_several(several):
+    missing = sent(several, "1.5,a,2\n").json()["error"]
+    has = "the model's inputs are amount, note, count"
+    assert missing["details"][0] == {"field": "1.5", "message": f"is a column that nothing takes: {has}"}
+    uneven = sent(several, "amount,note,count\n1.5,a,2\n1.5,a\n").json()["error"]
+    assert uneven["details"] == [{"instance": 1, "message": "expected 3 cells, one a column, got 2"}]
+
+
+def test_csv_is_no_body_of_a_contract(servers):
+    contract = {"inputs": [{"name": name, "type": "number"} for name in "abc"], "outputs": [{"name": "y"}]}
+    server = servers.one("csv contract", toys.passing, contract=contract)
+    refused = sent(server, "1,2,3\n")
+    assert refused.status_code == 415
+    assert refused.json()["error"]["message"] == 'the body is "text/csv", want application/json'

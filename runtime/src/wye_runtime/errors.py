@@ -171,3 +171,10 @@ class Offences:
             self.count += 1
             if len(self.details) < MAX_DETAILS:
                 self.details.append(detail)
+
+
+def refused(offences: Offences) -> InvalidInput:
+    """One sentence with the first offence, where it is and how many more there are."""
+    first = offences.details[0]
+    where = " ".join(f"{key} {shown(first[key])}" for key in ("instance", "field", "tensor") if key in first)
+    return InvalidInput(f"{where}: {first['message']}{offences.others}", offences.details)

@@ -16,6 +16,7 @@ SERVER = {"name": "wye-runtime", "version": "0.1.0", "extensions": ["binary_tens
 HEADER_LENGTH = "inference-header-content-length"
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"
+CSV_TYPE = "text/csv"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 DTYPES: Mapping[str, np.dtype[Any]] = {

@@ -2,6 +2,18 @@
 
 from wye_runtime.codecs.bodies import dumps, loads
 from wye_runtime.codecs.infer import InferCodec, InferRequest
-from wye_runtime.codecs.scores import Score, example, score
+from wye_runtime.codecs.media import Media, media_of
+from wye_runtime.codecs.scores import Score, example, score, score_csv
 
-__all__ = ["InferCodec", "InferRequest", "Score", "dumps", "example", "loads", "score"]
+__all__ = [
+    "InferCodec",
+    "InferRequest",
+    "Media",
+    "Score",
+    "dumps",
+    "example",
+    "loads",
+    "media_of",
+    "score",
+    "score_csv",
+]

@@ -1,4 +1,4 @@
-"""The body of /score without a contract: `instances`, `data` or the model's input names, into tensors and back."""
+"""The body of /score without a contract, by its first known key, or CSV: into tensors and back."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from wye_runtime import tensors
-from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, Offences, shown
+from wye_runtime.codecs.media import Media
+from wye_runtime.codecs.tables import csv_instances, frame
+from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, Offences, refused, shown
 from wye_runtime.protocol import DTYPES, Array, Signature, Tensors, TensorSpec
 
 Answer = Callable[[list[Tensors]], Any]
@@ -29,28 +31,44 @@ def score(signature: Signature, body: Any) -> Score:
         raise InvalidInput(f"the body must be a JSON object, got {shown(body)}")
     names = tuple(spec.name for spec in signature.outputs)
     if "instances" in body:
-        batches, values = rows(signature, body, "instances")
+        batches, values = rows(signature, alone(body, "instances"))
         return Score(batches, names, lambda outputs: {"predictions": values(outputs)})
-    if "input_data" in body:
-        raise InvalidInput("input_data is not served yet: send instances, data or input names")
-    if "data" in body:
-        batches, values = rows(signature, body, "data")
-        return Score(batches, names, values)
+    for key in ("input_data", "data"):
+        if key in body:
+            given = alone(body, key)
+            is_frame = key == "input_data" and isinstance(given, dict)
+            return listed(signature, frame(signature, given) if is_frame else given, key)
     batches, answer = named(signature, body)
     return Score(batches, names, answer)
 
 
-def rows(
-    signature: Signature, body: dict[str, Any], key: str
-) -> tuple[list[Tensors], Callable[[list[Tensors]], list[Any]]]:
-    """A list of instances: rows for a model with one input, else objects by input names."""
+def score_csv(signature: Signature, body: bytes, media: Media) -> Score:
+    """The lines of a CSV body; the answer is a bare list."""
+    return listed(signature, csv_instances(signature, body, media))
+
+
+def listed(signature: Signature, given: Any, key: str = "data") -> Score:
+    """What is answered by a bare list."""
+    batches, values = rows(signature, given, key)
+    return Score(batches, tuple(spec.name for spec in signature.outputs), values)
+
+
+def alone(body: dict[str, Any], key: str) -> Any:
+    """The value of a key that nothing stands beside."""
     offences = Offences()
     offences.add({"field": name, "message": f"is not known beside {key}"} for name in body if name != key)
     if offences.count:
         raise refused(offences)
-    given = body[key]
+    return body[key]
+
+
+def rows(
+    signature: Signature, given: Any, key: str = "instances"
+) -> tuple[list[Tensors], Callable[[list[Tensors]], list[Any]]]:
+    """A list of instances: rows for a model with one input, else objects by input names."""
     if not isinstance(given, list):
-        raise InvalidInput(f"{key} must be a list, got {shown(given)}")
+        forms = "a list, or an object with columns and data" if key == "input_data" else "a list"
+        raise InvalidInput(f"{key} must be {forms}, got {shown(given)}")
     columns = by_input(signature, given)
     if not given:
         return [], lambda _: []
@@ -90,12 +108,6 @@ def name_details(names: Sequence[str], value: Any) -> Iterator[Detail]:
     yield from ({"field": name, "message": "is missing"} for name in names if name not in value)
     message = f"is not an input of the model, which has {', '.join(names)}"
     yield from ({"field": name, "message": message} for name in value if name not in names)
-
-
-def refused(offences: Offences) -> InvalidInput:
-    first = offences.details[0]
-    where = " ".join(f"{key} {shown(first[key])}" for key in ("instance", "field", "tensor") if key in first)
-    return InvalidInput(f"{where}: {first['message']}{offences.others}", offences.details)
 
 
 def collected(signature: Signature, made: Callable[[TensorSpec], Array], instance: int | None = None) -> Tensors:

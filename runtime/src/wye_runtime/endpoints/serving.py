@@ -1,5 +1,7 @@
 """The serving port's routes: the Open Inference Protocol, /score, their description, and nothing else."""
 
+from collections.abc import Callable, Mapping
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -10,13 +12,14 @@ from wye_runtime.endpoints.body import body_of, unless_gone
 from wye_runtime.endpoints.edge import Edge
 from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import NotFound, shown
-from wye_runtime.openapi import document
+from wye_runtime.openapi import Schema, as_20, as_30, document
 from wye_runtime.protocol import HEADER_LENGTH, SERVER, RawRequest, RawResponse
 from wye_runtime.service import Service
 
 MODEL = "/v2/models/{model}"
 VERSION = MODEL + "/versions/{version}"
-SWAGGER_VERSIONS = ("3.1",)
+SWAGGER_VERSIONS: Mapping[str, Callable[[Schema], Schema]] = {"2": as_20, "3": as_30, "3.1": dict}
+AZURES_DEFAULT = "2"
 
 
 class Serving:
@@ -114,11 +117,13 @@ class Serving:
         return json_answer(document(self.service.config, self.service.current()))
 
     async def swagger(self, request: Request) -> Response:
-        version = request.query_params.get("version", SWAGGER_VERSIONS[0])
-        if version not in SWAGGER_VERSIONS:
+        """The same under Azure ML's name for it, in the version that is asked for."""
+        version = request.query_params.get("version", AZURES_DEFAULT)
+        written = SWAGGER_VERSIONS.get(version)
+        if written is None:
             has = ", ".join(SWAGGER_VERSIONS)
-            raise NotFound(f"there is no description in version {shown(version)} here; there is {has}")
-        return await self.openapi(request)
+            raise NotFound(f"Swagger version {shown(version)} is not there. Supported versions: {has}")
+        return json_answer(written(document(self.service.config, self.service.current())))
 
 
 def readiness(why: str | None, **more: str) -> Response:

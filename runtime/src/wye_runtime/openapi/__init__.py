@@ -1,5 +1,7 @@
-"""The endpoint's description as OpenAPI 3.1, made from the contract or, without one, from the model's tensors."""
+"""The endpoint's own description, made from the contract and the model's tensors."""
 
 from wye_runtime.openapi.document import document
+from wye_runtime.openapi.fields import Schema
+from wye_runtime.openapi.older import as_20, as_30
 
-__all__ = ["document"]
+__all__ = ["Schema", "as_20", "as_30", "document"]

@@ -6,6 +6,7 @@ from typing import Any
 from wye_runtime.codecs import example
 from wye_runtime.openapi.fields import Schema, contract_schemas, is_readable, ref, tensor_schemas
 from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, Signature, TensorSpec
+from wye_runtime.service.bodies import accepted
 from wye_runtime.service.loading import Loaded
 from wye_runtime.settings import Config
 from wye_runtime.tensors import to_json
@@ -46,10 +47,11 @@ ERROR: Schema = {
 SHAPE: Schema = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 PARAMETERS: Schema = {"type": "object", "description": "extensions; what is not known is ignored"}
 TEXT: Schema = {"type": "string"}
+VERSIONS: Schema = {"type": "string", "enum": ["2", "3", "3.1"], "default": "2"}
 READY: Schema = {"ready": {"type": "boolean"}, "reason": {**TEXT, "description": "why it is not"}}
 
 
-def document(config: Config, loaded: Loaded) -> dict[str, object]:
+def document(config: Config, loaded: Loaded) -> Schema:
     """An OpenAPI 3.1 document of this endpoint."""
     source, signature = config.model, loaded.model.signature
     model = f"/v2/models/{source.name}"
@@ -60,7 +62,7 @@ def document(config: Config, loaded: Loaded) -> dict[str, object]:
         "info": {"title": source.name, "version": source.version},
         "servers": [{"url": "/"}],
         "security": [{name: []} for name in SECURITY],
-        "paths": {**paths(model), **of_version(model, source.version)},
+        "paths": {**paths(model, score_kinds(loaded)), **of_version(model, source.version)},
         "components": {
             "schemas": schemas,
             "responses": {code: error(text) for code, text in ERRORS.items()},
@@ -154,14 +156,19 @@ def infer_example(signature: Signature) -> Schema:
     return {"examples": [{"inputs": inputs}]}
 
 
-def paths(model: str) -> dict[str, Any]:
+def score_kinds(loaded: Loaded) -> dict[str, Schema]:
+    """The bodies of /score besides JSON."""
+    return {kind: {"schema": TEXT} for kind in accepted(loaded.contract) if kind != JSON_TYPE}
+
+
+def paths(model: str, score_kinds: Schema) -> dict[str, Any]:
     """All routes of the serving port."""
     infer = {
         "post": {
             "operationId": "infer",
             "summary": "Tensors in, tensors out (Open Inference Protocol v2)",
             "parameters": [header(HEADER_LENGTH, "bytes of JSON before the raw tensors")],
-            "requestBody": body("InferRequest", BINARY_TYPE),
+            "requestBody": body("InferRequest", **{BINARY_TYPE: {}}),
             "responses": answers("InferResponse", BINARY_TYPE),
         }
     }
@@ -169,7 +176,7 @@ def paths(model: str) -> dict[str, Any]:
         "post": {
             "operationId": "score",
             "summary": "Fields in, fields out",
-            "requestBody": body("ScoreRequest"),
+            "requestBody": body("ScoreRequest", **score_kinds),
             "responses": answers("ScoreResponse"),
         }
     }
@@ -183,7 +190,7 @@ def paths(model: str) -> dict[str, Any]:
         "/v2/health/ready": asks("ready", "Whether the model is ready", "Ready"),
         "/openapi.json": reads("openapi", "This document", "", "503"),
         "/swagger.json": with_version(
-            reads("swagger", "This document, under Azure ML's name for it", "", "404", "503")
+            reads("swagger", "This document, under Azure ML's name for it and in its default version", "", "404", "503")
         ),
         "/": healthy("healthy"),
         "/healthz": healthy("healthz"),
@@ -192,7 +199,7 @@ def paths(model: str) -> dict[str, Any]:
 
 def of_version(model: str, version: str) -> dict[str, Any]:
     """The same routes with the version in their paths."""
-    shorter = paths(model)
+    shorter = paths(model, {})
     named = {each: shorter[each] for each in shorter if each.startswith(model)}
     return {path.replace(model, f"{model}/versions/{version}", 1): renamed(item) for path, item in named.items()}
 
@@ -202,8 +209,8 @@ def renamed(item: Schema) -> Schema:
     return {verb: {**each, "operationId": f"{each['operationId']}OfVersion"} for verb, each in item.items()}
 
 
-def body(schema: str, *others: str) -> Schema:
-    content: Schema = {JSON_TYPE: {"schema": ref(schema)}, **{kind: {} for kind in others}}
+def body(schema: str, **others: Schema) -> Schema:
+    content: Schema = {JSON_TYPE: {"schema": ref(schema)}, **others}
     return {"required": True, "content": content}
 
 
@@ -229,7 +236,7 @@ def asks(operation: str, summary: str, schema: str) -> Schema:
 
 
 def with_version(made: Schema) -> Schema:
-    version = {"name": "version", "in": "query", "description": "of OpenAPI", "schema": {"type": "string"}}
+    version = {"name": "version", "in": "query", "description": "of Swagger or OpenAPI", "schema": VERSIONS}
     return {"get": {**made["get"], "parameters": [version]}}
 
 

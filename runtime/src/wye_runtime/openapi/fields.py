@@ -31,13 +31,16 @@ def contract_schemas(contract: Contract) -> Mapping[str, Schema]:
 
 
 def tensor_schemas(signature: Signature) -> Mapping[str, Schema]:
-    """The three forms of /score without a contract."""
+    """The forms of /score without a contract."""
     inputs = closed({spec.name: value_schema(spec) for spec in signature.inputs})
     if is_readable(signature):
         inputs["examples"] = [{spec.name: to_json_list(spec) for spec in signature.inputs}]
     outputs = closed({spec.name: value_schema(spec) for spec in signature.outputs})
     anything: Schema = {}
-    forms = [wrapped("instances", anything), wrapped("data", anything), ref("Inputs")]
+    table = closed({"columns": {"type": "array"}, "index": {"type": "array"}, "data": {"type": "array"}})
+    table["required"] = ["columns", "data"]
+    frame = closed({"input_data": {"anyOf": [{"type": "array"}, table]}})
+    forms = [wrapped("instances", anything), frame, wrapped("data", anything), ref("Inputs")]
     answers = [wrapped("predictions", anything), {"type": "array"}, ref("Outputs")]
     return {
         "Inputs": inputs,

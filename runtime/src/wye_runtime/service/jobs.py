@@ -7,14 +7,13 @@ from typing import NamedTuple
 from wye_runtime import codecs
 from wye_runtime.codecs import InferCodec, Score
 from wye_runtime.codecs.calls import CallCodec, inflated, parsed
-from wye_runtime.contract import Contract, scored
+from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
-from wye_runtime.protocol import JSON_TYPE, RawRequest, RawResponse, Tensors
+from wye_runtime.protocol import RawRequest, RawResponse, Tensors
+from wye_runtime.service.bodies import wanted
 from wye_runtime.settings import Config
 
-# curl -d sends the second one where nobody names a type
-JSON_TYPES = ("", "application/x-www-form-urlencoded", JSON_TYPE)
 # what the event loop may decode: a millisecond or so, a few at worst
 LIGHT_BYTES = 8 << 10
 LIGHT_VALUES = 4096
@@ -83,18 +82,14 @@ class Jobs:
         return Job([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
 
     def score_job(self, raw: RawRequest) -> Job:
-        if raw.content_type != JSON_TYPE:
-            check_media_type(raw.content_type)
-        body = codecs.loads(raw.body)
-        contract, signature = self.contract, self.model.signature
-        return score_job(scored(contract, body) if contract else codecs.score(signature, body))
+        return score_job(wanted(self.contract, self.model.signature, raw))
 
 
-def score_job(wanted: Score) -> Job:
+def score_job(score: Score) -> Job:
     def answer(outputs: list[Tensors]) -> RawResponse:
-        return RawResponse(codecs.dumps(wanted.answer(outputs)))
+        return RawResponse(codecs.dumps(score.answer(outputs)))
 
-    return Job(wanted.batches, wanted.outputs, answer)
+    return Job(score.batches, score.outputs, answer)
 
 
 def check_encoding(content_encoding: str) -> None:
@@ -102,11 +97,3 @@ def check_encoding(content_encoding: str) -> None:
     given = content_encoding.strip().lower()
     if given not in ("", "identity"):
         raise UnsupportedMediaType(f"the body has the Content-Encoding {shown(given)}: send it uncompressed")
-
-
-def check_media_type(content_type: str | None) -> None:
-    media = (content_type or "").split(";")[0].strip().lower()
-    if media == "text/csv":
-        raise UnsupportedMediaType("text/csv is not served yet: send application/json")
-    if media not in JSON_TYPES:
-        raise UnsupportedMediaType(f"the body is {shown(media)}, want application/json")
