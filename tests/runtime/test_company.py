@@ -12,7 +12,7 @@ import pytest
 
 import toys
 from wye_runtime import settings
-from wye_runtime.batching import Unsplittable, joined, kind_of, parted, rows_of
+from wye_runtime.batching import Unsplittable, joined, parted, rows_of, shapes_of
 from wye_runtime.errors import ConfigError, InvalidInput, ModelError, RequestTimeout
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import artifact_at, load
@@ -110,8 +110,8 @@ def test_rows_are_joined_and_parted_in_their_order() -> None:
     assert [each["y"].tolist() for each in parts] == [[[1, 1]], [[3, 3]] * 3, [[2, 2]] * 2]
     with pytest.raises(Unsplittable):
         next(parted({"y": np.zeros(5)}, counts))
-    assert kind_of(feeds[0], ("y",)) == kind_of(feeds[1], ("y",))
-    assert kind_of(feeds[0], ("y",)) != kind_of({"x": np.zeros((1, 3))}, ("y",))
+    assert shapes_of(feeds[0]) == shapes_of(feeds[1])
+    assert shapes_of(feeds[0]) != shapes_of({"x": np.zeros((1, 3))})
     assert rows_of({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}) == 0
 
 
@@ -147,6 +147,65 @@ async def test_what_arrives_together_runs_together(tmp_path) -> None:
     assert [data_of(each) for each in answers] == [[at] * 3 * (at % 2 + 1) for at in range(5)]
     assert runs(service) == before + 1
     assert service.load_now()["requests"] == 5
+
+
+def infers(datatype, *rows: list, tail=(3,), **more) -> list[RawRequest]:
+    """A request for each list of values, whose rows have this shape."""
+    size = int(np.prod(tail, dtype=int))
+    tensors = [
+        {"name": "x", "datatype": datatype, "shape": [len(row) // max(size, 1), *tail], "data": row} for row in rows
+    ]
+    return [RawRequest(json.dumps({"inputs": [each], **more}).encode(), "id", "toy") for each in tensors]
+
+
+def raw(values: list[float]) -> RawRequest:
+    array = np.array([values], np.float32)
+    tensor = {
+        "name": "x",
+        "datatype": "FP32",
+        "shape": [*array.shape],
+        "parameters": {"binary_data_size": array.nbytes},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    return RawRequest(head + array.tobytes(), "id", "toy", header_length=str(len(head)))
+
+
+def two(*counts: int) -> list[RawRequest]:
+    inputs = [
+        [{"name": f"in_{kind}", "datatype": kind, "shape": [n], "data": [*range(n)]} for kind in ("INT64", "FP32")]
+        for n in counts
+    ]
+    return [RawRequest(json.dumps({"inputs": each}).encode(), "id", "toy") for each in inputs]
+
+
+TOGETHER = {
+    "rows of several numbers": (toys.passing, infers("FP32", [0.1, 2, -3e-7], [1, 2, 3, 4, 5, 6], [7, 8, 9])),
+    "rows of one number": (toys.linear, infers("FP32", [0.1] * 7, [5] * 14, tail=(7,))),
+    "with an id": (toys.passing, [*infers("FP32", [1, 2, 3], id='a "b"'), *infers("FP32", [4, 5, 6])]),
+    "no number": (toys.logarithm, infers("FP32", [-1], [0], [1], tail=(1,))),
+    "no dimension but the first": (lambda: toys.passing("FP32", ["N"]), infers("FP32", [1], [2, 3.5], tail=())),
+    "several dimensions": (
+        lambda: toys.passing("FP32", ["N", 2, 2]),
+        infers("FP32", [1, 2, 3, 4], [5] * 8, tail=(2, 2)),
+    ),
+    "large integers": (lambda: toys.passing("INT64"), infers("INT64", [2**53 + 1, 0, -(2**63)], [1, 2, 2**63 - 1])),
+    "small integers": (lambda: toys.passing("UINT8"), infers("UINT8", [0, 255, 7], [1, 2, 3])),
+    "halves": (lambda: toys.passing("FP16"), infers("FP16", [0.1, 65504, 6e-8], [1, 2, 3])),
+    "several outputs": (toys.classifier, infers("FP32", [1, 2, 3], [6, 5, 4])),
+    "several inputs": (lambda: toys.echo("INT64", "FP32", shape=("N",)), two(1, 3, 2)),
+    "binary among them": (toys.passing, [*infers("FP32", [1, 2, 3]), raw([4, 5, 6]), *infers("FP32", [7, 8, 9])]),
+    "nested among them": (toys.passing, [*infers("FP32", [1, 2, 3]), infer("x", "FP32", [1, 3], [[4, 5, 6]])]),
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+async def test_answers_are_the_same_bytes_in_company(case, tmp_path) -> None:
+    made, asked = TOGETHER[case]
+    service = serving(made(), tmp_path)
+    alone = [await service.answer(each) for each in asked]
+    before = runs(service)
+    assert await asyncio.gather(*map(service.answer, asked)) == alone
+    assert runs(service) == before + 1
 
 
 async def test_an_answer_waits_for_who_asks_later(tmp_path) -> None:

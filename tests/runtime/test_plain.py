@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from wye_runtime.codecs import InferCodec
+from wye_runtime.codecs.plain import KNOWN
 from wye_runtime.errors import RequestError
 from wye_runtime.protocol import Signature, TensorSpec
 
@@ -34,10 +35,14 @@ def told(codec: InferCodec, body: bytes):
 
 
 def both(body: bytes, *inputs: TensorSpec):
-    """Told with and without the few steps."""
-    whole = codec(*inputs)
+    """Told with and without the few steps, by a reader that has seen such a request before, and has not."""
+    whole, seasoned = codec(*inputs), codec(*inputs)
     whole.plain.serves = False
-    return told(codec(*inputs), body), told(whole, body)
+    for before in (text(ROW), body):
+        told(seasoned, before)
+    short = told(seasoned, body)
+    assert short == told(codec(*inputs), body)
+    return short, told(whole, body)
 
 
 def text(*tensors: object, **more: object) -> bytes:
@@ -116,6 +121,49 @@ def test_the_common_request_takes_few_steps_to_the_same_tensors(case) -> None:
 def test_an_odd_request_is_told_the_same(case) -> None:
     short, whole = both(ODD[case])
     assert short == whole
+
+
+NAMED = TensorSpec("data", "FP32", (-1,))
+PAIR = {"name": "data", "datatype": "FP32", "shape": [2], "data": [2, 2]}
+AROUND = {
+    "other numbers": ([text(ROW), text({**ROW, "data": [-1, 0, 1e-9]})], X),
+    "too many": ([text(ROW), text({**ROW, "data": [1, 2, 3, 4]})], X),
+    "none": ([text(ROW), text({**ROW, "data": []})], X),
+    "a number that is too large": ([text(ROW), text({**ROW, "data": [1e39, 0, 0]})], X),
+    "lists": ([text(ROW), text({**ROW, "data": [[1, 2, 3]]})], X),
+    "a list that ends twice": ([text(ROW), text(ROW).replace(b"]}]}", b"]]}]}")], X),
+    "an object": ([text(ROW), text(ROW).replace(b"2.5", b'{"a":1}')], X),
+    "a key twice": ([text(ROW), text(ROW).replace(b"2.5", b'1],"data":[1,2')], X),
+    "a boolean": ([text(ROW), text({**ROW, "data": [1, True, 3]})], X),
+    "no number": ([text(ROW), text(ROW).replace(b"2.5", b"2.")], X),
+    "a comma too many": ([text(ROW), text(ROW).replace(b"2.5", b"2.5,")], X),
+    "another shape": ([text(ROW), text({**ROW, "shape": [2, 3], "data": [0] * 6})], X),
+    "a shape of floats": ([text(ROW), text({**ROW, "shape": [1.0, 3]})], X),
+    "an id": ([text(ROW, id="a"), text(ROW, id="b"), text(ROW)], X),
+    "an id that is a key's name": ([text(ROW, id="data"), text(ROW, id="data")], X),
+    "the tensor's own name": ([text(PAIR), text({**PAIR, "shape": [1], "data": [7]})], NAMED),
+    "the tensor's own name, first": ([text(PAIR), text({**PAIR, "shape": [3], "data": [1, 2, 3]})], NAMED),
+    "the name behind the numbers": ([text(dict(reversed(PAIR.items()))), text(dict(reversed(PAIR.items())))], NAMED),
+    "spaces": ([text(ROW).replace(b":", b" :\n ").replace(b",", b" , ")] * 2, X),
+}
+
+
+@pytest.mark.parametrize("case", AROUND)
+def test_other_numbers_between_the_same_words_are_told_the_same(case) -> None:
+    bodies, spec = AROUND[case]
+    short, whole = codec(spec), codec(spec)
+    whole.plain.serves = False
+    assert [told(short, body) for body in bodies] == [told(whole, body) for body in bodies]
+
+
+def test_what_stands_around_the_numbers_is_kept() -> None:
+    reader = codec(X).plain
+    for at in range(3):
+        reader.read(text({**ROW, "data": [at, at, at]}))
+    assert len(reader.known) == 1
+    for at in range(KNOWN + 1):
+        reader.read(b" " * at + text(ROW))
+    assert 0 < len(reader.known) < KNOWN
 
 
 def test_types_that_have_no_short_form_take_the_whole_way() -> None:

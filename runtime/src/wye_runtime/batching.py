@@ -17,9 +17,17 @@ def fixed_tensor(signature: Signature) -> str | None:
     return next((spec.name for spec in tensors if not spec.has_free_batch), None)
 
 
-def kind_of(feeds: Tensors, outputs: Sequence[str]) -> Hashable:
-    """Requests of one kind may be joined: the same outputs, and rows of the same shape."""
-    return (tuple(outputs), *((name, array.shape[1:]) for name, array in feeds.items()))
+def elements(feeds: Tensors) -> int:
+    """How many values all tensors have."""
+    if len(feeds) == 1:
+        [array] = feeds.values()
+        return int(array.size)
+    return sum(array.size for array in feeds.values())
+
+
+def shapes_of(feeds: Tensors) -> Hashable:
+    """Requests may be joined whose rows have the same shapes."""
+    return tuple((name, array.shape[1:]) for name, array in feeds.items())
 
 
 def has_one_kind(signature: Signature) -> bool:
@@ -42,11 +50,16 @@ def joined(each: Sequence[Tensors]) -> Tensors:
     return {name: np.concatenate([feeds[name] for feeds in each]) for name in each[0]}
 
 
+def check_rows(outputs: Tensors, counts: Sequence[int]) -> None:
+    """Whether a joined run gave as many rows as went in."""
+    total = sum(counts)
+    if any([array.ndim == 0 or len(array) != total for array in outputs.values()]):
+        raise Unsplittable
+
+
 def parted(outputs: Tensors, counts: Sequence[int]) -> Iterator[Tensors]:
     """The outputs of each request, in the order in which they were joined."""
-    total = sum(counts)
-    if any(array.ndim == 0 or len(array) != total for array in outputs.values()):
-        raise Unsplittable
+    check_rows(outputs, counts)
     begin = 0
     for count in counts:
         yield {name: array[begin : begin + count] for name, array in outputs.items()}

@@ -1,22 +1,27 @@
 """The common request of the protocol in few steps: small JSON, each input once, numbers in a flat list, nothing odd.
 
+A request for one tensor differs from the one before in its numbers only; what stands around them is read once.
 Whatever is not exactly that, wrong requests above all, is left to the whole way (infer.py), which looks at one thing
 after the other and says what it found. Both ways make the same tensors, or the whole one makes none.
 """
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import orjson
 
 from wye_runtime.errors import Misfit
 from wye_runtime.protocol import DTYPES, Signature, Tensors, TensorSpec
-from wye_runtime.tensors import PACKED, checked_shape
+from wye_runtime.tensors import INTEGER, PACKED, checked_shape
 
 PLAIN_BYTES = 8 << 10
+DATA = b'"data"'
+SPACE = b" \t\r\n"
+KNOWN = 256  # surroundings of a list of numbers that are kept
 SHAPES = 256  # of one tensor, whose packers are kept
 KEYS = 4  # of a tensor: name, shape, datatype, data
 # what a wrong request makes of these few steps
@@ -24,46 +29,132 @@ ODD = (orjson.JSONDecodeError, struct.error, OverflowError, KeyError, TypeError,
 Pack = Callable[..., bytes]
 
 
+class Form:
+    """What the tensors of one input and one shape have in common."""
+
+    __slots__ = ("dtype", "name", "pack", "rows", "shape", "size")
+
+    def __init__(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+        self.name = spec.name
+        self.dtype = DTYPES[spec.datatype]
+        self.shape = tuple(checked_shape(spec, [*shape]))
+        self.size = math.prod(shape)
+        self.rows = shape[0] if shape else 0
+        self.pack: Pack = struct.Struct(f"<{self.size}{PACKED[spec.datatype]}").pack
+
+
+class Plain:
+    """A plain request: one packed tensor for each input, in the model's order."""
+
+    __slots__ = ("forms", "id", "packed")
+
+    def __init__(self, identity: str | None, forms: Sequence[Form], packed: Sequence[bytes]) -> None:
+        self.id = identity
+        self.forms = forms
+        self.packed = packed
+
+    @property
+    def feeds(self) -> Tensors:
+        """Its tensors."""
+        pairs = zip(self.forms, self.packed, strict=True)
+        return {form.name: np.frombuffer(packed, form.dtype).reshape(form.shape) for form, packed in pairs}
+
+    @property
+    def size(self) -> int:
+        """How many values it has."""
+        return sum([form.size for form in self.forms])
+
+    @property
+    def rows(self) -> int:
+        """How many rows; 0 where its tensors do not agree."""
+        rows = self.forms[0].rows
+        return rows if len(self.forms) == 1 or all(form.rows == rows for form in self.forms) else 0
+
+    @property
+    def row_shapes(self) -> Hashable:
+        """The shapes of a row, without which requests cannot be joined."""
+        return tuple([(form.name, form.shape[1:]) for form in self.forms])
+
+
+def joined(requests: Sequence[Plain], rows: int) -> Tensors:
+    """The tensors of several requests with rows of one shape, as one of so many rows for each input."""
+    feeds: Tensors = {}
+    for at, form in enumerate(requests[0].forms):
+        packed = b"".join([request.packed[at] for request in requests])
+        feeds[form.name] = np.frombuffer(packed, form.dtype).reshape(rows, *form.shape[1:])
+    return feeds
+
+
 class PlainReader:
     """For one model."""
 
     def __init__(self, signature: Signature) -> None:
-        self.inputs = {spec.name: (spec.datatype, DTYPES[spec.datatype], packers(spec)) for spec in signature.inputs}
-        self.serves = all(spec.datatype in PACKED for spec in signature.inputs)
+        self.inputs = {spec.name: (spec.datatype, forms_of(spec)) for spec in signature.inputs}
+        self.known: dict[tuple[bytes, bytes], Form] = {}
+        self.serves = bool(self.inputs) and all(spec.datatype in PACKED for spec in signature.inputs)
 
-    def read(self, body: bytes) -> tuple[str | None, Tensors] | None:
-        """The request's id and tensors; None where it is not that plain."""
+    def read(self, body: bytes) -> Plain | None:
+        """The request; None where it is not that plain."""
         # struct takes booleans for numbers; a name with these letters only costs the time of the whole way
         if not self.serves or len(body) > PLAIN_BYTES or b"true" in body or b"false" in body:
             return None
-        feeds: Tensors = {}
+        at = body.find(DATA)
+        begin = body.find(b"[", at)
+        end = body.find(b"]", begin) + 1
+        around = body[:begin], body[end:]
+        form = self.known.get(around)
         try:
-            head = orjson.loads(body)
-            items, identity = head["inputs"], head.get("id")
-            keys = 1 if identity is None else 2
-            if len(head) != keys or len(items) != len(self.inputs) or not (keys == 1 or type(identity) is str):
-                return None
-            for item in items:
-                name, shape, data = item["name"], item["shape"], item["data"]
-                datatype, dtype, packer = self.inputs[name]
-                if len(item) != KEYS or item["datatype"] != datatype:
-                    return None
-                if type(shape) is not list or type(data) is not list:
-                    return None
-                feeds[name] = np.frombuffer(packer(tuple(shape))(*data), dtype).reshape(shape)
+            if form is not None:
+                return Plain(None, (form,), (form.pack(*orjson.loads(body[begin:end])),))
+            found = self.whole(body)
         except ODD:
             return None
-        keys += KEYS * len(items)
+        if found is not None and found.id is None and len(found.forms) == 1 and is_key(body[at:begin]):
+            self.learn(around, found.forms[0])
+        return found
+
+    def whole(self, body: bytes) -> Plain | None:
+        """A request that is read from its beginning to its end."""
+        head = orjson.loads(body)
+        items, identity = head["inputs"], head.get("id")
+        keys = 1 if identity is None else 2
+        if len(head) != keys or len(items) != len(self.inputs) or not (keys == 1 or type(identity) is str):
+            return None
         # as many colons as keys: none of them stood twice
-        return (identity, feeds) if len(feeds) == len(items) and body.count(b":") == keys else None
+        if body.count(b":") != keys + KEYS * len(items):
+            return None
+        found = {item["name"]: self.tensor(item) for item in items}
+        forms, packed = zip(*[found[name] for name in self.inputs], strict=True)
+        return Plain(identity, forms, packed)
+
+    def learn(self, around: tuple[bytes, bytes], form: Form) -> None:
+        """What stands around a list of numbers means the same around another list of numbers."""
+        if len(self.known) >= KNOWN:
+            self.known.clear()
+        self.known[around] = form
+
+    def tensor(self, item: Mapping[str, Any]) -> tuple[Form, bytes]:
+        """One input's values, packed."""
+        shape, data = item["shape"], item["data"]
+        datatype, form_of = self.inputs[item["name"]]
+        if len(item) != KEYS or item["datatype"] != datatype or type(shape) is not list or type(data) is not list:
+            raise TypeError
+        if not INTEGER.issuperset(map(type, shape)):  # 1.0 would be found in the cache, as 1
+            raise TypeError
+        form = form_of(tuple(shape))
+        return form, form.pack(*data)
 
 
-def packers(spec: TensorSpec) -> Callable[[tuple[int, ...]], Pack]:
-    """What makes the bytes of a tensor of one shape."""
+def is_key(text: bytes) -> bool:
+    """Whether a name is followed by its colon, and by nothing else: no quote within a string stands as it is."""
+    return text[len(DATA) :].strip(SPACE) == b":"
+
+
+def forms_of(spec: TensorSpec) -> Callable[[tuple[int, ...]], Form]:
+    """What gives the form of a shape."""
 
     @lru_cache(SHAPES)
-    def packer(shape: tuple[int, ...]) -> Pack:
-        checked = checked_shape(spec, [*shape])
-        return struct.Struct(f"<{math.prod(checked)}{PACKED[spec.datatype]}").pack
+    def form(shape: tuple[int, ...]) -> Form:
+        return Form(spec, shape)
 
-    return packer
+    return form

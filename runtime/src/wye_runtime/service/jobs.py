@@ -1,12 +1,14 @@
 """A request into the work it asks for: what to run and how to answer, in whichever thread the caller chooses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from wye_runtime import codecs
+from wye_runtime.batching import elements, rows_of, shapes_of
 from wye_runtime.codecs import InferCodec, Score
 from wye_runtime.codecs.calls import CallCodec, inflated, parsed
+from wye_runtime.codecs.plain import Plain
 from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
@@ -17,15 +19,66 @@ from wye_runtime.settings import Config
 # what the event loop may decode: a millisecond or so, a few at worst
 LIGHT_BYTES = 8 << 10
 LIGHT_VALUES = 4096
+INLINE_RUNS = 4
 VALUES_A_RUN = 8  # what making an instance's own tensors costs, in values
 
 
-class Job(NamedTuple):
+class WholeJob(NamedTuple):
     """Work that is decoded and valid: what goes into the model, which outputs are wanted, and the way to the answer."""
 
     batches: Sequence[Tensors]
     outputs: Sequence[str]
     answer: Callable[[list[Tensors]], RawResponse]
+
+    def is_short(self, most: int) -> bool:
+        """Whether its runs are few and have no more input elements each than were measured."""
+        if len(self.batches) == 1:
+            return elements(self.batches[0]) <= most
+        return len(self.batches) <= INLINE_RUNS and all(elements(feeds) <= most for feeds in self.batches)
+
+    @property
+    def rows(self) -> int:
+        """That may be joined with others' in a run; 0: none."""
+        return rows_of(self.batches[0]) if len(self.batches) == 1 else 0
+
+    @property
+    def row_shapes(self) -> Hashable:
+        """Without the same ones requests cannot be joined."""
+        return shapes_of(self.batches[0]) if len(self.batches) == 1 else ()
+
+
+class PlainJob:
+    """The same for a plain request, whose tensors are not made before it is known who shares its run."""
+
+    __slots__ = ("codec", "outputs", "request")
+
+    def __init__(self, codec: InferCodec, request: Plain) -> None:
+        self.codec = codec
+        self.request = request
+        self.outputs = codec.outputs
+
+    @property
+    def batches(self) -> Sequence[Tensors]:
+        """One."""
+        return [self.request.feeds]
+
+    def answer(self, outputs: list[Tensors]) -> RawResponse:
+        """Of a run of its own."""
+        return self.codec.encode_plain(self.request, outputs[0])
+
+    def is_short(self, most: int) -> bool:
+        return self.request.size <= most
+
+    @property
+    def rows(self) -> int:
+        return self.request.rows
+
+    @property
+    def row_shapes(self) -> Hashable:
+        return self.request.row_shapes
+
+
+Job = WholeJob | PlainJob
 
 
 @dataclass(slots=True)
@@ -69,8 +122,10 @@ class Jobs:
             raise ModelNotFound(f"model {name} has the version {version} here, not {shown(raw.version)}")
 
     def infer_job(self, raw: RawRequest) -> Job:
-        request = self.codec.decode(raw.body, raw.header_length)
-        return Job([request.feeds], request.outputs, lambda outputs: self.codec.encode(request, outputs[0]))
+        if raw.header_length is None and (plain := self.codec.plain.read(raw.body)) is not None:
+            return PlainJob(self.codec, plain)
+        request = self.codec.decode_whole(raw.body, raw.header_length)
+        return WholeJob([request.feeds], request.outputs, lambda outputs: self.codec.encode(request, outputs[0]))
 
     def call_job(self, raw: RawRequest) -> Job:
         encoding, body = raw.content_encoding, raw.body
@@ -79,7 +134,7 @@ class Jobs:
         message = parsed("ModelInferRequest", body)
         self.check_target(raw._replace(model=message.model_name, version=message.model_version or None))
         request = self.calls.decode(message)
-        return Job([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
+        return WholeJob([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
 
     def score_job(self, raw: RawRequest) -> Job:
         return score_job(wanted(self.contract, self.model.signature, raw))
@@ -89,7 +144,7 @@ def score_job(score: Score) -> Job:
     def answer(outputs: list[Tensors]) -> RawResponse:
         return RawResponse(codecs.dumps(score.answer(outputs)))
 
-    return Job(score.batches, score.outputs, answer)
+    return WholeJob(score.batches, score.outputs, answer)
 
 
 def check_encoding(content_encoding: str) -> None:

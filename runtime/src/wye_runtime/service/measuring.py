@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wye_runtime.batching import elements
 from wye_runtime.model import Model
 from wye_runtime.protocol import Tensors
 
@@ -75,13 +76,6 @@ def repeated(model: Model, feeds: Tensors) -> Tensors:
     if not all(spec.has_free_batch for spec in model.signature.inputs):
         return {}
     return {name: np.repeat(array[:1], ROWS, axis=0) for name, array in feeds.items()}
-
-
-def elements(feeds: Tensors) -> int:
-    if len(feeds) == 1:
-        [array] = feeds.values()
-        return int(array.size)
-    return sum(array.size for array in feeds.values())
 
 
 def run_seconds(model: Model, feeds: Tensors, names: Sequence[str]) -> float:

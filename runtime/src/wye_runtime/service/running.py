@@ -4,11 +4,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wye_runtime.batching import joined, parted
+from wye_runtime.batching import check_rows, joined, parted
+from wye_runtime.codecs.plain import joined as plainly_joined
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawResponse, Tensors
-from wye_runtime.service.jobs import Job
+from wye_runtime.service.jobs import Job, PlainJob
 from wye_runtime.service.tickets import Outcome
 
 
@@ -23,9 +24,17 @@ class Runner:
         """The job's answer; one run for each of its batches."""
         return job.answer([self.outputs(feeds, job.outputs, run) for feeds in job.batches])
 
-    def run_together(self, jobs: Sequence[Job], counts: Sequence[int], run: Run | None = None) -> list[Outcome]:
+    def run_together(self, jobs: Sequence[Job], counts: Sequence[int], run: Run | None = None) -> Sequence[Outcome]:
         """The answer to each of several jobs of one kind and one batch each, from one run."""
-        outputs = self.outputs(joined([job.batches[0] for job in jobs]), jobs[0].outputs, run)
+        plain = [job.request for job in jobs if type(job) is PlainJob]
+        if len(plain) == len(jobs) and isinstance(first := jobs[0], PlainJob):
+            outputs = self.outputs(plainly_joined(plain, sum(counts)), first.outputs, run)
+            check_rows(outputs, counts)
+            answers = first.codec.encode_rows(plain, counts, next(iter(outputs.values())))
+            if answers is not None:
+                return answers
+        else:
+            outputs = self.outputs(joined([job.batches[0] for job in jobs]), jobs[0].outputs, run)
         told: list[Outcome] = []
         for job, part in zip(jobs, parted(outputs, counts), strict=True):
             try:

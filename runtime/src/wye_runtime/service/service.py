@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from wye_runtime.batching import has_one_kind, kind_of, rows_of
+from wye_runtime.batching import has_one_kind
 from wye_runtime.errors import ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
-from wye_runtime.service.measuring import Patience, elements
+from wye_runtime.service.measuring import Patience
 from wye_runtime.service.sharing import ThreadBatches
 from wye_runtime.service.slots import Slots, Workers
 from wye_runtime.service.tickets import Outcome, Ticket, groups, outcomes
@@ -27,7 +27,6 @@ from wye_runtime.settings import NOTHING_SAID, Config, Environment
 
 log = logging.getLogger("wye")
 T = TypeVar("T")
-INLINE_RUNS = 4
 SAMPLE_BYTES = 4096
 FOREVER = math.inf
 MOST_SLOTS = 4
@@ -136,8 +135,8 @@ class Service:
         if not jobs.is_light(raw):
             return Pending(raw, None, self.deadline(raw))
         job = jobs.job(raw)
-        if self.is_inline and is_short(job, self.elements):
-            if self.loop_batches is None or len(job.batches) > 1:
+        if self.is_inline and job.is_short(self.elements):
+            if self.loop_batches is None or not job.rows:
                 return self.sampled(raw, self.run_alone(job))
             return self.loop_batches.add(self.seated(Ticket(raw, job, self.batch_deadline(raw)), job))
         return Pending(raw, job, self.deadline(raw))
@@ -152,9 +151,8 @@ class Service:
 
     def seated(self, ticket: Ticket, job: Job) -> Ticket:
         """With what says who may share its run."""
-        feeds = job.batches[0] if len(job.batches) == 1 else {}
-        ticket.rows = rows_of(feeds)
-        ticket.kind = job.outputs if self.has_one_kind else kind_of(feeds, job.outputs)
+        ticket.rows = job.rows
+        ticket.kind = job.outputs if self.has_one_kind else (tuple(job.outputs), job.row_shapes)
         return ticket
 
     async def finish(self, begun: Pending | Ticket) -> RawResponse:
@@ -198,7 +196,7 @@ class Service:
         """In the event loop."""
         return self.watched(lambda: self.current().runner.run(job, None))
 
-    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> list[Outcome]:
+    def run_together(self, jobs: Sequence[Job], counts: Sequence[int]) -> Sequence[Outcome]:
         """In the event loop, in one run; what the run raises is raised."""
         return self.watched(lambda: self.current().runner.run_together(jobs, counts))
 
@@ -248,13 +246,6 @@ class Service:
             "capacity": slots.capacity,
             "requests": self.requests,
         }
-
-
-def is_short(job: Job, most: int) -> bool:
-    """Whether its runs are few and no larger than those that were measured."""
-    if len(job.batches) == 1:
-        return elements(job.batches[0]) <= most
-    return len(job.batches) <= INLINE_RUNS and all(elements(feeds) <= most for feeds in job.batches)
 
 
 def log_sampled(raw: RawRequest, response: RawResponse) -> None:
