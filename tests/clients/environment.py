@@ -9,7 +9,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
-FILES = {"clients": "requirements.txt", "mlserver": "requirements-mlserver.txt"}
+FILES = {
+    "clients": "requirements.txt",
+    "mlserver": "requirements-mlserver.txt",
+    "azure": "requirements-azure.txt",
+}
 
 
 def environment(name: str = "clients") -> Path:

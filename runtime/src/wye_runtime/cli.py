@@ -13,12 +13,22 @@ from pathlib import Path
 
 from wye_runtime.errors import CannotServe, ConfigError
 from wye_runtime.logs import leave_words, log_json
-from wye_runtime.settings import Config, Engine, ModelSource, config_from, credentials, environment, termination_log
+from wye_runtime.settings import (
+    Config,
+    Engine,
+    ModelSource,
+    ScriptSource,
+    config_from,
+    credentials,
+    environment,
+    termination_log,
+)
 
 EXAMPLES = """examples:
   wye-runtime serve --model fraud.onnx                        serve a model by hand
   wye-runtime serve --model fraud.onnx --contract fraud.json  with fields instead of tensors
   wye-runtime serve --config runtime.json                     as the operator starts it
+  wye-runtime serve --script score.py --model model.pkl       an Azure scoring script
   wye-runtime inspect fraud.onnx                              what it takes and gives
   wye-runtime fetch --uri https://host/m.onnx --to /model     as a pod's init container
 
@@ -35,9 +45,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve one model until told to stop")
-    source = serve.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", type=Path, help="JSON file, see docs/concepts/wire.md")
-    source.add_argument("--model", type=Path, help="an ONNX file, or a folder with one")
+    serve.add_argument("--config", type=Path, help="JSON file, see docs/concepts/wire.md")
+    serve.add_argument("--model", type=Path, help="an ONNX file, or a folder with one; beside --script anything")
+    serve.add_argument("--script", type=Path, help="an Azure scoring script; a model lies in its AZUREML_MODEL_DIR")
     serve.add_argument("--name", help="the name in /v2/models/NAME (default: the file's)")
     serve.add_argument("--contract", type=Path, help="JSON file with inputs and outputs")
     serve.add_argument("--host", default="0.0.0.0", help="address of both ports (default: all)")
@@ -85,14 +95,20 @@ def served(given: argparse.Namespace) -> int:
 
 def check_source(given: argparse.Namespace) -> None:
     """Whether the options go together: what would be ignored is refused."""
-    beside = [name for name in ("name", "contract") if getattr(given, name) is not None]
+    if not (given.config or given.model or given.script):
+        raise ConfigError("want one of --config, --model and --script")
+    beside = [name for name in ("model", "script", "name", "contract") if getattr(given, name) is not None]
     if given.config and beside:
         raise ConfigError(f"--{' and --'.join(beside)} cannot stand beside --config: the file says it")
+    if given.script and given.contract:
+        raise ConfigError("--contract cannot stand beside --script: the script says what it takes and gives")
 
 
 def standalone(given: argparse.Namespace) -> Config:
     """A configuration of the command line alone."""
-    source = ModelSource(str(given.model), given.name or given.model.stem)
+    source = ModelSource(str(given.model or ""), given.name or (given.model or given.script).stem)
+    if given.script is not None:
+        return Config(source, script=ScriptSource(str(given.script.resolve().parent), given.script.name))
     if given.contract is None:
         return Config(source)
     try:

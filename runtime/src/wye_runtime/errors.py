@@ -124,6 +124,20 @@ class InvalidDeploymentSpec(CannotServe):
     code = "InvalidDeploymentSpec"
 
 
+class UserScriptImportError(CannotServe):
+    code = "UserScriptImportError"
+
+
+class UserScriptInitFailed(CannotServe):
+    code = "UserScriptInitFailed"
+
+
+class UserScriptFunctionNotFound(CannotServe):
+    """No `init` or no `run`, or one that cannot be called as scripts are."""
+
+    code = "UserScriptFunctionNotFound"
+
+
 JSON_TYPES = {
     bool: "a boolean",
     int: "an integer",

@@ -68,10 +68,18 @@ class Warmup:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptSource:
+    """An Azure scoring script, and the folder that it and what it imports are in."""
+
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The configuration file of docs/concepts/wire.md."""
 
-    model: ModelSource
+    model: ModelSource  # its path is "" where a script comes without one
     deployment: str | None = None
     engine: Engine = field(default_factory=Engine)
     request: RequestSettings = field(default_factory=RequestSettings)
@@ -79,6 +87,7 @@ class Config:
     batching: BatchingSettings = field(default_factory=BatchingSettings)
     warmup: Warmup = field(default_factory=Warmup)
     contract: Mapping[str, Any] | None = None
+    script: ScriptSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +117,13 @@ def config_from(path: Path) -> Config:
 def parse_config(body: object) -> Config:
     """The configuration in a decoded JSON object; unknown keys are refused by name."""
     top = known(body, "the configuration", TOP_KEYS)
-    if "model" not in top:
+    script = None if top.get("script") is None else script_source(top["script"])
+    if "model" not in top and script is None:
         raise ConfigError("the configuration names no model: want model.path")
+    check_script(top, script)
     return Config(
-        model=model_source(top["model"]),
+        model=model_source(top.get("model") or {}, script),
+        script=script,
         deployment=text(top.get("deployment"), "deployment"),
         engine=engine(top.get("engine") or {}),
         request=request_settings(top.get("requestSettings") or {}),
@@ -131,22 +143,41 @@ TOP_KEYS = (
     "batching",
     "warmup",
     "contract",
+    "script",
 )
+OF_MODELS = ("contract",)  # what a script has no use for
 
 
-def model_source(body: object) -> ModelSource:
+def model_source(body: object, script: ScriptSource | None = None) -> ModelSource:
     given = known(body, "model", names(ModelSource))
-    path = text(given.get("path"), "model.path")
-    if not path:
+    path = text(given.get("path"), "model.path") or ""
+    if not path and script is None:
         raise ConfigError("the configuration names no model: want model.path")
     version = given.get("version", "1")
     return ModelSource(
         path=path,
-        name=text(given.get("name"), "model.name") or Path(path).stem,
+        name=text(given.get("name"), "model.name") or Path(path).stem or "script",
         version=str(version) if type(version) is int else text(version, "model.version") or "1",
         sha256=(text(given.get("sha256"), "model.sha256") or "").lower() or None,
         uri=text(given.get("uri"), "model.uri"),
     )
+
+
+def script_source(body: object) -> ScriptSource:
+    given = known(body, "script", names(ScriptSource))
+    folder, file = (text(given.get(name), f"script.{name}") for name in ("folder", "file"))
+    if not (folder and file):
+        raise ConfigError("the configuration names no script: want script.folder and script.file")
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        raise ConfigError(f"script.file is {shown(file)}, want a path inside script.folder")
+    return ScriptSource(folder, file)
+
+
+def check_script(top: Mapping[str, Any], script: ScriptSource | None) -> None:
+    """A script answers by itself: what would be ignored is refused."""
+    for name in OF_MODELS:
+        if script is not None and top.get(name) is not None:
+            raise ConfigError(f"{name} cannot stand beside script: the script says what it takes and gives")
 
 
 def engine(body: object) -> Engine:

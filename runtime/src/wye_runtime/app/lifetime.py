@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
 from wye_runtime.app.calls_port import CallsPort
-from wye_runtime.endpoints import Ledger, inner_app, serving_app
+from wye_runtime.endpoints import Inner, Ledger, inner_app, serving_app
 from wye_runtime.errors import CannotServe, ConfigError, WyeError
 from wye_runtime.fastlane import BoundedProtocol, FastProtocol, Lane
 from wye_runtime.logs import leave_words
@@ -48,6 +48,50 @@ class Listen:
     grpc_port: int | None = None
 
 
+class Served(Protocol):
+    """A model or a script, as this module sees it."""
+
+    config: Config
+    is_draining: bool
+
+    def load(self) -> None:
+        """Blocks; raises a WyeError."""
+
+    def close(self) -> None:
+        """Ends what still runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is served, and by which applications."""
+
+    service: Served
+    serving: ASGIApp
+    inner: ASGIApp
+    protocol: Callable[..., asyncio.Protocol] = BoundedProtocol
+
+    def model(self) -> Service:
+        """For gRPC, which a script does not speak."""
+        if not isinstance(self.service, Service):
+            raise ConfigError("--grpc-port cannot stand beside a script, which is called by HTTP alone")
+        return self.service
+
+
+def model_parts(config: Config, environment: Environment, ledger: Ledger) -> Parts:
+    service = Service(config, ledger.metrics, environment)
+    fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
+    return Parts(service, serving_app(service, ledger), inner_app(Inner(service)), fast)
+
+
+def script_parts(config: Config, environment: Environment, ledger: Ledger) -> Parts:
+    """Only here is what scripts need imported: the way of a model does without."""
+    from wye_runtime.scripts import ScriptService, script_app, script_inner_app, script_settings
+
+    assert config.script is not None
+    service = ScriptService(config, config.script, script_settings(), ledger.metrics, environment.cache)
+    return Parts(service, script_app(service, ledger), script_inner_app(service))
+
+
 class Listener(uvicorn.Server):
     """A server on one socket that leaves signals to us."""
 
@@ -66,17 +110,19 @@ def run(config: Config, environment: Environment, listen: Listen) -> NoReturn:
 
 async def served(config: Config, environment: Environment, listen: Listen) -> int:
     """The exit code."""
-    service = Service(config, Metrics(), environment)
-    ledger = Ledger(service.metrics, config.request.timeout)
-    fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
-    beside = None if listen.grpc_port is None else CallsPort(service, ledger)
+    ledger = Ledger(Metrics(), config.request.timeout)
+    parts = (
+        model_parts(config, environment, ledger) if config.script is None else script_parts(config, environment, ledger)
+    )
+    service = parts.service
+    beside = None if listen.grpc_port is None else CallsPort(parts.model(), ledger)
     try:
         sockets = opened(listen.host, listen.port), opened(listen.host, listen.inner_port)
         extra = {} if beside is None else {"grpcPort": await beside.open(listen.host, listen.grpc_port or 0)}
     except OSError as error:
         log.error("cannot listen", extra={"why": str(error)})
         return 2
-    servers = [listener(serving_app(service, ledger), fast), listener(inner_app(service), BoundedProtocol)]
+    servers = [listener(parts.serving, parts.protocol), listener(parts.inner, BoundedProtocol)]
     async with asyncio.TaskGroup() as tasks:
         for server, each in zip(servers, sockets, strict=True):
             tasks.create_task(server.serve(sockets=[each]))
@@ -85,7 +131,7 @@ async def served(config: Config, environment: Environment, listen: Listen) -> in
         code = await lifetime(service, ledger, environment)
         if beside is not None:
             await beside.close()
-        service.workers.close()
+        service.close()
         for server in servers:
             server.should_exit = True
     log.info("ended", extra={"exitCode": code})
@@ -112,7 +158,7 @@ def listener(app: ASGIApp, protocol: Callable[..., asyncio.Protocol]) -> Listene
     return Listener(config)
 
 
-async def lifetime(service: Service, ledger: Ledger, environment: Environment) -> int:
+async def lifetime(service: Served, ledger: Ledger, environment: Environment) -> int:
     stop = stop_event()
     loading: asyncio.Future[object] = asyncio.get_running_loop().run_in_executor(None, service.load)
     stopping: asyncio.Future[object] = asyncio.ensure_future(stop.wait())

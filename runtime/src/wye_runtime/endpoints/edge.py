@@ -1,6 +1,7 @@
 """The outermost layer of the ordinary application: names requests, keeps the ledger, ends connections in a drain."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,15 +12,20 @@ from wye_runtime.endpoints.calls import refusal
 from wye_runtime.endpoints.ledger import CLIENT_GONE, ID_LENGTH, Entry, Ledger, new_id
 from wye_runtime.errors import CallNotServed, ClientGone
 from wye_runtime.protocol import RawResponse
-from wye_runtime.service import Service
 
 UNKNOWN = "other"
+
+
+class Ending(Protocol):
+    """Whoever serves."""
+
+    is_draining: bool
 
 
 class Edge:
     """Pure ASGI."""
 
-    def __init__(self, app: ASGIApp, service: Service, ledger: Ledger, routes: Mapping[object, str]) -> None:
+    def __init__(self, app: ASGIApp, service: Ending, ledger: Ledger, routes: Mapping[object, str]) -> None:
         self.app = app
         self.service = service
         self.ledger = ledger
@@ -58,7 +64,7 @@ async def odd_call(scope: Scope, receive: Receive, send: Send) -> None:
 class Exchange:
     """One request on its way out."""
 
-    def __init__(self, scope: Scope, send: Send, service: Service) -> None:
+    def __init__(self, scope: Scope, send: Send, service: Ending) -> None:
         self.status = 500
         self.sender = send
         self.service = service

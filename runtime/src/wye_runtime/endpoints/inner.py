@@ -58,8 +58,8 @@ class Inner:
         return Response(self.service.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
 
-def inner_app(service: Service) -> Starlette:
+def inner_app(inner: Inner) -> Starlette:
     """The ASGI application of the inner port."""
-    app = Starlette(routes=Inner(service).routes(), exception_handlers=HANDLERS)
+    app = Starlette(routes=inner.routes(), exception_handlers=HANDLERS)
     app.router.redirect_slashes = False
     return app

@@ -222,6 +222,10 @@ class Service:
             self.show_mode("threads")
             log.warning("runs moved to threads", extra={"ms": round(taken * 1000, 1)})
 
+    def close(self) -> None:
+        """Ends what still runs."""
+        self.workers.close()
+
     def scheduling(self) -> dict[str, object]:
         """What was chosen, and why."""
         ready = self.current()
