@@ -144,8 +144,10 @@ def _instance(name: str, item: dict[str, Any], case: dict[str, Any]) -> Instance
 
 
 def _address(text: str) -> Address:
-    host, _, port = text.rpartition(":")
-    return Address(host, int(port))
+    """`HOST:PORT`, or `HOST:PORT/CHECK` where readiness is asked at another port."""
+    host, _, ports = text.rpartition(":")
+    port, _, check = ports.partition("/")
+    return Address(host, int(port), int(check or 0))
 
 
 def _signature(data: dict[str, Any]) -> Signature:
@@ -212,6 +214,14 @@ def _plan(made: Plan) -> dict[str, Any]:
 
 
 def _process(workload) -> dict[str, Any]:
+    if workload.server is not None:
+        return {
+            "deployment": workload.deployment,
+            "instances": workload.instances,
+            "graceSeconds": workload.grace_seconds,
+            "argv": [*workload.server.command, *workload.server.args],
+            "env": process.server_environment(workload, workload.server, "/model/model.onnx", {}),
+        }
     argv = process.runtime_argv(
         ("wye-runtime",), "/etc/wye/runtime.json", Address("0.0.0.0", 8080), Address("0.0.0.0", 8081)
     )

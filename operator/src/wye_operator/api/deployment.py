@@ -18,6 +18,7 @@ from wye_operator.api.base import (
     TextOrNumber,
 )
 from wye_operator.api.contract import Contract
+from wye_operator.api.environment import SHARED, Environment
 from wye_operator.api.pod import EnvironmentFrom, ObjectName, Pod, Probe, Resources, Strategy
 
 LATER_SCHEMES = ("s3", "gs", "az", "hf", "oci")
@@ -221,6 +222,59 @@ def _once_is_enough(name: str, probe: Callable[[Any], Probe | None]) -> Rule:
     )
 
 
+OF_OUR_RUNTIME = {"engine": "engine", "batching": "batching", "warmup": "warmup", "contract": "contract"}
+MOUNTED = ("file://", "configmap://", "pvc://")  # nothing of ours reads these before another server does
+
+
+def _of_our_runtime(name: str, field: str) -> Rule:
+    return Rule(
+        name,
+        f"!has(self.environment) || !has(self.{name})",
+        "must not be set beside environment: Wye's own runtime does that, and another server runs here",
+        lambda spec: spec.environment is None or field not in spec.model_fields_set,
+    )
+
+
+def _queues(spec: DeploymentSpec) -> bool:
+    settings = spec.request_settings
+    return settings.max_concurrent_requests_per_instance is not None or settings.max_queue_wait_ms != 500
+
+
+def _mounts(spec: DeploymentSpec) -> bool:
+    """Whether a mount of the user's is where another server finds its model or its shared memory."""
+    environment, pod = spec.environment, spec.pod
+    taken = (SHARED, environment.model_mount_path) if environment else ()
+    return any(mount["mountPath"] in taken for mount in (pod and pod.volume_mounts) or ())
+
+
+OF_OTHER_SERVERS = (
+    Rule(
+        "requestSettings",
+        "!has(self.environment) || !has(self.requestSettings) || "
+        "(!has(self.requestSettings.maxConcurrentRequestsPerInstance) && "
+        "(!has(self.requestSettings.maxQueueWaitMs) || self.requestSettings.maxQueueWaitMs == 500))",
+        "must not set maxConcurrentRequestsPerInstance or maxQueueWaitMs beside environment: the queue is its own",
+        lambda spec: spec.environment is None or not _queues(spec),
+    ),
+    Rule(
+        "model.sha256",
+        "!has(self.environment) || !has(self.model) || !has(self.model.sha256) || "
+        f"!{list(MOUNTED)}.exists(s, self.model.uri.startsWith(s))",
+        "must not be set beside environment where the model is mounted: nothing would compare it; it is checked where "
+        "the model is fetched",
+        lambda spec: not (spec.environment and spec.model and spec.model.sha256 and spec.model.uri.startswith(MOUNTED)),
+    ),
+    Rule(
+        "pod.volumeMounts",
+        "!has(self.environment) || !has(self.pod) || !has(self.pod.volumeMounts) || self.pod.volumeMounts.all(m, "
+        f"m.mountPath != '{SHARED}' && "
+        "m.mountPath != (has(self.environment.modelMountPath) ? self.environment.modelMountPath : '/model'))",
+        f"must not be at environment.modelMountPath or {SHARED}: there Wye mounts its own",
+        lambda spec: not _mounts(spec),
+    ),
+)
+
+
 class DeploymentSpec(Model):
     """What a Deployment should be."""
 
@@ -230,7 +284,10 @@ class DeploymentSpec(Model):
         description="The Endpoint it stands behind, in the same namespace; may be created later. Immutable."
     )
     name: Name | None = Field(default=None, description="Its name in `traffic`. Default: `metadata.name`. Immutable.")
-    model: ModelSource = Field(description="Where the model is, and what it is called.")
+    model: ModelSource | None = Field(
+        default=None,
+        description="Where the model is, and what it is called. Required, unless `environment` brings its own.",
+    )
     instance_count: int = Field(default=1, ge=0, le=1000, description="How many instances run.")
     engine: Engine = Field(default=Engine(), description="How ONNX Runtime runs the model.")
     batching: Batching = Field(default=Batching(), description="Whether requests share a run of the model.")
@@ -240,6 +297,9 @@ class DeploymentSpec(Model):
         description="How this model carries the contract's fields, or the whole contract.",
     )
     warmup: Warmup = Field(default=Warmup(), description="What runs before an instance is ready.")
+    environment: Environment | None = Field(
+        default=None, description="Another server than Wye's runtime, by its image and its three routes."
+    )
     environment_variables: EnvironmentVariables | None = Field(
         default=None, description="Environment of the model server."
     )
@@ -269,6 +329,14 @@ class DeploymentSpec(Model):
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "model",
+            "has(self.model) || has(self.environment)",
+            "is required, unless environment brings its own",
+            lambda spec: spec.model is not None or spec.environment is not None,
+        ),
+        *(_of_our_runtime(name, field) for name, field in OF_OUR_RUNTIME.items()),
+        *OF_OTHER_SERVERS,
         _once_is_enough("livenessProbe", lambda spec: spec.liveness_probe),
         _once_is_enough("startupProbe", lambda spec: spec.startup_probe),
     )
@@ -276,5 +344,10 @@ class DeploymentSpec(Model):
         ("endpointName", "name"), "give the Deployment another metadata.name"
     )
     REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("codeConfiguration", "environment", "scaleSettings", "tests", "dataCollector"), NOT_BUILT
+        ("codeConfiguration", "scaleSettings", "tests", "dataCollector"), NOT_BUILT
     )
+
+    @property
+    def uri(self) -> str:
+        """Where the model is, "" where another server brings its own."""
+        return self.model.uri if self.model else ""

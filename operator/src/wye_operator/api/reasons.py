@@ -92,6 +92,11 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "`https://` are for a cluster.",
         "Put the model where this place can read it; the message says which sources it has.",
     ),
+    Reason.ENVIRONMENT_UNSUPPORTED: _edit(
+        "`environment` names a server that cannot run here: the local twin runs no images, but `environment.command` "
+        "as a process, where its program is on this machine. In a cluster it never happens.",
+        "Install the program, or set `environment.command` to one that is here; or leave that Deployment to a cluster.",
+    ),
     Reason.INVALID_DEPLOYMENT_SPEC: _edit(
         "The spec asks for what cannot be had, such as a provider that the runtime does not have, or the cluster "
         "refused what was made of it.",

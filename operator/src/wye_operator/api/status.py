@@ -23,6 +23,7 @@ class Reason(StrEnum):
     MODEL_INVALID = "ModelInvalid"
     SIGNATURE_MISMATCH = "SignatureMismatch"
     MODEL_SOURCE_UNSUPPORTED = "ModelSourceUnsupported"
+    ENVIRONMENT_UNSUPPORTED = "EnvironmentUnsupported"
     INVALID_DEPLOYMENT_SPEC = "InvalidDeploymentSpec"
     GATEWAY_API_MISSING = "GatewayApiMissing"
     CERTIFICATE_INVALID = "CertificateInvalid"

@@ -205,7 +205,7 @@ async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Mem
 
 async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[str, str]:
     """(digest of a model that a ConfigMap holds, why it leads nowhere); others are checked where they are fetched."""
-    scheme, _, rest = spec.model.uri.partition("://")
+    scheme, _, rest = spec.uri.partition("://")
     if scheme != "configmap":
         return "", ""
     name, _, entry = rest.partition("/")

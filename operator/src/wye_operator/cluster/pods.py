@@ -46,6 +46,12 @@ def address_of(pod: Object) -> str:
     return str(_status(pod).get("podIP") or "")
 
 
+def ports_of(pod: Object) -> dict[str, int]:
+    """The ports of its containers by name: `http`, and `inner` of our runtime or `ready` of another server."""
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    return {str(p.get("name")): int(p["containerPort"]) for c in containers for p in c.get("ports") or ()}
+
+
 def identity_of(pod: Object) -> str:
     """The pod and its containers' lives: another one after each restart."""
     return f"{pod['metadata'].get('uid')}/{sum(_restarts(c) for c in _containers(pod))}"

@@ -10,12 +10,12 @@ from typing import Any
 
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_part, owner_of
 from wye_operator.cluster.kinds import PODS, SERVICES, SLICES, WORKLOADS, Object
-from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready
+from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready, ports_of
 from wye_operator.cluster.rejections import rejection_of
 from wye_operator.cluster.store import Key
 from wye_operator.plan.names import MODEL, ORIGIN, REVISION, ROUTER, model_name
 from wye_operator.plan.record import Record
-from wye_operator.plan.world import Address, Failure, InstanceSeen, RouterSeen, Taken, WorkloadSeen
+from wye_operator.plan.world import Address, Failure, InstanceSeen, RouterSeen, Signature, Taken, WorkloadSeen
 from wye_operator.render.kubernetes.place import SERVING
 
 
@@ -76,16 +76,19 @@ def _running(child: Object | None) -> tuple[str, str]:
 
 
 async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceSeen:
-    name, host = pod["metadata"]["name"], address_of(pod)
+    name, ports = pod["metadata"]["name"], ports_of(pod)
+    address = Address(address_of(pod), ports.get("http", SERVING), ports.get("ready", 0))
     serves = name in ready and is_ready(pod)
-    signature = await cluster.asks.signature(identity_of(pod), host) if serves else "it is not ready"
-    unread = signature if isinstance(signature, str) else ""
+    signature: Signature | str | None = "it is not ready"
+    if serves:  # another server than our runtime has no inner port to be asked at
+        asked = "inner" in ports or "http" not in ports
+        signature = await cluster.asks.signature(identity_of(pod), address.host) if asked else None
     return InstanceSeen(
         name=name,
-        address=Address(host, SERVING),
+        address=address,
         ready=serves,
-        signature=None if isinstance(signature, str) else signature,
-        unread=unread,
+        signature=signature if isinstance(signature, Signature) else None,
+        unread=signature if isinstance(signature, str) else "",
         revision=annotations_of(pod).get(REVISION, ""),
     )
 
@@ -93,7 +96,8 @@ async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceS
 def _fallback(service: Object | None) -> Address | None:
     spec = (service or {}).get("spec", {})
     host = spec.get("clusterIP")
-    return Address(host, int(spec["ports"][0]["port"])) if host and host != "None" else None
+    ports = {port.get("name"): int(port["port"]) for port in spec.get("ports") or ()}
+    return Address(host, ports.get("http", SERVING), ports.get("ready", 0)) if host and host != "None" else None
 
 
 async def routers_of(cluster: Cluster, key: Key, memory: Memory, record: Record) -> tuple[RouterSeen, ...]:

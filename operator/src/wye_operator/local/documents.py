@@ -290,11 +290,12 @@ def _resolved(text: str) -> Scalar:
         return None
     if NOT_FINITE.fullmatch(text):
         return math.inf
-    return _number(text.replace("_", "")) if text[0] in "+-.0123456789" else text
+    number = _number(text.replace("_", "")) if text[0] in "+-.0123456789" else None
+    return text if number is None else number
 
 
-def _number(plain: str) -> int | float | str:
-    """The number a text stands for, else the text; what no 64 bits hold is a float."""
+def _number(plain: str) -> int | float | None:
+    """The number a text stands for, if it is one; what no 64 bits hold is a float."""
     octal = OCTAL.fullmatch(plain)
     if len(plain) <= MOST_DIGITS and (octal or INTEGER.fullmatch(plain)):
         value = int(plain, 8 if octal else 0)
@@ -302,7 +303,7 @@ def _number(plain: str) -> int | float | str:
             return value
     if FLOAT.fullmatch(plain) and math.isfinite(float(plain)):
         return float(plain)
-    return plain
+    return None
 
 
 SENTENCES = (  # what the parser says, and what that means to the person who wrote the line

@@ -154,7 +154,7 @@ class Folder:
 
     def _content(self, placed: Placed[Deployment]) -> Content:
         """What is known of the URI as it is now: while it is read for the first time, nothing."""
-        reading = Content(problem=f"reading {placed.value.spec.model.uri.removeprefix(FILE)}")
+        reading = Content(problem=f"reading {placed.value.spec.uri.removeprefix(FILE)}")
         return self._contents.get(_place(placed), reading)
 
     def _known(self, of: Endpoint | Deployment) -> Known:
@@ -206,7 +206,7 @@ def _immutable(old: Manifests, new: Manifests) -> Iterator[Mistake]:
 
 def _place(placed: Placed[Deployment]) -> Place:
     metadata = placed.value.metadata
-    return metadata.namespace, metadata.name, placed.value.spec.model.uri
+    return metadata.namespace, metadata.name, placed.value.spec.uri
 
 
 def _key(of: Endpoint | Deployment) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import aiohttp
@@ -44,6 +45,18 @@ class Inner:
             return Answer(0, slow=True)
         except (aiohttp.ClientError, UnicodeDecodeError):
             return Answer(0)
+
+    async def connects(self, address: Address) -> Answer:
+        """Whether somebody listens there, whatever is spoken: 200 when so."""
+        try:
+            async with asyncio.timeout(PATIENCE.connect):
+                _, writer = await asyncio.open_connection(address.host, address.port)
+        except TimeoutError:
+            return Answer(0, slow=True)
+        except OSError:
+            return Answer(0)
+        writer.close()
+        return Answer(200)
 
     async def signature(self, address: Address) -> Signature | str:
         """What the model says of itself, or why that could not be read."""

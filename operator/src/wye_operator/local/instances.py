@@ -7,6 +7,7 @@ waiting ──> starting ──> ready ──> leaving ──> told ──> gone
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from wye_operator.local import files
 from wye_operator.local.inner import Inner
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
+from wye_operator.local.servers import OwnProcess
 from wye_operator.plan.masking import masked
 from wye_operator.plan.world import Address, Failure, InstanceSeen, Signature
 from wye_operator.render.process import runtime_argv
@@ -33,6 +35,7 @@ class Launch:
     environment: Mapping[str, str]
     model: Path | None
     grace: float
+    own: OwnProcess | None = None  # another server than our runtime: then program and config are empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +79,30 @@ class Instance:
         return self.process is not None and self.process.exit_code is None
 
     async def start(self) -> None:
-        """Start its process on two free ports."""
-        self.address, self.inner = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
+        """Start its process on free ports."""
         self.home.run.mkdir(parents=True, exist_ok=True)
-        config, last_words = self._config, self._last_words
-        files.write(config, self.launch.config, 0o600)
-        last_words.unlink(missing_ok=True)
-        self.process = await Process.start(
-            Command(
-                runtime_argv(self.launch.program, str(config), self.address, self.inner),
-                {
-                    "WYE_CACHE": str(self.home.cache),
-                    **self.launch.environment,
-                    "WYE_TERMINATION_LOG": str(last_words),
-                },
-                self.home.logs / f"{self.name}.log",
-            ),
-            self.home.ended,
+        self._last_words.unlink(missing_ok=True)
+        own = self.launch.own
+        self.process = await Process.start(self._runtime() if own is None else self._server(own), self.home.ended)
+
+    def _runtime(self) -> Command:
+        self.address, self.inner = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
+        files.write(self._config, self.launch.config, 0o600)
+        return Command(
+            runtime_argv(self.launch.program, str(self._config), self.address, self.inner),
+            {
+                "WYE_CACHE": str(self.home.cache),
+                **self.launch.environment,
+                "WYE_TERMINATION_LOG": str(self._last_words),
+            },
+            self._log,
         )
+
+    def _server(self, own: OwnProcess) -> Command:
+        ports = own.ports()
+        self.address = own.address(ports)
+        argv, environment = own.started(ports, self._model)
+        return Command(argv, environment, self._log, folder=own.folder)
 
     async def observe(self, inner: Inner, now: float) -> Failure | None:
         """Ask it how it is; returns how it ended, when it has ended by itself since the last look."""
@@ -101,7 +110,8 @@ class Instance:
             return None
         if self.process.exit_code is not None:
             return self._died(self.process, now)
-        answer = await inner.get(self.inner, "/readyz")
+        own = self.launch.own
+        answer = await (own.ready(inner, self.address) if own else inner.get(self.inner, "/readyz"))
         self.slow = self.slow + 1 if answer.slow else 0
         if answer.status == 200:
             await self._is_ready(inner, now)
@@ -111,7 +121,7 @@ class Instance:
         return None
 
     async def _is_ready(self, inner: Inner, now: float) -> None:
-        if self.signature is None:
+        if self.signature is None and self.launch.own is None:
             found = await inner.signature(self.inner)
             self.signature, self.unread = (None, found) if isinstance(found, str) else (found, "")
         self.ready_since = now if self.ready_since is None else self.ready_since
@@ -163,6 +173,20 @@ class Instance:
         """Remove its files, but for the log."""
         self._config.unlink(missing_ok=True)
         self._last_words.unlink(missing_ok=True)
+        shutil.rmtree(self._model, ignore_errors=True)
+
+    @property
+    def has_inner_port(self) -> bool:
+        """Whether it gives out metrics and a signature: our runtime does, another server does not."""
+        return self.launch.own is None
+
+    @property
+    def _log(self) -> Path:
+        return self.home.logs / f"{self.name}.log"
+
+    @property
+    def _model(self) -> Path:
+        return self.home.run / f"{self.name}.model"
 
     @property
     def _config(self) -> Path:

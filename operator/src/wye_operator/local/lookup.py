@@ -96,18 +96,18 @@ def spec_here(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
 
 def source_of(placed: Placed[Deployment]) -> Path | None:
     """The file or folder of a model; None where it stands in a ConfigMap."""
-    uri = placed.value.spec.model.uri
+    uri = placed.value.spec.uri
     return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
 
 
 def is_in_configmap(deployment: Deployment) -> bool:
     """Whether its model is in a ConfigMap."""
-    return deployment.spec.model.uri.startswith(CONFIGMAP)
+    return deployment.spec.uri.startswith(CONFIGMAP)
 
 
 def configmap_entry(manifests: Manifests, deployment: Deployment) -> tuple[str, bytes] | str:
     """Key and bytes of a model in a ConfigMap, or why it is not there."""
-    name, _, key = deployment.spec.model.uri.removeprefix(CONFIGMAP).partition("/")
+    name, _, key = deployment.spec.uri.removeprefix(CONFIGMAP).partition("/")
     entries = _entries(manifests.configmaps, deployment.metadata.namespace, name)
     if entries is None:
         return f"there is no ConfigMap {name} in the folder"

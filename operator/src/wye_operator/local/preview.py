@@ -14,11 +14,12 @@ from typing import Any
 
 from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
-from wye_operator.api.status import Condition
+from wye_operator.api.status import Condition, Reason
 from wye_operator.local.folder import content_of
 from wye_operator.local.lookup import NO_CLUSTER, deployments_of, endpoint_of, names_of, secret_of, spec_here, tls_of
 from wye_operator.local.manifests import Manifests, Placed
 from wye_operator.local.ports import LOOPBACK
+from wye_operator.local.servers import obstacle_of
 from wye_operator.local.state import label
 from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.masking import HIDDEN
@@ -33,13 +34,14 @@ from wye_operator.plan.world import (
     InstanceSeen,
     Keys,
     KeySet,
+    Obstacle,
     RouterSeen,
     Signature,
     Taken,
     WorkloadSeen,
     World,
 )
-from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment
+from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment, server_environment
 
 NOON = 1_000_000_000.0
 MOST_PASSES = 50
@@ -93,7 +95,14 @@ def _deployment(manifests: Manifests, placed: Placed[Deployment]) -> DeploymentS
         spec=placed.value.spec,
         content=content.digest,
         content_problem=content.problem,
+        obstacles=_obstacles(placed),
     )
+
+
+def _obstacles(placed: Placed[Deployment]) -> tuple[Obstacle, ...]:
+    environment = placed.value.spec.environment
+    why = obstacle_of(environment, placed.file.parent) if environment else ""
+    return (Obstacle(Reason.ENVIRONMENT_UNSUPPORTED, why),) if why else ()
 
 
 def _settled(world: World) -> tuple[World, Plan]:
@@ -179,9 +188,16 @@ def _auth(auth: Auth) -> str:
 
 def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str, Any]:
     path = _model_path(workload, world, manifests)
+    about = {"deployment": label(workload.namespace, workload.deployment), "instances": workload.instances}
+    if workload.server is not None:
+        known = server_environment(workload, workload.server, path, {})
+        return {
+            **about,
+            "argv": [*workload.server.command, *workload.server.args],
+            "environment": known | dict.fromkeys(workload.environment, HIDDEN),
+        }
     return {
-        "deployment": label(workload.namespace, workload.deployment),
-        "instances": workload.instances,
+        **about,
         "argv": list(runtime_argv(("wye-runtime",), "CONFIG", SERVING, INNER)),
         "environment": runtime_environment(workload) | dict.fromkeys(workload.environment, HIDDEN),
         "config": json.loads(runtime_config(workload, path)),

@@ -27,6 +27,7 @@ class Command:
     environment: Mapping[str, str]
     log: Path
     output: Path | None = None
+    folder: Path | None = None  # where it is started; None: where the twin was
 
 
 class Process:
@@ -55,6 +56,7 @@ class Process:
                 stdout=out,
                 stderr=log,
                 start_new_session=True,
+                cwd=command.folder,
             )
         process = cls(child, command)
         process._waiter = asyncio.create_task(child.wait())

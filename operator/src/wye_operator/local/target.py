@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
-from wye_operator.api.status import DeploymentStatus, EndpointStatus
+from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.issuers import KeySets
 from wye_operator.local.groups import Group
 from wye_operator.local.inner import Inner
@@ -27,6 +27,7 @@ from wye_operator.local.lookup import NO_CLUSTER, Secret, spec_here
 from wye_operator.local.models import Content
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.routers import Router
+from wye_operator.local.servers import OwnProcess, obstacle_of
 from wye_operator.local.state import KeyFiles, Known, label
 from wye_operator.plan.issuers import sources_of
 from wye_operator.plan.record import Record
@@ -39,6 +40,7 @@ from wye_operator.plan.world import (
     EndpointSeen,
     Keys,
     KeySet,
+    Obstacle,
     TlsSeen,
     World,
 )
@@ -76,6 +78,7 @@ class Machine:
     home: Home
     router_home: Home
     routers: Path
+    folder: Path  # of the manifests
     keys: KeyFiles
     key_sets: KeySets[tuple[str, str]]
     reserve: Callable[[str], socket.socket]
@@ -96,6 +99,7 @@ class EndpointTarget:
     statuses: dict[str, DeploymentStatus] = field(default_factory=dict)
     wanted: Plan | None = None
     models: dict[str, Path] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)  # whose server cannot run on this machine, and why
     last: Record = field(default_factory=Record)
     keys_problem: str = ""  # with the file of keys; those in force stay
     changed: bool = False  # whether the last pass wrote or moved anything: look again soon
@@ -123,6 +127,7 @@ class EndpointTarget:
         if self.router is not None:
             await self.router.observe(self.machine.inner, now)
         self.models = {d.metadata.name: content.path for d, _, content in found.deployments if content.path}
+        self.foreign = {d.metadata.name: why for d, *_ in found.deployments if (why := self._why_foreign(d))}
         keys, problem = self._keys(found)
         files = self.router.auth_files() if self.router else {}
         return World(
@@ -175,7 +180,12 @@ class EndpointTarget:
             status=self.statuses.get(name),
             content=content.digest,
             content_problem=content.problem,
+            obstacles=(Obstacle(Reason.ENVIRONMENT_UNSUPPORTED, self.foreign[name]),) if name in self.foreign else (),
         )
+
+    def _why_foreign(self, deployment: Deployment) -> str:
+        environment = deployment.spec.environment
+        return obstacle_of(environment, self.machine.folder) if environment else ""
 
     def _keys(self, found: Found) -> tuple[Keys | None, str]:
         if found.secret is not None:
@@ -218,19 +228,27 @@ class EndpointTarget:
         if name not in self.groups:
             self.groups[name] = Group(label(self.namespace, name), self.machine.home)
         group = self.groups[name]
-        model = self.models.get(name)
-        if model is None:  # nothing new can start without it; what runs goes on
+        launch = self._launch(workload, self.models.get(name))
+        if launch is None:  # nothing new can start; what runs goes on
             group.wanted = min(group.wanted, workload.instances)
             return
-        launch = Launch(
+        group.want(launch, workload.instances)
+
+    def _launch(self, workload: Workload, model: Path | None) -> Launch | None:
+        """How to start it; None without its model, or where its server cannot run here."""
+        if (model is None and workload.uri) or workload.deployment in self.foreign:
+            return None
+        server, folder = workload.server, self.machine.folder
+        own = OwnProcess(workload, server, folder, model) if server else None
+        return Launch(
             revision=workload.revision,
-            program=self.machine.program,
-            config=runtime_config(workload, str(model)),
-            environment=runtime_environment(workload),
+            program=() if own else self.machine.program,
+            config=b"" if own else runtime_config(workload, str(model)),
+            environment=dict(workload.environment) if own else runtime_environment(workload),
             model=model,
             grace=workload.grace_seconds,
+            own=own,
         )
-        group.want(launch, workload.instances)
 
     async def _step(self, wanted: Plan, now: float) -> None:
         """A Deployment that left the folder goes when no router has a cluster for it any more."""

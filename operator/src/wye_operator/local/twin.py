@@ -141,6 +141,7 @@ class Twin:
             home=self._home("models"),
             router_home=self._home("routers"),
             routers=folder / "routers",
+            folder=self._directory,
             keys=KeyFiles(folder / "keys"),
             key_sets=self._key_sets,
             reserve=self._ports.take,
@@ -177,9 +178,10 @@ class Twin:
         return wanted.router.auth.keys if wanted and wanted.router else None
 
     def inner_urls(self, endpoint: str) -> dict[str, str]:
-        """Where the router and each model server give out metrics, by process name (one for two: the router's)."""
+        """Where the router and each runtime give out metrics, by process name (one for two: the router's)."""
         target = self._named(endpoint)
-        running: list[Envoy | Instance] = [i for group in target.groups.values() for i in group.instances]
+        instances = (i for group in target.groups.values() for i in group.instances)
+        running: list[Envoy | Instance] = [i for i in instances if i.has_inner_port]
         running += target.router.envoys if target.router else []
         return {of.name: f"http://{of.inner.host}:{of.inner.port}" for of in running if of.process}
 

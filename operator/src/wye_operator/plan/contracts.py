@@ -24,12 +24,14 @@ class ContractsDoNotFit(ValueError):
 class Promise:
     """What one side promises its callers: fields where there is a contract, else the model's tensors.
 
-    `model_name` "" promises no name; `signature` None is not known (or an own server's).
+    `model_name` "" promises no name; `signature` None is not known (or an own server's, which agrees with all but
+    another name).
     """
 
     model_name: str
     contract: Contract | None
     signature: Signature | None
+    own: bool = False
 
 
 def merged(endpoint: Contract | None, deployment: Contract | None) -> Contract | None:
@@ -126,8 +128,11 @@ def disagreement(reference: Promise, candidate: Promise) -> str:
 
 
 def _differences(reference: Promise, candidate: Promise) -> Iterator[str]:
-    if reference.model_name and candidate.model_name != reference.model_name:
+    named = candidate.model_name or not candidate.own
+    if reference.model_name and named and candidate.model_name != reference.model_name:
         yield f"its model is called {candidate.model_name}, want {reference.model_name}"
+    if candidate.own:
+        return
     if reference.contract is not None:
         yield from _contract_differences(reference.contract, candidate.contract)
     elif candidate.contract is not None:

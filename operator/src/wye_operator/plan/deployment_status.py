@@ -49,7 +49,7 @@ def deployment_status(
         traffic=weight / 100,
         mirror=mirror / 100,
         traffic_text=f"mirror {mirror / 100:g}" if mirror else f"{weight / 100:g}",
-        model=_model(seen, member) or (old.model if old else None),
+        model=_model(seen, member),
         last_failure=_last_failure(member) or (old.last_failure if old else None),
         waiting=result.waiting,
     ), result.deadline_in
@@ -144,13 +144,16 @@ def _failed(failure: Failure, *, serving: int) -> Problem:
 
 
 def _model(seen: DeploymentSeen, member: Member | None) -> ModelStatus | None:
+    before = seen.status.model if seen.status else None
     signature = member.promise.signature if member else None
-    if signature is None:
-        return None
     if seen.misfit:  # what runs is of an earlier spec
-        return seen.status.model if seen.status else None
+        return before
+    if seen.spec.environment is not None:  # another server says nothing of its model: no digest and no tensors
+        return ModelStatus(uri=seen.spec.uri) if seen.spec.uri else None
+    if signature is None:
+        return before
     return ModelStatus(
-        uri=seen.spec.model.uri,
+        uri=seen.spec.uri,
         sha256=signature.sha256,
         size_bytes=signature.size_bytes,
         inputs=_tensors(signature, "inputs"),

@@ -28,18 +28,26 @@ class Member:
         return bool(self.workload.ready)
 
     @property
+    def own(self) -> bool:
+        """Whether it is another server than our runtime: it says nothing of itself, and is taken at its word."""
+        return self.seen.spec.environment is not None
+
+    @property
     def unread(self) -> str:
-        """Why no ready instance's signature is known, "" when one is."""
-        if any(instance.signature for instance in self.workload.ready):
+        """Why no ready instance's signature is known, "" when one is, or when there is none to know."""
+        if self.own or any(instance.signature for instance in self.workload.ready):
             return ""
         return next((i.unread for i in self.workload.ready if i.unread), "not asked yet")
 
     @property
     def promise(self) -> Promise:
         """What it promises its callers, by a ready instance, else by what its status remembers."""
+        model = self.seen.spec.model
+        if self.own:
+            return Promise(model.name or "" if model else "", None, None, own=True)
         signatures = [i.signature for i in self.workload.ready if i.signature]
         remembered = self.seen.status.model if self.seen.status else None
-        name = self.seen.spec.model.name or self.seen.spec.endpoint_name
+        name = (model and model.name) or self.seen.spec.endpoint_name
         return Promise(name, self.contract, signatures[-1] if signatures else _remembered(remembered))
 
 
@@ -135,7 +143,7 @@ def reference_for(world: World, members: Members) -> Promise | None:
     shares = world.record.traffic or hundredths(world.endpoint.spec.traffic)
     largest = sorted((-share, name) for name, share in shares.items() if name in members.by_name and share)
     promises = [members.by_name[name].promise for _, name in largest]
-    leader = next((p for p in promises if p.contract or p.signature), None)
+    leader = next((p for p in promises if p.contract or p.signature), None)  # an own server promises nothing
     contract = world.endpoint.spec.contract
     if contract is not None:
         return Promise(leader.model_name if leader else "", contract, None)

@@ -24,6 +24,8 @@ class Cluster:
     mirror: bool = False
     # h2c: a server that speaks gRPC, and its health, by itself
     protocol: Literal["http1", "h2c"] = field(default="http1", metadata={LATER: True})
+    readiness: str = field(default="", metadata={LATER: True})  # the path that says so; "": it is our runtime
+    scoring: str = field(default="", metadata={LATER: True})  # what /score becomes on its way; "": nothing else
 
     @property
     def hosts(self) -> str:
@@ -93,13 +95,15 @@ def _published_to_json(published: Published) -> dict[str, Any]:
 
 def _cluster_to_json(cluster: Cluster) -> dict[str, Any]:
     """Without what earlier versions do not know, where that is not asked for."""
-    own = {"protocol": "h2c"} if cluster.protocol == "h2c" else {}
-    return {"name": cluster.name, "deployment": cluster.deployment, "mirror": cluster.mirror, **own}
+    own = {name: getattr(cluster, name) for name in ("readiness", "scoring") if getattr(cluster, name)}
+    spoken = {"protocol": "h2c"} if cluster.protocol == "h2c" else {}
+    return {"name": cluster.name, "deployment": cluster.deployment, "mirror": cluster.mirror, **spoken, **own}
 
 
 def _cluster_from_json(data: Mapping[str, Any]) -> Cluster:
     protocol: Literal["http1", "h2c"] = "h2c" if data.get("protocol") == "h2c" else "http1"
-    return Cluster(str(data["name"]), str(data["deployment"]), bool(data["mirror"]), protocol)
+    own = (str(data.get("readiness", "")), str(data.get("scoring", "")))
+    return Cluster(str(data["name"]), str(data["deployment"]), bool(data["mirror"]), protocol, *own)
 
 
 def _published_from_json(data: Mapping[str, Any]) -> Published:

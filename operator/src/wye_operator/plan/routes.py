@@ -28,9 +28,11 @@ from wye_operator.plan.wanted import (
     Routes,
     Share,
 )
+from wye_operator.plan.workloads import server_of, workload_of
 from wye_operator.plan.world import WorkloadSeen, World
 
 DEFAULT_TIMEOUT_MS = 5000
+SCORE = "/score"  # where callers send requests, whatever a server calls it
 # How long a router that ends waits for requests (docs/decisions/0007): the first that no Deployment's time-out exceeds.
 PATIENCE = (10, 300)
 
@@ -90,11 +92,34 @@ def _clusters(world: World, spec: EndpointSpec, members: Members) -> tuple[Clust
     """Those of today's Deployments, and those that some router's routes may still name."""
     clusters = {cluster.name: cluster for cluster in still_named(world)}
     for name, member in members.by_name.items():
-        owner = f"{member.seen.namespace}/{member.seen.object_name}"
-        clusters[name] = Cluster(name, owner)
+        clusters[name] = cluster = _cluster(world, name, member)
         if name in (spec.mirror_traffic or {}):
-            clusters[mirror_cluster(name)] = Cluster(mirror_cluster(name), owner, mirror=True)
+            clusters[mirror_cluster(name)] = replace(cluster, name=mirror_cluster(name), mirror=True)
     return tuple(sorted(clusters.values()))
+
+
+def _cluster(world: World, name: str, member: Member) -> Cluster:
+    """How routers speak with a Deployment: as its ready instances want it, also while an edit replaces them."""
+    owner, server = f"{member.seen.namespace}/{member.seen.object_name}", member.seen.spec.environment
+    wanted = Cluster(name, owner)
+    if server is not None:
+        own = server_of(server)
+        scoring = own.scoring.path if own.scoring.path != SCORE else ""
+        readiness = own.readiness.path
+        wanted = replace(wanted, protocol=own.protocol, readiness=readiness, scoring=scoring)
+    before = world.record.clusters[-1].clusters if world.record.clusters else ()
+    had = next((c for c in before if (c.name, c.deployment) == (name, owner)), wanted)
+    return had if had != wanted and _is_of_before(member) else wanted
+
+
+def _is_of_before(member: Member) -> bool:
+    """Whether all instances that are ready were started before the last edit."""
+    if member.misfit:
+        return True
+    asked = workload_of(member)
+    return bool(member.ready) and not any(
+        member.workload.is_asked(instance, asked.origin, asked.revision) for instance in member.workload.ready
+    )
 
 
 def _watched(world: World, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
@@ -119,13 +144,19 @@ def _routes(spec: EndpointSpec, members: Members, routing: Routing, known: Known
         shares=tuple(Share(name, weight) for name, weight in sorted(routing.weights.items())),
         mirrors=tuple(Share(mirror_cluster(n), share) for n, share in sorted(routing.mirrors.items())),
         pins=tuple(
-            Pin(name, member.seen.spec.request_settings.request_timeout_ms)
+            Pin(name, member.seen.spec.request_settings.request_timeout_ms, once=_once(member))
             for name, member in sorted(members.by_name.items())
             if name in known.clusters
         ),
         timeout_ms=_longest_timeout(members.by_name, routing),
+        once=any(_once(members.by_name[name]) for name in routing.weights if name in members.by_name),
         most_mirror_bytes=byte_count(spec.limits.max_mirror_bytes),
     )
+
+
+def _once(member: Member) -> bool:
+    """Whether a request that may have begun there must not begin again: of a model of ours nothing else remains."""
+    return member.own
 
 
 def _longest_timeout(members: Mapping[str, Member], routing: Routing) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
-from wye_operator.plan.names import digest
+from wye_operator.plan.names import LATER, digest
 from wye_operator.plan.record import Cluster, Record
 from wye_operator.plan.world import Address, Certificate, Keys, WrittenKey
 
@@ -26,6 +26,43 @@ class PodSettings:
     probes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by liveness, readiness, startup
     environment_from: tuple[Mapping[str, Any], ...] = ()
     fetch_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a server answers one question."""
+
+    path: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """Another server than our runtime, as `environment` describes it."""
+
+    image: str
+    command: tuple[str, ...]  # empty: the image's own
+    args: tuple[str, ...]
+    liveness: Route
+    readiness: Route
+    scoring: Route
+    protocol: Literal["http1", "h2c"]
+    mount: str
+    shared_memory: str | int
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Those that routers use, each once: requests first, then readiness."""
+        return tuple(dict.fromkeys((self.scoring.port, self.readiness.port)))
+
+    @property
+    def check(self) -> int:
+        """The port of readiness, 0 where it is that of requests."""
+        return 0 if self.readiness.port == self.scoring.port else self.readiness.port
+
+    def speaks_grpc(self, route: Route) -> bool:
+        """Whether a question is asked by gRPC: nothing else is understood on that port."""
+        return self.protocol == "h2c" and route.port == self.scoring.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +84,13 @@ class Workload:
     pods: PodSettings = PodSettings()
     strategy: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""  # changes with every edit of the Deployment, of its Endpoint's contract or of the model's bytes
+    server: OwnServer | None = None
 
     @property
     def revision(self) -> str:
         """Changes exactly when running instances have to be replaced."""
-        return digest([self.uri, self.content, self.settings, self.environment, self.pods])
+        own = [self.server] if self.server else []
+        return digest([self.uri, self.content, self.settings, self.environment, self.pods, *own])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +107,7 @@ class Pin:
 
     cluster: str
     timeout_ms: int
+    once: bool = field(default=False, metadata={LATER: True})  # what was begun is not sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +153,7 @@ class Routes:
     sticky: Sticky | None = None
     cors: Cors | None = None
     rate: Rate | None = None
+    once: bool = field(default=False, metadata={LATER: True})  # of plain requests: what was begun is not sent again
 
     @property
     def version(self) -> str:

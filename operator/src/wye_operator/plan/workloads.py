@@ -6,11 +6,12 @@ from typing import Any
 
 from wye_operator.api.deployment import Batching
 from wye_operator.api.endpoint import MOST_REQUEST_BYTES
+from wye_operator.api.environment import Environment
 from wye_operator.api.pod import plain
 from wye_operator.plan.contracts import settings_of
 from wye_operator.plan.members import Member, Members
 from wye_operator.plan.names import digest
-from wye_operator.plan.wanted import PodSettings, Workload
+from wye_operator.plan.wanted import OwnServer, PodSettings, Route, Workload
 from wye_operator.plan.world import DeploymentSeen, World
 
 WHY = {
@@ -48,8 +49,8 @@ def _is_held(world: World, member: Member) -> bool:
 
 def unsupported(world: World, seen: DeploymentSeen) -> str:
     """Why this place cannot read the model's source, "" when it can."""
-    scheme = seen.spec.model.uri.partition("://")[0]
-    if scheme in world.sources:
+    scheme = seen.spec.uri.partition("://")[0]
+    if not scheme or scheme in world.sources:
         return ""
     have = " and ".join(f"{source}://" for source in world.sources)
     return f"{scheme}:// cannot be read here: {WHY[scheme]}; this place reads {have}"
@@ -71,15 +72,32 @@ def workload_of(member: Member, instances: int | None = None) -> Workload:
         deployment=member.seen.object_name,
         namespace=member.seen.namespace,
         instances=spec.instance_count if instances is None else instances,
-        uri=spec.model.uri,
+        uri=spec.uri,
         content=member.seen.content,
-        settings=_settings(member),
+        settings=_settings(member) if spec.environment is None else _identity(member),
         environment=dict(sorted((spec.environment_variables or {}).items())),
         grace_seconds=settings.request_timeout_ms / 1000 + 5,
         endpoint=spec.endpoint_name,
         pods=_pods(member),
         strategy=spec.strategy.model_dump(by_alias=True),
+        server=server_of(spec.environment) if spec.environment else None,
         origin=f"{member.seen.generation}.{digest([settings_of(member.contract), member.seen.content])}",
+    )
+
+
+def server_of(environment: Environment) -> OwnServer:
+    """The server that a manifest describes."""
+    config = environment.inference_config
+    return OwnServer(
+        image=environment.image,
+        command=tuple(environment.command or ()),
+        args=tuple(environment.args or ()),
+        liveness=Route(config.liveness_route.path, config.liveness_route.port),
+        readiness=Route(config.readiness_route.path, config.readiness_route.port),
+        scoring=Route(config.scoring_route.path, config.scoring_route.port),
+        protocol=config.scoring_route.protocol,
+        mount=environment.model_mount_path,
+        shared_memory=environment.shared_memory,
     )
 
 
@@ -91,20 +109,29 @@ def _pods(member: Member) -> PodSettings:
         pod=plain(spec.pod) or {},
         probes={name: found for name, probe in probes.items() if (found := plain(probe))},
         environment_from=tuple(found for entry in spec.environment_from or () if (found := plain(entry))),
-        fetch_secret=spec.model.secret_name or "",
+        fetch_secret=(spec.model and spec.model.secret_name) or "",
     )
+
+
+def _identity(member: Member) -> dict[str, Any]:
+    """Who it is, and what its model is called."""
+    spec = member.seen.spec
+    model = spec.model
+    return {
+        "deployment": f"{member.seen.namespace}/{member.seen.object_name}",
+        "model": {
+            "name": (model and model.name) or spec.endpoint_name,
+            "version": str(model.version) if model else "1",
+            "sha256": model and model.sha256,
+            "uri": spec.uri,
+        },
+    }
 
 
 def _settings(member: Member) -> dict[str, Any]:
     spec = member.seen.spec
     return {
-        "deployment": f"{member.seen.namespace}/{member.seen.object_name}",
-        "model": {
-            "name": spec.model.name or spec.endpoint_name,
-            "version": str(spec.model.version),
-            "sha256": spec.model.sha256,
-            "uri": spec.model.uri,
-        },
+        **_identity(member),
         "engine": spec.engine.model_dump(by_alias=True),
         # the runtime's own default is left out: to write it down would replace every pod
         **({"batching": spec.batching.model_dump(by_alias=True)} if spec.batching != Batching() else {}),

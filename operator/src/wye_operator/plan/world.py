@@ -12,7 +12,7 @@ from typing import Literal
 from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
-from wye_operator.plan.names import is_edited
+from wye_operator.plan.names import LATER, is_edited
 from wye_operator.plan.record import Record
 
 # What routers' files say of TLS: there are none yet; no TLS; TLS without a certificate; a certificate.
@@ -28,6 +28,7 @@ class Address:
 
     host: str
     port: int
+    check: int = field(default=0, metadata={LATER: True})  # the port of its readiness, where that is another one
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from wye_operator.api.environment import GRPC_HEALTH
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Hosts
 from wye_operator.plan.world import Address
@@ -12,6 +13,7 @@ from wye_operator.render.resources import (
     BUFFER_BYTES,
     HTTP2_WINDOWS,
     Json,
+    extension,
     header,
     socket,
     typed,
@@ -20,6 +22,8 @@ from wye_operator.render.resources import (
 
 CLUSTER = "envoy.config.cluster.v3.Cluster"
 ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment"
+CODEC = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+LUA = "envoy.extensions.filters.http.lua.v3.Lua"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 LABEL = "wye"  # where an instance's metadata says which deployment it belongs to
@@ -27,6 +31,16 @@ ADMIN = "wye~admin"  # no deployment can have this name
 LIVE_REQUESTS = 10_000  # the runtime's queue is the limit; this one only bounds the damage
 MIRROR_REQUESTS = 16  # how many callers a shadow that never reads can hold,
 MIRROR_SECONDS = 3  # and for how long
+REWRITE = """
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local path = headers:get(":path")
+  if path == "/score" or path:sub(1, 7) == "/score?" then
+    headers:replace("x-envoy-original-path", path)
+    headers:replace(":path", "PATH" .. path:sub(7))
+  end
+end
+"""
 
 
 def cluster(of: Cluster, folder: str) -> Json:
@@ -54,7 +68,7 @@ def cluster(of: Cluster, folder: str) -> Json:
                 "ignore_new_hosts_until_first_hc": True,
             },
             "circuit_breakers": {"thresholds": [_threshold(limit)]},
-            "typed_extension_protocol_options": {HTTP_OPTIONS: _http_options(of)},
+            "typed_extension_protocol_options": {HTTP_OPTIONS: _http_options(of)},  # and what becomes of /score
             "health_checks": [_health_check(of)],
             "outlier_detection": _outliers(),
         },
@@ -99,7 +113,10 @@ def _static(name: str, addresses: Sequence[Address]) -> Json:
 def _instance(address: Address, deployment: str) -> Json:
     # on the address, not on the route: an answer that came this far names its deployment, a 401 does not
     label = {"filter_metadata": {LABEL: {"deployment": deployment}}}
-    return {**_endpoint(address), "metadata": label}
+    made = _endpoint(address)
+    if address.check:
+        made["endpoint"]["health_check_config"] = {"port_value": address.check}
+    return {**made, "metadata": label}
 
 
 def _endpoint(address: Address) -> Json:
@@ -124,8 +141,21 @@ def _http_options(of: Cluster) -> Json:
         bounds["max_stream_duration"] = f"{MIRROR_SECONDS}s"
     return typed(
         HTTP_OPTIONS,
-        {"common_http_protocol_options": bounds, "explicit_http_config": _spoken(of.protocol)},
+        {
+            "common_http_protocol_options": bounds,
+            "explicit_http_config": _spoken(of.protocol),
+            **({"http_filters": [_score(of.scoring), extension("codec", CODEC)]} if of.scoring else {}),
+        },
     )
+
+
+def _score(path: str) -> Json:
+    """`/score` becomes the server's own path, with the query; in Lua: Envoy rewrites paths of whole routes only.
+
+    A route may lead to several servers, each with a path of its own. The original is where Envoy would put it, too.
+    """
+    source = REWRITE.replace("PATH", path)
+    return extension("score", LUA, {"default_source_code": {"inline_string": source}})
 
 
 def _spoken(protocol: Literal["http1", "h2c"]) -> Json:
@@ -137,12 +167,14 @@ def _spoken(protocol: Literal["http1", "h2c"]) -> Json:
 
 
 def _health_check(of: Cluster) -> Json:
-    # an address may have been given to another team's model: an instance refuses a name that is not its own
+    # an address may have been given to another team's model: an instance of ours refuses a name that is not its own
     named = [header("x-wye-deployment", of.deployment)]
-    if of.protocol == "h2c":
-        asked: Json = {"grpc_health_check": {"initial_metadata": named}}
-    else:
-        asked = {"http_health_check": {"path": "/v2/health/ready", "request_headers_to_add": named}}
+    if not of.readiness:
+        asked: Json = {"http_health_check": {"path": "/v2/health/ready", "request_headers_to_add": named}}
+    elif of.readiness == GRPC_HEALTH:
+        asked = {"grpc_health_check": {}}
+    else:  # as kubelet counts
+        asked = {"http_health_check": {"path": of.readiness, "expected_statuses": [{"start": 200, "end": 400}]}}
     return {
         # Four silent checks put an instance aside, after 5 to 6 s, when requests time out: on a starved machine all are
         # silent together, and with nobody left callers get a 503 at once where waiting would have brought a 200.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
-from wye_operator.plan.wanted import Workload
+from wye_operator.plan.wanted import OwnServer, Workload
 from wye_operator.plan.world import Address
 from wye_operator.render.resources import canonical
 
@@ -33,6 +34,35 @@ def runtime_argv(program: Sequence[str], config: str, serving: Address, inner: A
 def runtime_environment(workload: Workload) -> dict[str, str]:
     """What the runtime's environment has besides the machine's own; the user's variables win."""
     return {**MALLOC, **dict(sorted(workload.environment.items()))}
+
+
+def server_environment(
+    workload: Workload, server: OwnServer, model_path: str, ports: Mapping[int, int]
+) -> dict[str, str]:
+    """The environment of another server, in the order in which values may refer to each other; the user's win.
+
+    `ports` has those that are not the manifest's own: on one machine several instances cannot have the same.
+    """
+    model = workload.settings["model"]
+    asked = {"SCORING": server.scoring, "READINESS": server.readiness, "LIVENESS": server.liveness}
+    folder = model_path.rpartition("/")[0]
+    return {
+        "WYE_DEPLOYMENT": workload.settings["deployment"],
+        "WYE_MODEL_NAME": model["name"],
+        "WYE_MODEL_VERSION": model["version"],
+        **({"AZUREML_MODEL_DIR": folder, "WYE_MODEL_PATH": model_path} if model_path else {}),
+        **{f"WYE_{name}_PORT": str(ports.get(route.port, route.port)) for name, route in asked.items()},
+        **dict(sorted(workload.environment.items())),
+    }
+
+
+def expanded(text: str, values: Mapping[str, str]) -> str:
+    """`$(NAME)` by its value, as kubelet does it: an unknown one stays, and `$$` is a `$`."""
+
+    def value(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else values.get(found[1], found[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", value, text)
 
 
 def router_argv(envoy: str, bootstrap: str, concurrency: int = 1) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def _pinned(pin: Pin) -> Json:
     return {
         "name": f"pin-{pin.cluster}",
         "match": {"prefix": "/", "headers": [named]},
-        "route": {"cluster": pin.cluster, **_patience(pin.timeout_ms)},
+        "route": {"cluster": pin.cluster, **_patience(pin.timeout_ms, once=pin.once)},
         "request_body_buffer_limit": RETRY_BYTES,
     }
 
@@ -97,7 +97,7 @@ def _split(name: str, routes: Routes, headers: Sequence[Json] = ()) -> list[Json
     split = {
         "name": name,
         "match": {"prefix": "/", "headers": list(headers)},
-        "route": {"weighted_clusters": {"clusters": shares}, **_patience(routes.timeout_ms)},
+        "route": {"weighted_clusters": {"clusters": shares}, **_patience(routes.timeout_ms, once=routes.once)},
         "request_body_buffer_limit": RETRY_BYTES,
     }
     return sticking(split, routes.sticky)
@@ -115,7 +115,7 @@ def _mirror(mirror: Share) -> Json:
     }
 
 
-def _patience(timeout_ms: int) -> Json:
+def _patience(timeout_ms: int, *, once: bool) -> Json:
     """How long a request may take: silence ends it, not length, so that answers can be streamed."""
     return {
         "timeout": "0s",
@@ -123,8 +123,9 @@ def _patience(timeout_ms: int) -> Json:
         "max_stream_duration": {"grpc_timeout_header_max": f"{LONGEST_SECONDS}s"},
         "idle_timeout": f"{(timeout_ms + GRACE_MS) / 1000:.3f}s",
         "retry_policy": {
-            # `reset` covers an instance that closed a kept connection as the request went out; it may run twice
-            "retry_on": "connect-failure,refused-stream,reset",
+            # `reset` covers an instance that closed a kept connection as the request went out; it may run twice, so
+            # it is for our runtime alone: what another server does with a request, nobody here knows
+            "retry_on": "connect-failure,refused-stream" + ("" if once else ",reset"),
             "num_retries": 3,
             "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
             "retry_host_predicate": [

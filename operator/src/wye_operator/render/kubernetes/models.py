@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from wye_operator.plan.names import CONFIG, ORIGIN, REVISION, digest
-from wye_operator.plan.wanted import Workload
+from wye_operator.plan.wanted import OwnServer, Workload
 from wye_operator.plan.world import Address
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
 from wye_operator.render.kubernetes.metadata import Owner, annotated, deployment_owner, object_of
 from wye_operator.render.kubernetes.place import INNER, SERVING, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
 from wye_operator.render.kubernetes.quantities import canonical_resources, cores
+from wye_operator.render.kubernetes.servers import named_ports, server_container, server_probe, shared_memory
 from wye_operator.render.kubernetes.sources import FOLDER, Source, source_of
 from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment
 from wye_operator.render.resources import Json
@@ -34,18 +35,22 @@ PROBES = {
 def model_objects(workload: Workload, place: ClusterPlace) -> Iterator[Json]:
     """Everything for one Deployment; what others need comes first."""
     owner = deployment_owner(place, workload.deployment)
-    source = source_of(workload.uri)
-    config = runtime_config(_with_engine(workload), source.path).decode()
+    server, config = workload.server, ""
     yield service_account(owner)
-    yield object_of(owner, ("v1", "ConfigMap"), {"data": {CONFIG_FILE: config}})
-    yield _service(owner)
-    yield from network_policies(owner, place)
+    if server is None:
+        config = runtime_config(_with_engine(workload), source_of(workload.uri).path).decode()
+        yield object_of(owner, ("v1", "ConfigMap"), {"data": {CONFIG_FILE: config}})
+    yield _service(owner, server)
+    yield from network_policies(owner, place, server.ports if server else ())
     yield from disruption_budgets(owner, workload.instances)
-    yield _deployment(owner, workload, _template(owner, workload, place, digest([config, workload.content])))
+    known = [config, workload.content] if server is None else [workload.revision]
+    yield _deployment(owner, workload, _template(owner, workload, place, digest(known)))
 
 
 def image_of(workload: Workload, place: ClusterPlace) -> str:
-    """The runtime for processors, or the one for GPUs where the limits name one."""
+    """Another server's own, else the runtime for processors, or the one for GPUs where the limits name one."""
+    if workload.server is not None:
+        return workload.server.image
     return place.images.runtime_gpu if _has_gpu(workload) else place.images.runtime
 
 
@@ -69,10 +74,15 @@ def _with_engine(workload: Workload) -> Workload:
     return replace(workload, settings={**workload.settings, "engine": engine})
 
 
-def _service(owner: Owner) -> Json:
-    """The address that finds ready pods by itself: routers fall back to it."""
-    port = {"name": "http", "port": SERVING, "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}
-    spec = {"type": "ClusterIP", "selector": owner.selector, "ports": [port]}
+def _service(owner: Owner, server: OwnServer | None) -> Json:
+    """The address that finds ready pods by itself: routers fall back to it. Another server keeps its ports."""
+    ports = list(named_ports(server)) if server else [("http", SERVING)]
+    spoken = {"http": "kubernetes.io/h2c" if server and server.protocol == "h2c" else "http"}
+    listed = [
+        {"name": n, "port": p, "protocol": "TCP", "targetPort": n, "appProtocol": spoken.get(n, "http")}
+        for n, p in ports
+    ]
+    spec = {"type": "ClusterIP", "selector": owner.selector, "ports": listed}
     return object_of(owner, ("v1", "Service"), {"spec": spec})
 
 
@@ -88,29 +98,42 @@ def _deployment(owner: Owner, workload: Workload, template: Json) -> Json:
 
 
 def _template(owner: Owner, workload: Workload, place: ClusterPlace, config: str) -> Json:
-    source = source_of(workload.uri)
+    server = workload.server
+    source = source_of(workload.uri) if workload.uri else None
+    first = shared_memory(server) if server else {"name": CONFIG_VOLUME, "configMap": {"name": owner.objects}}
     more: Json = {
         "terminationGracePeriodSeconds": LEAVING_SECONDS + math.ceil(workload.grace_seconds),
-        **({"initContainers": [_fetch(workload, place, source)]} if source.fetched else {}),
+        **({"initContainers": [_fetch(workload, place, source)]} if source and source.fetched else {}),
         "containers": [_server(workload, place, source)],
-        "volumes": [{"name": CONFIG_VOLUME, "configMap": {"name": owner.objects}}, source.volume],
+        "volumes": [first, *([source.volume] if source else [])],
     }
     annotations = {CONFIG: config, REVISION: workload.revision}
     return pod_template(owner, workload.pods, annotations, pod_spec(owner, workload.pods, place.images, more))
 
 
-def _server(workload: Workload, place: ClusterPlace, source: Source) -> Json:
+def _server(workload: Workload, place: ClusterPlace, source: Source | None) -> Json:
+    server, given = workload.server, workload.pods
+    common: Json = {
+        **({"envFrom": list(given.environment_from)} if given.environment_from else {}),
+        "resources": canonical_resources(_resources(workload)),
+        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}},
+    }
+    if server is None:
+        return _runtime(workload, place, source_of(workload.uri), common)
+    probes = {f"{n}Probe": server_probe(server, n, given.probes.get(n, {}), d) for n, (_, d) in PROBES.items()}
+    return server_container(workload, server, source, {**common, **probes}, place.images)
+
+
+def _runtime(workload: Workload, place: ClusterPlace, source: Source, common: Json) -> Json:
     addresses = (Address("0.0.0.0", SERVING), Address("0.0.0.0", INNER))
     environment = runtime_environment(workload)
     more: Json = {
+        **common,
         "image": image_of(workload, place),
         "command": list(runtime_argv(("wye-runtime",), f"{CONFIG_FOLDER}/{CONFIG_FILE}", *addresses)),
         "env": [{"name": name, "value": value} for name, value in sorted(environment.items())],
-        **({"envFrom": list(workload.pods.environment_from)} if workload.pods.environment_from else {}),
         "ports": list(PORTS),
-        "resources": canonical_resources(_resources(workload)),
         **{f"{name}Probe": probe(path, workload.pods.probes.get(name, {}), d) for name, (path, d) in PROBES.items()},
-        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}},
         "volumeMounts": [{"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}, source.mount],
     }
     return container("model", workload.pods, place.images, more)
@@ -120,7 +143,7 @@ def _fetch(workload: Workload, place: ClusterPlace, source: Source) -> Json:
     sha256 = workload.settings["model"].get("sha256")
     secret = workload.pods.fetch_secret
     more: Json = {
-        "image": image_of(workload, place),
+        "image": place.images.runtime if workload.server else image_of(workload, place),
         "command": [
             *("wye-runtime", "fetch", "--uri", workload.uri, "--to", FOLDER),
             *(("--sha256", sha256) if sha256 else ()),

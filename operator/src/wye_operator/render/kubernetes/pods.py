@@ -82,6 +82,10 @@ def container(name: str, pods: PodSettings, images: Images, more: Json) -> Json:
 
 
 def probe(path: str, given: Mapping[str, Any], defaults: Mapping[str, int]) -> Json:
-    """A question to the inner port; what the manifest says wins."""
-    times = {PROBE_FIELDS[name]: value for name, value in {**defaults, **given}.items()}
-    return {"httpGet": {"path": path, "port": "inner", "scheme": "HTTP"}, **times}
+    """A question to the inner port."""
+    return {"httpGet": {"path": path, "port": "inner", "scheme": "HTTP"}, **probe_times(given, defaults)}
+
+
+def probe_times(given: Mapping[str, Any], defaults: Mapping[str, int]) -> Json:
+    """How often, how long and how many times; what the manifest says wins."""
+    return {PROBE_FIELDS[name]: value for name, value in {**defaults, **given}.items()}
