@@ -13,6 +13,7 @@ FILES = {
     "clients": "requirements.txt",
     "mlserver": "requirements-mlserver.txt",
     "azure": "requirements-azure.txt",
+    "triton": "requirements-triton.txt",
 }
 
 

@@ -49,9 +49,10 @@ def deployment(called: str, **spec) -> dict:
 
 @dataclass(frozen=True)
 class Served:
-    """The Endpoint `fraud` of a namespace."""
+    """The Endpoint `fraud`, or another one, of a namespace."""
 
     namespace: Namespace
+    name: str = "fraud"
 
     @classmethod
     def prepare(cls, namespace: Namespace, folder: Path) -> Served:
@@ -81,11 +82,13 @@ class Served:
 
     @property
     def key(self) -> str:
-        return base64.b64decode(self.namespace.json("get", "secret", "fraud-keys")["data"]["primaryKey"]).decode()
+        return base64.b64decode(
+            self.namespace.json("get", "secret", f"{self.name}-keys")["data"]["primaryKey"]
+        ).decode()
 
     @property
     def url(self) -> str:
-        spec = self.namespace.json("get", "service", "fraud")["spec"]
+        spec = self.namespace.json("get", "service", self.name)["spec"]
         return f"{spec['ports'][0]['name']}://{spec['clusterIP']}/score"
 
     def ask(self, key: str) -> tuple[int, str]:
@@ -130,7 +133,7 @@ class Served:
 
     def traffic(self) -> dict[str, float]:
         """The weights in effect."""
-        return self.namespace.json("get", "mle", "fraud")["status"].get("traffic", {})
+        return self.namespace.json("get", "mle", self.name)["status"].get("traffic", {})
 
 
 def _is_ready(item: dict) -> bool:
