@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
 
+from wye_runtime import mlmodel
 from wye_runtime.errors import (
     InvalidDeploymentSpec,
     ModelDigestMismatch,
@@ -96,9 +97,11 @@ def file_digest(path: Path) -> str:
 
 
 def onnx_file(path: Path, files: Sequence[Path], called: str) -> Path:
-    """The model of a folder: model.onnx, else the only *.onnx in it."""
+    """The model of a folder: what MLflow says, else model.onnx, else the only *.onnx in it."""
     if not path.is_dir():
         return path
+    if mlmodel.is_packaged(path):
+        return mlmodel.data_of(path, called)
     found = [each for each in files if each.suffix == ".onnx" and each.parent == path]
     named = [each for each in found if each.name == "model.onnx"]
     if len(named or found) == 1:

@@ -73,9 +73,15 @@ def obstacle_of(environment: Environment, folder: Path) -> str:
 
 
 def _linked(model: Path, uri: str, home: Path) -> str:
-    """The kept copy under the name that the URI ends in, as it is in a pod."""
-    home.mkdir(parents=True, exist_ok=True)
-    link = home / (uri.rstrip("/").rpartition("/")[2] or model.name)
-    link.unlink(missing_ok=True)
-    link.symlink_to(model)
-    return str(link)
+    """The kept copy under the name that the URI ends in, as it is in a pod.
+
+    Hard links of its files: some servers refuse what leads out of their folder.
+    """
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    at = home / (uri.rstrip("/").rpartition("/")[2] or model.name)
+    if model.is_dir():
+        shutil.copytree(model, at, copy_function=os.link)
+    else:
+        os.link(model, at)
+    return str(at)
