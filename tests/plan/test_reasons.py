@@ -25,6 +25,12 @@ def failing(reason: str, message: str = "why", restarts: int = 1, ready: int = 0
     return with_failure(with_ready(base(), blue=ready), "blue", Failure("fraud-blue-0", 3, reason, message, restarts))
 
 
+def of_an_image_here():
+    seen = with_ready(base(), blue=0)
+    obstacle = Obstacle(Reason.ENVIRONMENT_UNSUPPORTED, "there is no program tritonserver")
+    return dataclasses.replace(seen, deployments=(dataclasses.replace(BLUE, obstacles=(obstacle,)),))
+
+
 def crowded():
     return dataclasses.replace(base(), deployments=(BLUE, deployment("second", called="blue", created=5)))
 
@@ -220,6 +226,7 @@ TABLE = [
         NEEDS_EDIT,
         "reads configmap:// and https:// and pvc://",
     ),
+    ("EnvironmentUnsupported", "blue", of_an_image_here, NEEDS_EDIT, "no program tritonserver"),
     ("ImagePullLoopBackOff", "blue", lambda: failing("ImagePullLoopBackOff", "no such image"), NEEDS_EDIT, "no such"),
     ("PodOutOfMemory", "blue", lambda: failing("PodOutOfMemory", "more than 1Gi"), NEEDS_EDIT, "more than 1Gi"),
     ("ImagePull", "blue", lambda: failing("ImagePull", "pulling"), WAITS, "pulling"),
