@@ -67,15 +67,18 @@ def fits(wanted: tuple[int, ...], given: tuple[int, ...]) -> bool:
     return True
 
 
-def from_json(datatype: str, shape: tuple[int, ...], data: object) -> Array:
-    """An array of JSON values, flat in row-major order or nested."""
+def from_json(datatype: str, shape: tuple[int, ...], data: object, *, may_have_booleans: bool = True) -> Array:
+    """An array of JSON values, flat in row-major order or nested.
+
+    Without booleans, which struct takes for numbers, it need not be looked at every value's type.
+    """
     if not isinstance(data, list):
         raise Misfit(f"data must be a list, got {shown(data)}")
     flat = flattened(data, shape)
     want = math.prod(shape)
     if len(flat) != want:
         raise Misfit(f"shape {list(shape)} wants {want} values, got {len(flat)}")
-    return array_of(datatype, flat).reshape(shape)
+    return array_of(datatype, flat, may_have_booleans=may_have_booleans).reshape(shape)
 
 
 def flattened(data: list[Any], shape: tuple[int, ...]) -> list[Any]:
@@ -91,11 +94,11 @@ def flattened(data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     return data
 
 
-def array_of(datatype: str, flat: Sequence[Any]) -> Array:
+def array_of(datatype: str, flat: Sequence[Any], *, may_have_booleans: bool = True) -> Array:
     """A one-dimensional array of values, or a Misfit that names the first wrong one."""
-    if not KINDS[datatype].issuperset(map(type, flat)):
-        raise first_misfit(datatype, flat)
     form = PACKED.get(datatype)
+    if (form is None or may_have_booleans) and not KINDS[datatype].issuperset(map(type, flat)):
+        raise first_misfit(datatype, flat)
     if form is None:
         return unpackable(datatype, flat)
     try:
@@ -132,7 +135,7 @@ def holds(datatype: str, value: object) -> bool:
         least, most = integer_range(datatype)
         return isinstance(value, int) and least <= value <= most
     if datatype in FLOATS and isinstance(value, int | float):
-        return is_finite(datatype, value)
+        return abs(value) <= LARGEST[datatype] or is_finite(datatype, value)
     return True
 
 

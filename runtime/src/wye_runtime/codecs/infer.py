@@ -77,12 +77,15 @@ class InferCodec:
         """The same for whatever is not plain."""
         header, raw = framed(body, header_length)
         head = objects(loads(header), "the body", REQUEST_KEYS)
+        may_have_booleans = b"true" in header or b"false" in header
         if head.get("model_name", self.head["model_name"]) != self.head["model_name"]:
             raise InvalidInput(
                 f"model_name is {shown(head['model_name'])}, the address is that of {self.head['model_name']}"
             )
         given = listed(head.get("inputs"), "inputs", INPUT_KEYS)
-        feeds = fed(self.inputs, given, Payload(raw, is_framed=header_length is not None))
+        feeds = fed(
+            self.inputs, given, Payload(raw, is_framed=header_length is not None, may_have_booleans=may_have_booleans)
+        )
         return InferRequest(request_id(head), feeds, *asked(self.outputs, head))
 
     def encode(self, request: InferRequest, outputs: Mapping[str, Array]) -> RawResponse:
@@ -188,11 +191,12 @@ def request_id(head: Mapping[str, Any]) -> str | None:
 
 
 class Payload:
-    """The raw bytes behind the JSON part, handed out tensor by tensor."""
+    """The raw bytes behind the JSON part, handed out tensor by tensor, and what is known of the JSON part's bytes."""
 
-    def __init__(self, raw: memoryview, *, is_framed: bool) -> None:
+    def __init__(self, raw: memoryview, *, is_framed: bool, may_have_booleans: bool) -> None:
         self.rest = raw
         self.is_framed = is_framed
+        self.may_have_booleans = may_have_booleans
 
     def taken(self, name: str, size: object) -> memoryview:
         """The next `size` bytes."""
@@ -221,7 +225,7 @@ def fed(specs: Mapping[str, TensorSpec], given: list[dict[str, Any]], payload: P
         try:
             if name in feeds:
                 raise Misfit("is given twice")
-            feeds[name] = array_of(specs, item, raw)
+            feeds[name] = array_of(specs, item, raw, may_have_booleans=payload.may_have_booleans)
         except Misfit as misfit:
             offences.add([misfit.detail(tensor=name)])
     if offences.count or len(feeds) < len(specs):
@@ -253,7 +257,9 @@ def raw_part(item: Mapping[str, Any], payload: Payload) -> memoryview | None:
     return None if size is None else payload.taken(item["name"], size)
 
 
-def array_of(specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memoryview | None) -> Array:
+def array_of(
+    specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memoryview | None, *, may_have_booleans: bool
+) -> Array:
     """One input's array."""
     spec = specs.get(item["name"])
     if spec is None:
@@ -262,7 +268,7 @@ def array_of(specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memo
         raise Misfit(f"datatype is {shown(item.get('datatype'))}, the model wants {spec.datatype}")
     shape = tensors.checked_shape(spec, item.get("shape"))
     if raw is None:
-        return tensors.from_json(spec.datatype, shape, item.get("data"))
+        return tensors.from_json(spec.datatype, shape, item.get("data"), may_have_booleans=may_have_booleans)
     if item.get("data") is not None:
         raise Misfit(f"has both data and {BINARY_SIZE}")
     return tensors.from_bytes(spec.datatype, shape, raw)
