@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fraud"))
 
@@ -147,6 +148,7 @@ def soaked(engine: str, seconds: float, rate: float) -> Soaked:
         command = [sys.executable, script, *map(str, (port, seconds, rate, CONNECTIONS))]
         began = time.monotonic()
         readings: list[Reading] = []
+        told: dict[str, Any] = {}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
             assert load.stdout is not None
             for line in load.stdout:

@@ -10,10 +10,12 @@ from queue import SimpleQueue
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # these tests start processes, none of which makes calls
 
 import grpc
+import grpc.aio
 import numpy as np
 import pytest
 
 import toys
+from wye_runtime.app.calls_port import MOST_CALLS
 from wye_runtime.codecs.messages import CLASSES
 
 SERVICE = "/inference.GRPCInferenceService"
@@ -87,6 +89,25 @@ def test_an_error_has_status_and_sentence(channel, case) -> None:
     assert (caught.value.code().name, words in caught.value.details()) == (status, True), caught.value.details()
     if case != "too large":  # that one grpcio refuses by itself
         assert dict(caught.value.trailing_metadata())["x-request-id"] == "mine"
+
+
+async def test_no_more_calls_are_open_than_so_many(server) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.line('listening')['grpcPort']}") as channel:
+        method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        asked = CLASSES["ServerReflectionRequest"](list_services="").SerializeToString()
+        held = [channel.stream_stream(method)(timeout=60) for _ in range(MOST_CALLS)]
+        for each in held:
+            await each.write(asked)
+            await each.read()
+        live = channel.unary_unary(f"{SERVICE}/ServerLive")
+        with pytest.raises(grpc.RpcError) as caught:
+            await live(b"", timeout=20)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await held[0].done_writing()
+        await held[0].code()
+        assert await live(b"", timeout=20)
+        for each in held:
+            each.cancel()
 
 
 def test_a_large_message_comes_back(servers) -> None:

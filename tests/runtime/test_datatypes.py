@@ -100,6 +100,48 @@ def test_values_come_back_as_they_were(servers, datatype, binary_in, binary_out)
         assert output["data"] == values
 
 
+WRONG = {"BOOL": [1], "BYTES": [1]}
+WAYS = {
+    "values": lambda server, each: server.infer([*others(each), tensor_of(each, VALUES[each])]),
+    "no values": lambda server, each: server.infer([*others(each), tensor_of(each, [])]),
+    "a wrong value": lambda server, each: server.infer([*others(each), tensor_of(each, WRONG.get(each, ["x"]))]),
+    "a boolean": lambda server, each: server.infer([*others(each), tensor_of(each, [True])]),
+    "raw": lambda server, each: raw_post(server, each, raw_of(each, VALUES[each])),
+    "too few bytes": lambda server, each: raw_post(server, each, raw_of(each, VALUES[each])[:-1]),
+}
+
+
+def tensor_of(datatype, values):
+    return {"name": f"in_{datatype}", "datatype": datatype, "shape": [len(values)], "data": values}
+
+
+def raw_post(server, datatype, raw):
+    """All outputs come back in binary."""
+    given = {"name": f"in_{datatype}", "datatype": datatype, "shape": [len(VALUES[datatype])]}
+    inputs = [*others(datatype), {**given, "parameters": {"binary_data_size": len(raw)}}]
+    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    return server.http.post("/v2/models/toy/infer", content=head + raw, headers=headers)
+
+
+def told(response):
+    """Without what is its own each time."""
+    body = response.content.replace(response.headers["x-request-id"].encode(), b"")
+    return response.status_code, {**response.headers, "date": "", "x-request-id": ""}, body
+
+
+@pytest.mark.parametrize("datatype", VALUES)
+def test_both_ways_answer_every_datatype_the_same(servers, datatype):
+    """The short way, and the ordinary one."""
+    short, off = server_for(servers, datatype), {"WYE_FAST_LANE": "0"}
+    if datatype == "BF16":
+        ordinary = servers.one("echo-bf16, ordinary", lambda: toys.echo("BF16"), environment=off)
+    else:
+        ordinary = servers.one("echo, ordinary", lambda: toys.echo(*ORDINARY), environment=off)
+    for name, sent in WAYS.items():
+        assert told(sent(short, datatype)) == told(sent(ordinary, datatype)), name
+
+
 @pytest.mark.parametrize("padding", range(8))
 def test_raw_tensors_may_lie_at_any_address(servers, padding):
     server = server_for(servers, "FP64")

@@ -19,6 +19,7 @@ from wye_runtime.service import Service
 
 MISSING = "--grpc-port needs grpcio: pip install 'wye-runtime[grpc]'"
 ID = "x-request-id"
+MOST_CALLS = 300  # open at a time: the queue before the model holds 256, and each has a message in memory
 
 
 def library() -> Any:
@@ -39,7 +40,8 @@ class CallsPort:
         self.statuses = {status.value[0]: status for status in grpc.StatusCode}
         limit = service.config.max_request_bytes
         options = {"max_receive_message_length": limit, "max_send_message_length": -1, "so_reuseport": 0}
-        self.server = grpc.aio.server(options=[(f"grpc.{name}", value) for name, value in options.items()])
+        named = [(f"grpc.{name}", value) for name, value in options.items()]
+        self.server = grpc.aio.server(options=named, maximum_concurrent_rpcs=MOST_CALLS)
         self.server.add_generic_rpc_handlers((Handlers(grpc, self),))
 
     async def open(self, host: str, port: int) -> int:
