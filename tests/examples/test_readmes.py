@@ -55,6 +55,13 @@ def test_quickstart(checkout: Path, shell: dict[str, str], local_up) -> None:
     assert json.loads(said[1]) == shown[0] == {"fahrenheit": [70.7, -40.0]}
 
 
+def test_scoring_script(checkout: Path, shell: dict[str, str], local_up) -> None:
+    said = outputs(checkout, "scoring-script", shell, local_up)
+    readme = (checkout / "examples/scoring-script/README.md").read_text()
+    [shown] = [json.loads(text) for kind, text in BLOCK.findall(readme) if kind == "json"]
+    assert json.loads(said[-1]) == shown
+
+
 def test_fraud(checkout: Path, shell: dict[str, str], local_up) -> None:
     said = outputs(checkout, "fraud", shell, local_up)
     assert len(said) == 5

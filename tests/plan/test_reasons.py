@@ -160,6 +160,15 @@ TABLE = [
         NEEDS_EDIT,
         "its Endpoint is not right: spec.y",
     ),
+    ("UserScriptImportError", "blue", lambda: failing("UserScriptImportError", "no x\n  line 1"), NEEDS_EDIT, "no x"),
+    ("UserScriptInitFailed", "blue", lambda: failing("UserScriptInitFailed", "init() failed"), NEEDS_EDIT, "init()"),
+    (
+        "UserScriptFunctionNotFound",
+        "blue",
+        lambda: failing("UserScriptFunctionNotFound", "it has no run()"),
+        NEEDS_EDIT,
+        "it has no run()",
+    ),
     ("RouterRejected", None, rejected, NEEDS_EDIT, "keeps the last good one: unknown field"),
     (
         "DeploymentCrashLoopBackOff",
@@ -359,6 +368,12 @@ def test_a_failing_new_revision_names_the_older_instances_that_go_on() -> None:
     assert make.condition(made, "Ready", of="blue") == ("False", "ModelInvalid")
     assert make.message(made, of="blue") == "not ONNX; 1 older instance goes on serving"
     assert make.shares(made) == {"blue": 100}
+
+
+def test_a_scripts_traceback_is_in_the_last_failure_and_not_in_the_message() -> None:
+    made = plan(failing("UserScriptInitFailed", "init() of score.py failed: ValueError: so\n  File score.py\n    so()"))
+    assert make.message(made, of="blue") == "init() of score.py failed: ValueError: so"
+    assert made.deployment_statuses["fraud-blue"].last_failure.log.splitlines()[-1].strip() == "so()"
 
 
 @pytest.mark.parametrize(

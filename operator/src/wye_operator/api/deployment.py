@@ -20,6 +20,7 @@ from wye_operator.api.base import (
 from wye_operator.api.contract import Contract
 from wye_operator.api.environment import SHARED, Environment
 from wye_operator.api.pod import EnvironmentFrom, ObjectName, Pod, Probe, Resources, Strategy
+from wye_operator.api.script import SCRIPT_RULES, CodeConfiguration
 
 LATER_SCHEMES = ("s3", "gs", "az", "hf", "oci")
 
@@ -286,7 +287,13 @@ class DeploymentSpec(Model):
     name: Name | None = Field(default=None, description="Its name in `traffic`. Default: `metadata.name`. Immutable.")
     model: ModelSource | None = Field(
         default=None,
-        description="Where the model is, and what it is called. Required, unless `environment` brings its own.",
+        description="Where the model is, and what it is called. Required, unless `environment` or `codeConfiguration` "
+        "does without.",
+    )
+    code_configuration: CodeConfiguration | None = Field(
+        default=None,
+        description="An Azure scoring script, which answers by itself; `model`, of any kind, lies in its "
+        "`AZUREML_MODEL_DIR`. It runs one request at a time, or `maxConcurrentRequestsPerInstance`.",
     )
     instance_count: int = Field(default=1, ge=0, le=1000, description="How many instances run.")
     engine: Engine = Field(default=Engine(), description="How ONNX Runtime runs the model.")
@@ -331,10 +338,11 @@ class DeploymentSpec(Model):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "model",
-            "has(self.model) || has(self.environment)",
-            "is required, unless environment brings its own",
-            lambda spec: spec.model is not None or spec.environment is not None,
+            "has(self.model) || has(self.environment) || has(self.codeConfiguration)",
+            "is required, unless environment or codeConfiguration does without",
+            lambda spec: any((spec.model, spec.environment, spec.code_configuration)),
         ),
+        *SCRIPT_RULES,
         *(_of_our_runtime(name, field) for name, field in OF_OUR_RUNTIME.items()),
         *OF_OTHER_SERVERS,
         _once_is_enough("livenessProbe", lambda spec: spec.liveness_probe),
@@ -343,11 +351,15 @@ class DeploymentSpec(Model):
     IMMUTABLE: ClassVar[dict[str, str]] = dict.fromkeys(
         ("endpointName", "name"), "give the Deployment another metadata.name"
     )
-    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("codeConfiguration", "scaleSettings", "tests", "dataCollector"), NOT_BUILT
-    )
+    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("scaleSettings", "tests", "dataCollector"), NOT_BUILT)
 
     @property
     def uri(self) -> str:
-        """Where the model is, "" where another server brings its own."""
+        """Where the model is, "" where another server brings its own, or a script does without."""
         return self.model.uri if self.model else ""
+
+    @property
+    def places(self) -> dict[str, str]:
+        """What has to be brought to an instance: URIs by their fields."""
+        code = {"codeConfiguration.code": self.code_configuration.code} if self.code_configuration else {}
+        return {**({"model.uri": self.model.uri} if self.model else {}), **code}

@@ -118,6 +118,20 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "A router refused its new configuration and goes on with the last good one.",
         "The message has the router's own words. Undo the last edit; tell us, as Wye should not write such a thing.",
     ),
+    Reason.SCRIPT_IMPORT: _edit(
+        "The scoring script cannot be imported: it is not in the code, is no Python, or imports what is not there.",
+        "`status.lastFailure` has the end of the traceback. A package that is missing belongs into the code's folder "
+        "(`pip install --target`) or into an image made `FROM` the runtime's.",
+    ),
+    Reason.SCRIPT_FUNCTION: _edit(
+        "The scoring script has no `init` or no `run`, or `run` cannot be called with one request's data.",
+        "The message says which; `def run(data)` is the plainest form.",
+    ),
+    Reason.SCRIPT_INIT: _edit(
+        "The scoring script's `init` failed, most often because its model is not where it looks.",
+        "`status.lastFailure` has the end of the traceback. The model is in the folder that `AZUREML_MODEL_DIR` names, "
+        "under the last name of `model.uri`.",
+    ),
     Reason.CRASH_LOOP: _edit(
         "Instances end by themselves again and again.",
         "`status.lastFailure` has the last words of the instance.",

@@ -56,6 +56,7 @@ from wye_operator.plan.world import (
 )
 from wye_operator.render.auth import written_key_sets, written_keys, written_open
 from wye_operator.render.kubernetes.routers import RECORD
+from wye_operator.render.resources import canonical
 
 # what a spec needs, where it is of a version that is not understood; nothing is made of it
 STAND_INS: dict[Kind, Object] = {ENDPOINTS: {}, DEPLOYMENTS: {"model": {"uri": "pvc://not/understood"}}}
@@ -204,8 +205,13 @@ async def _deployment_seen(cluster: Cluster, key: Key, body: Object, memory: Mem
 
 
 async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[str, str]:
-    """(digest of a model that a ConfigMap holds, why it leads nowhere); others are checked where they are fetched."""
-    scheme, _, rest = spec.uri.partition("://")
+    """(digest of what ConfigMaps hold of it, why one leads nowhere); others are checked where they are fetched."""
+    found = [await _content_at(cluster, key, uri) for uri in spec.places.values()]
+    return "".join(digest for digest, _ in found), next((problem for _, problem in found if problem), "")
+
+
+async def _content_at(cluster: Cluster, key: Key, uri: str) -> tuple[str, str]:
+    scheme, _, rest = uri.partition("://")
     if scheme != "configmap":
         return "", ""
     name, _, entry = rest.partition("/")
@@ -213,6 +219,8 @@ async def _content(cluster: Cluster, key: Key, spec: DeploymentSpec) -> tuple[st
     if found is None:
         return "", f"there is no ConfigMap {name} in namespace {key.namespace}"
     texts, binaries = found.get("data") or {}, found.get("binaryData") or {}
+    if not entry:
+        return hashlib.sha256(canonical([texts, binaries])).hexdigest(), ""
     if entry not in texts and entry not in binaries:
         return "", f"ConfigMap {name} has no key {entry}"
     content = texts[entry].encode() if entry in texts else base64.b64decode(binaries[entry])

@@ -17,18 +17,18 @@ from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.errors import Mistakes
 from wye_operator.local.lookup import (
+    CONFIGMAP,
     FILE,
-    configmap_entry,
     deployments_of,
     endpoint_of,
-    is_in_configmap,
+    in_configmap,
     names_of,
     secret_of,
     source_of,
     tls_of,
 )
 from wye_operator.local.manifests import SUFFIXES, Manifests, Mistake, Placed, read_manifests
-from wye_operator.local.models import Content, ModelStore, digest_of
+from wye_operator.local.models import Content, ModelStore, brought, digest_of, folder_digest
 from wye_operator.local.state import Known, State, label
 from wye_operator.local.target import Found
 
@@ -90,13 +90,13 @@ class Folder:
         wanted: set[Place] = set()
         before = set(self._reading)
         for placed in self.manifests.deployments:
-            place = _place(placed)
-            wanted.add(place)
-            source = source_of(placed)
-            if source is None:
-                self._contents[place] = self._from_manifest(placed.value)
-            elif place not in self._reading:
-                self._look_at(place, source)
+            for uri in placed.value.spec.places.values():
+                place, source = _place(placed, uri), source_of(placed, uri)
+                wanted.add(place)
+                if source is None:
+                    self._contents[place] = self._from_manifest(placed.value, uri)
+                elif place not in self._reading:
+                    self._look_at(place, source)
         if self._reading:
             await asyncio.wait(self._reading.values(), timeout=PATIENCE if set(self._reading) - before else 0)
             self._collect()
@@ -120,7 +120,8 @@ class Folder:
 
     def sweep(self, used: Iterable[Path]) -> None:
         """Remove copies that nobody uses and no Deployment leads to."""
-        self.store.sweep(used, {source for p in self.manifests.deployments if (source := source_of(p))})
+        named = ((p, uri) for p in self.manifests.deployments for uri in p.value.spec.places.values())
+        self.store.sweep(used, {source for placed, uri in named if (source := source_of(placed, uri))})
 
     async def close(self) -> None:
         """Give up what is being read: a disk that does not answer must not keep a twin from ending."""
@@ -129,11 +130,13 @@ class Folder:
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
         self._reading.clear()
 
-    def _from_manifest(self, deployment: Deployment) -> Content:
-        if not is_in_configmap(deployment):
+    def _from_manifest(self, deployment: Deployment, uri: str) -> Content:
+        if not uri.startswith(CONFIGMAP):
             return Content()  # of a cluster: the planner says that it cannot be read here
-        found = configmap_entry(self.manifests, deployment)
-        return Content(problem=found) if isinstance(found, str) else self.store.text(*found)
+        found = in_configmap(self.manifests, deployment.metadata.namespace, uri)
+        if isinstance(found, str):
+            return Content(problem=found)
+        return self.store.text(*found.popitem()) if _is_entry(uri) else self.store.texts(found)
 
     def names(self) -> list[tuple[str, str]]:
         """Namespace and name of every Endpoint that is there or spoken of."""
@@ -153,9 +156,12 @@ class Folder:
         )
 
     def _content(self, placed: Placed[Deployment]) -> Content:
-        """What is known of the URI as it is now: while it is read for the first time, nothing."""
-        reading = Content(problem=f"reading {placed.value.spec.uri.removeprefix(FILE)}")
-        return self._contents.get(_place(placed), reading)
+        """What is known of its URIs as they are now: while one is read for the first time, nothing."""
+
+        def known(uri: str) -> Content:
+            return self._contents.get(_place(placed, uri), Content(problem=f"reading {uri.removeprefix(FILE)}"))
+
+        return brought(placed.value.spec, known)
 
     def _known(self, of: Endpoint | Deployment) -> Known:
         spec = of.spec.model_dump(mode="json", by_alias=True)
@@ -178,14 +184,28 @@ def _begin(read: Callable[[Path], Content], source: Path) -> asyncio.Future[Cont
 
 
 def content_of(manifests: Manifests, placed: Placed[Deployment]) -> Content:
-    """What a model's URI leads to, without keeping a copy."""
-    source = source_of(placed)
+    """What a Deployment's URIs lead to, without keeping a copy."""
+    return brought(placed.value.spec, lambda uri: _read(manifests, placed, uri))
+
+
+def _read(manifests: Manifests, placed: Placed[Deployment], uri: str) -> Content:
+    source = source_of(placed, uri)
     if source is not None:
         return digest_of(source)
-    if not is_in_configmap(placed.value):
+    if not uri.startswith(CONFIGMAP):
         return Content()
-    found = configmap_entry(manifests, placed.value)
-    return Content(problem=found) if isinstance(found, str) else Content(ModelStore.digest(found[1]), Path(found[0]))
+    found = in_configmap(manifests, placed.value.metadata.namespace, uri)
+    if isinstance(found, str):
+        return Content(problem=found)
+    if not _is_entry(uri):
+        return Content(folder_digest(found), Path(uri.removeprefix(CONFIGMAP)))
+    key, data = found.popitem()
+    return Content(ModelStore.digest(data), Path(key))
+
+
+def _is_entry(uri: str) -> bool:
+    """Of a ConfigMap, not all of it."""
+    return "/" in uri.removeprefix(CONFIGMAP)
 
 
 def _immutable(old: Manifests, new: Manifests) -> Iterator[Mistake]:
@@ -204,9 +224,9 @@ def _immutable(old: Manifests, new: Manifests) -> Iterator[Mistake]:
                 yield Mistake(str(placed.file), placed.line_at("spec", name), f"spec.{name}", message)
 
 
-def _place(placed: Placed[Deployment]) -> Place:
+def _place(placed: Placed[Deployment], uri: str) -> Place:
     metadata = placed.value.metadata
-    return metadata.namespace, metadata.name, placed.value.spec.uri
+    return metadata.namespace, metadata.name, uri
 
 
 def _key(of: Endpoint | Deployment) -> str:

@@ -33,7 +33,7 @@ class Launch:
     program: tuple[str, ...]  # of the model server; it gets the runtime's command line
     config: bytes
     environment: Mapping[str, str]
-    model: Path | None
+    kept: tuple[Path, ...]  # what it loads, from the twin's own copies
     grace: float
     own: OwnProcess | None = None  # another server than our runtime: then program and config are empty
 

@@ -94,24 +94,20 @@ def spec_here(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
     return spec
 
 
-def source_of(placed: Placed[Deployment]) -> Path | None:
-    """The file or folder of a model; None where it stands in a ConfigMap."""
-    uri = placed.value.spec.uri
+def source_of(placed: Placed[Deployment], uri: str) -> Path | None:
+    """The file or folder that a URI of a Deployment names; None where it stands in a ConfigMap."""
     return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
 
 
-def is_in_configmap(deployment: Deployment) -> bool:
-    """Whether its model is in a ConfigMap."""
-    return deployment.spec.uri.startswith(CONFIGMAP)
-
-
-def configmap_entry(manifests: Manifests, deployment: Deployment) -> tuple[str, bytes] | str:
-    """Key and bytes of a model in a ConfigMap, or why it is not there."""
-    name, _, key = deployment.spec.uri.removeprefix(CONFIGMAP).partition("/")
-    entries = _entries(manifests.configmaps, deployment.metadata.namespace, name)
+def in_configmap(manifests: Manifests, namespace: str, uri: str) -> dict[str, bytes] | str:
+    """What a URI names of a ConfigMap, by keys: one entry, or all of them. Or why it is not there."""
+    name, _, key = uri.removeprefix(CONFIGMAP).partition("/")
+    entries = _entries(manifests.configmaps, namespace, name)
     if entries is None:
         return f"there is no ConfigMap {name} in the folder"
-    return (key, entries[key]) if key in entries else f"ConfigMap {name} has no key {key}"
+    if key and key not in entries:
+        return f"ConfigMap {name} has no key {key}"
+    return {key: entries[key]} if key else entries
 
 
 def _entries(objects: tuple[DataObject, ...], namespace: str, name: str) -> dict[str, bytes] | None:

@@ -12,11 +12,12 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.local import files
 from wye_operator.local.state import FOLDER as STATE_FOLDER
 
@@ -27,11 +28,12 @@ MOST_FILES = 10_000  # in a model's folder: every pass looks at each
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a model's URI leads to: a digest and, where it is kept, the path to load; or why it leads nowhere."""
+    """What a Deployment's URIs lead to: a digest and, where it is kept, the path to load; or why one leads nowhere."""
 
     digest: str = ""
     path: Path | None = None
     problem: str = ""
+    code: Path | None = None  # the folder of a scoring script
 
 
 class NotRegular(OSError):
@@ -101,6 +103,19 @@ class ModelStore:
             files.write(path, data)
         return Content(digest, path)
 
+    def texts(self, entries: Mapping[str, bytes]) -> Content:
+        """The kept copy of a folder that stands in a manifest."""
+        digest = folder_digest(entries)
+        path = self._place(digest, Path("folder"))
+        if not path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
+            (fresh / path.name).mkdir()
+            for name, data in entries.items():
+                (fresh / path.name / name).write_bytes(data)
+            fresh.rename(path.parent)
+        return Content(digest, path)
+
     @staticmethod
     def digest(data: bytes) -> str:
         """Identity of bytes."""
@@ -133,6 +148,26 @@ class ModelStore:
     def _place(self, digest: str, source: Path) -> Path:
         """By digest and kind: the same bytes under two names are one copy."""
         return self._folder / f"{digest[:16]}{source.suffix}" / f"model{source.suffix}"
+
+
+def folder_digest(entries: Mapping[str, bytes]) -> str:
+    """Identity of a folder that stands in a manifest."""
+    lines = (f"{ModelStore.digest(data)}  {name}\n" for name, data in sorted(entries.items()))
+    return ModelStore.digest("".join(lines).encode())
+
+
+def brought(spec: DeploymentSpec, content_of: Callable[[str], Content]) -> Content:
+    """What all URIs of a Deployment lead to, as one."""
+    model = content_of(spec.model.uri) if spec.model else Content()
+    if spec.code_configuration is None:
+        return model
+    code = content_of(spec.code_configuration.code)
+    problem = model.problem or code.problem
+    if code.path is not None and code.path.is_file():
+        problem = f"codeConfiguration.code is a file, {spec.code_configuration.code}: want the folder that it is in"
+    if problem:
+        return Content(problem=problem)
+    return Content(model.digest + code.digest, model.path, code=code.path)
 
 
 def stamp(source: Path, state: Path | None = None) -> Stamp:

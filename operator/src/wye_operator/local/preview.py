@@ -18,6 +18,7 @@ from wye_operator.api.status import Condition, Reason
 from wye_operator.local.folder import content_of
 from wye_operator.local.lookup import NO_CLUSTER, deployments_of, endpoint_of, names_of, secret_of, spec_here, tls_of
 from wye_operator.local.manifests import Manifests, Placed
+from wye_operator.local.models import Content
 from wye_operator.local.ports import LOOPBACK
 from wye_operator.local.servers import obstacle_of
 from wye_operator.local.state import label
@@ -187,10 +188,11 @@ def _auth(auth: Auth) -> str:
 
 
 def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str, Any]:
-    path = _model_path(workload, world, manifests)
+    found = _found(workload, world, manifests)
+    model, code = str(found.path or ""), str(found.code or "")
     about = {"deployment": label(workload.namespace, workload.deployment), "instances": workload.instances}
     if workload.server is not None:
-        known = server_environment(workload, workload.server, path, {})
+        known = server_environment(workload, workload.server, model, {})
         return {
             **about,
             "argv": [*workload.server.command, *workload.server.args],
@@ -200,12 +202,11 @@ def _process(workload: Workload, world: World, manifests: Manifests) -> dict[str
         **about,
         "argv": list(runtime_argv(("wye-runtime",), "CONFIG", SERVING, INNER)),
         "environment": runtime_environment(workload) | dict.fromkeys(workload.environment, HIDDEN),
-        "config": json.loads(runtime_config(workload, path)),
+        "config": json.loads(runtime_config(workload, model, code)),
     }
 
 
-def _model_path(workload: Workload, world: World, manifests: Manifests) -> str:
+def _found(workload: Workload, world: World, manifests: Manifests) -> Content:
     """Beside the manifests: the twin loads its own copy of it."""
     listed = {p.value.metadata.name: p for p in deployments_of(manifests, world.namespace, world.name)}
-    found = content_of(manifests, listed[workload.deployment])
-    return str(found.path) if found.path else ""
+    return content_of(manifests, listed[workload.deployment])

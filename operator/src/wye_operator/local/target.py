@@ -98,7 +98,7 @@ class EndpointTarget:
     status: EndpointStatus | None = None
     statuses: dict[str, DeploymentStatus] = field(default_factory=dict)
     wanted: Plan | None = None
-    models: dict[str, Path] = field(default_factory=dict)
+    brought: dict[str, Content] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # whose server cannot run on this machine, and why
     last: Record = field(default_factory=Record)
     keys_problem: str = ""  # with the file of keys; those in force stay
@@ -126,7 +126,7 @@ class EndpointTarget:
         await asyncio.gather(*(group.observe(self.machine.inner, now) for group in self.groups.values()))
         if self.router is not None:
             await self.router.observe(self.machine.inner, now)
-        self.models = {d.metadata.name: content.path for d, _, content in found.deployments if content.path}
+        self.brought = {d.metadata.name: content for d, _, content in found.deployments}
         self.foreign = {d.metadata.name: why for d, *_ in found.deployments if (why := self._why_foreign(d))}
         keys, problem = self._keys(found)
         files = self.router.auth_files() if self.router else {}
@@ -228,24 +228,25 @@ class EndpointTarget:
         if name not in self.groups:
             self.groups[name] = Group(label(self.namespace, name), self.machine.home)
         group = self.groups[name]
-        launch = self._launch(workload, self.models.get(name))
+        launch = self._launch(workload, self.brought.get(name, Content()))
         if launch is None:  # nothing new can start; what runs goes on
             group.wanted = min(group.wanted, workload.instances)
             return
         group.want(launch, workload.instances)
 
-    def _launch(self, workload: Workload, model: Path | None) -> Launch | None:
-        """How to start it; None without its model, or where its server cannot run here."""
-        if (model is None and workload.uri) or workload.deployment in self.foreign:
+    def _launch(self, workload: Workload, brought: Content) -> Launch | None:
+        """How to start it; None without its model or its code, or where its server cannot run here."""
+        model, code = brought.path, brought.code
+        if (workload.uri and not model) or (workload.code and not code) or workload.deployment in self.foreign:
             return None
         server, folder = workload.server, self.machine.folder
         own = OwnProcess(workload, server, folder, model) if server else None
         return Launch(
             revision=workload.revision,
             program=() if own else self.machine.program,
-            config=b"" if own else runtime_config(workload, str(model)),
+            config=b"" if own else runtime_config(workload, str(model or ""), str(code or "")),
             environment=dict(workload.environment) if own else runtime_environment(workload),
-            model=model,
+            kept=tuple(path for path in (model, code) if path),
             grace=workload.grace_seconds,
             own=own,
         )
@@ -283,7 +284,7 @@ class EndpointTarget:
     def used_models(self) -> Iterator[Path]:
         """Copies of models that an instance loads, or may load when it is started again."""
         for group in self.groups.values():
-            yield from (i.launch.model for i in group.instances if i.launch.model)
+            yield from (path for instance in group.instances for path in instance.launch.kept)
 
     def kill(self) -> None:
         """End all processes by force."""

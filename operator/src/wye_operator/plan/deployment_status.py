@@ -12,12 +12,16 @@ from wye_operator.plan.workloads import unsupported, workload_of
 from wye_operator.plan.world import DeploymentSeen, Failure, InstanceSeen, Signature
 
 MOST_TENSORS = 64
+NOTHING_READ = Signature("", "", "", 0, (), ())
 CRASHES = 3  # ends without a word of its own before it is called a crash loop
 OWN_WORDS = (  # of the model server, as it ends
     Reason.MODEL_FETCH,
     Reason.MODEL_DIGEST_MISMATCH,
     Reason.MODEL_INVALID,
     Reason.INVALID_DEPLOYMENT_SPEC,
+    Reason.SCRIPT_IMPORT,
+    Reason.SCRIPT_FUNCTION,
+    Reason.SCRIPT_INIT,
 )
 CLUSTERS_WORDS = (Reason.IMAGE_PULL_LOOP, Reason.OUT_OF_MEMORY, Reason.IMAGE_PULL, Reason.POD_UNSCHEDULABLE)
 WORDS = (*OWN_WORDS, *CLUSTERS_WORDS)
@@ -87,7 +91,7 @@ def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | No
         yield Problem(obstacle.reason, obstacle.message)
     source = unsupported(facts.world, seen)
     if source:
-        yield Problem(Reason.MODEL_SOURCE_UNSUPPORTED, f"spec.model.uri: {source}")
+        yield Problem(Reason.MODEL_SOURCE_UNSUPPORTED, source)
     if member.misfit:
         yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, member.misfit)
     if seen.content_problem:
@@ -134,7 +138,8 @@ def _failed(failure: Failure, *, serving: int) -> Problem:
     older = "older instance goes" if serving == 1 else "older instances go"
     rest = f"; {serving} {older} on serving" if serving else ""
     if failure.reason in WORDS:
-        return Problem(Reason(failure.reason), f"{failure.message}{rest}")
+        sentence = failure.message.partition("\n")[0]  # a script's traceback stands below it, for lastFailure
+        return Problem(Reason(failure.reason), f"{sentence}{rest}")
     looping = failure.restarts >= CRASHES
     return Problem(
         Reason.CRASH_LOOP if looping else Reason.INSTANCES_STARTING,
@@ -148,8 +153,10 @@ def _model(seen: DeploymentSeen, member: Member | None) -> ModelStatus | None:
     signature = member.promise.signature if member else None
     if seen.misfit:  # what runs is of an earlier spec
         return before
-    if seen.spec.environment is not None:  # another server says nothing of its model: no digest and no tensors
-        return ModelStatus(uri=seen.spec.uri) if seen.spec.uri else None
+    if member is not None and member.own:  # without tensors; and another server does not know a digest, either
+        known = member.signature or NOTHING_READ
+        read = {"sha256": known.sha256 or None, "size_bytes": known.size_bytes or None}
+        return ModelStatus.model_validate({"uri": seen.spec.uri, **read}) if seen.spec.uri else None
     if signature is None:
         return before
     return ModelStatus(

@@ -29,8 +29,8 @@ class Member:
 
     @property
     def own(self) -> bool:
-        """Whether it is another server than our runtime: it says nothing of itself, and is taken at its word."""
-        return self.seen.spec.environment is not None
+        """Whether it is a script or another server than our runtime: nobody can read what it does."""
+        return self.seen.spec.environment is not None or self.seen.spec.code_configuration is not None
 
     @property
     def unread(self) -> str:
@@ -45,10 +45,14 @@ class Member:
         model = self.seen.spec.model
         if self.own:
             return Promise(model.name or "" if model else "", None, None, own=True)
-        signatures = [i.signature for i in self.workload.ready if i.signature]
         remembered = self.seen.status.model if self.seen.status else None
         name = (model and model.name) or self.seen.spec.endpoint_name
-        return Promise(name, self.contract, signatures[-1] if signatures else _remembered(remembered))
+        return Promise(name, self.contract, self.signature or _remembered(remembered))
+
+    @property
+    def signature(self) -> Signature | None:
+        """What a ready instance says of its model."""
+        return next((i.signature for i in reversed(self.workload.ready) if i.signature), None)
 
 
 def _remembered(model: ModelStatus | None) -> Signature | None:

@@ -85,11 +85,12 @@ class Workload:
     strategy: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""  # changes with every edit of the Deployment, of its Endpoint's contract or of the model's bytes
     server: OwnServer | None = None
+    code: str = ""  # URI of the folder with a scoring script, "" where none answers
 
     @property
     def revision(self) -> str:
         """Changes exactly when running instances have to be replaced."""
-        own = [self.server] if self.server else []
+        own = [each for each in (self.server, self.code) if each]
         return digest([self.uri, self.content, self.settings, self.environment, self.pods, *own])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wye_operator.api.deployment import Batching
+from wye_operator.api.deployment import Batching, DeploymentSpec
 from wye_operator.api.endpoint import MOST_REQUEST_BYTES
 from wye_operator.api.environment import Environment
 from wye_operator.api.pod import plain
@@ -48,12 +48,13 @@ def _is_held(world: World, member: Member) -> bool:
 
 
 def unsupported(world: World, seen: DeploymentSeen) -> str:
-    """Why this place cannot read the model's source, "" when it can."""
-    scheme = seen.spec.uri.partition("://")[0]
-    if not scheme or scheme in world.sources:
-        return ""
+    """Which source this place cannot read and why, "" when it can read all."""
     have = " and ".join(f"{source}://" for source in world.sources)
-    return f"{scheme}:// cannot be read here: {WHY[scheme]}; this place reads {have}"
+    for field, uri in seen.spec.places.items():
+        scheme = uri.partition("://")[0]
+        if scheme not in world.sources:
+            return f"spec.{field}: {scheme}:// cannot be read here: {WHY[scheme]}; this place reads {have}"
+    return ""
 
 
 def grace_left(world: World, member: Member) -> float:
@@ -73,6 +74,7 @@ def workload_of(member: Member, instances: int | None = None) -> Workload:
         namespace=member.seen.namespace,
         instances=spec.instance_count if instances is None else instances,
         uri=spec.uri,
+        code=spec.code_configuration.code if spec.code_configuration else "",
         content=member.seen.content,
         settings=_settings(member) if spec.environment is None else _identity(member),
         environment=dict(sorted((spec.environment_variables or {}).items())),
@@ -130,14 +132,22 @@ def _identity(member: Member) -> dict[str, Any]:
 
 def _settings(member: Member) -> dict[str, Any]:
     spec = member.seen.spec
+    if spec.code_configuration is not None:
+        return {**_identity(member), **_limits(spec), "script": {"file": spec.code_configuration.scoring_script}}
     return {
         **_identity(member),
+        **_limits(spec),
         "engine": spec.engine.model_dump(by_alias=True),
         # the runtime's own default is left out: to write it down would replace every pod
         **({"batching": spec.batching.model_dump(by_alias=True)} if spec.batching != Batching() else {}),
+        "warmup": spec.warmup.model_dump(by_alias=True),
+        "contract": settings_of(member.contract),
+    }
+
+
+def _limits(spec: DeploymentSpec) -> dict[str, Any]:
+    return {
         "requestSettings": spec.request_settings.model_dump(by_alias=True),
         # the router is the limit (Endpoint.limits.maxRequestBytes, live); this only bounds an instance's memory
         "maxRequestBytes": MOST_REQUEST_BYTES,
-        "warmup": spec.warmup.model_dump(by_alias=True),
-        "contract": settings_of(member.contract),
     }

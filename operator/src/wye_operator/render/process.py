@@ -16,11 +16,12 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "268435456", "MALLOC_TRIM_THRESHOLD_": "5368
 DRAIN_SECONDS = 5
 
 
-def runtime_config(workload: Workload, model_path: str) -> bytes:
-    """The runtime's configuration file (docs/concepts/wire.md)."""
+def runtime_config(workload: Workload, model_path: str, code: str = "") -> bytes:
+    """The runtime's configuration file (docs/concepts/wire.md); `code` is the folder of a scoring script."""
     settings: Mapping[str, object] = workload.settings
-    model = {**workload.settings.get("model", {}), "path": model_path}
-    return canonical({**settings, "model": model})
+    model = {**workload.settings.get("model", {}), **({"path": model_path} if model_path else {})}
+    script = {"script": {**workload.settings["script"], "folder": code}} if code else {}
+    return canonical({**settings, "model": model, **script})
 
 
 def runtime_argv(program: Sequence[str], config: str, serving: Address, inner: Address) -> tuple[str, ...]:

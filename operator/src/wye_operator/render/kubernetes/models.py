@@ -16,7 +16,7 @@ from wye_operator.render.kubernetes.place import INNER, SERVING, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
 from wye_operator.render.kubernetes.quantities import canonical_resources, cores
 from wye_operator.render.kubernetes.servers import named_ports, server_container, server_probe, shared_memory
-from wye_operator.render.kubernetes.sources import FOLDER, Source, source_of
+from wye_operator.render.kubernetes.sources import FOLDER, Source, code_of, source_of
 from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment
 from wye_operator.render.resources import Json
 
@@ -38,7 +38,7 @@ def model_objects(workload: Workload, place: ClusterPlace) -> Iterator[Json]:
     server, config = workload.server, ""
     yield service_account(owner)
     if server is None:
-        config = runtime_config(_with_engine(workload), source_of(workload.uri).path).decode()
+        config = runtime_config(_with_engine(workload), *_paths(workload)).decode()
         yield object_of(owner, ("v1", "ConfigMap"), {"data": {CONFIG_FILE: config}})
     yield _service(owner, server)
     yield from network_policies(owner, place, server.ports if server else ())
@@ -64,8 +64,15 @@ def _resources(workload: Workload) -> Mapping[str, Any]:
     return RESOURCES if given is None else given
 
 
+def _paths(workload: Workload) -> tuple[str, str]:
+    """Of the model and of the code, "" for what there is not."""
+    return source_of(workload.uri).path if workload.uri else "", code_of(workload.code).path if workload.code else ""
+
+
 def _with_engine(workload: Workload) -> Workload:
     """The engine as these resources want it: with as many threads as processors, and a GPU that must be there."""
+    if "engine" not in workload.settings:  # a script has its own
+        return workload
     engine = dict(workload.settings["engine"])
     if engine.get("threads") is None:
         engine["threads"] = cores(_resources(workload))
@@ -100,12 +107,13 @@ def _deployment(owner: Owner, workload: Workload, template: Json) -> Json:
 def _template(owner: Owner, workload: Workload, place: ClusterPlace, config: str) -> Json:
     server = workload.server
     source = source_of(workload.uri) if workload.uri else None
+    code = [code_of(workload.code).volume] if workload.code else []
     first = shared_memory(server) if server else {"name": CONFIG_VOLUME, "configMap": {"name": owner.objects}}
     more: Json = {
         "terminationGracePeriodSeconds": LEAVING_SECONDS + math.ceil(workload.grace_seconds),
         **({"initContainers": [_fetch(workload, place, source)]} if source and source.fetched else {}),
         "containers": [_server(workload, place, source)],
-        "volumes": [first, *([source.volume] if source else [])],
+        "volumes": [first, *([source.volume] if source else []), *code],
     }
     annotations = {CONFIG: config, REVISION: workload.revision}
     return pod_template(owner, workload.pods, annotations, pod_spec(owner, workload.pods, place.images, more))
@@ -119,12 +127,14 @@ def _server(workload: Workload, place: ClusterPlace, source: Source | None) -> J
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVING_SECONDS}}},
     }
     if server is None:
-        return _runtime(workload, place, source_of(workload.uri), common)
+        return _runtime(workload, place, common)
     probes = {f"{n}Probe": server_probe(server, n, given.probes.get(n, {}), d) for n, (_, d) in PROBES.items()}
     return server_container(workload, server, source, {**common, **probes}, place.images)
 
 
-def _runtime(workload: Workload, place: ClusterPlace, source: Source, common: Json) -> Json:
+def _runtime(workload: Workload, place: ClusterPlace, common: Json) -> Json:
+    model = [source_of(workload.uri).mount] if workload.uri else []
+    code = [code_of(workload.code).mount] if workload.code else []
     addresses = (Address("0.0.0.0", SERVING), Address("0.0.0.0", INNER))
     environment = runtime_environment(workload)
     more: Json = {
@@ -134,7 +144,7 @@ def _runtime(workload: Workload, place: ClusterPlace, source: Source, common: Js
         "env": [{"name": name, "value": value} for name, value in sorted(environment.items())],
         "ports": list(PORTS),
         **{f"{name}Probe": probe(path, workload.pods.probes.get(name, {}), d) for name, (path, d) in PROBES.items()},
-        "volumeMounts": [{"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}, source.mount],
+        "volumeMounts": [{"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}, *model, *code],
     }
     return container("model", workload.pods, place.images, more)
 

@@ -1,0 +1,84 @@
+"""`codeConfiguration`: a scoring script as Azure ML runs it, in place of an ONNX model."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from wye_operator.api.base import Model, Rule, Text
+
+
+def _code_hint(uri: str) -> str:
+    """What to write instead of a path without a scheme."""
+    if "://" not in uri and 0 < len(uri) <= 80:
+        return f"use 'file://{uri}'"
+    if uri.startswith("configmap://") and uri.count("/") > 2:
+        return f"the whole ConfigMap is the folder: use '{'/'.join(uri.split('/')[:3])}'"
+    return ""
+
+
+CODE = Text(
+    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+)$",
+    most=2048,
+    sentence="a folder: file://PATH (beside the manifest, or file:///absolute/path), configmap://NAME (each entry is a "
+    "file) or pvc://CLAIM/PATH",
+    hint=_code_hint,
+)
+SCRIPT = Text(
+    pattern=r"^[-_a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*\.py$|^[-_a-zA-Z0-9][-_.a-zA-Z0-9]*\.py$",
+    most=253,
+    sentence="the path of a Python file inside the code, such as score.py or src/score.py",
+)
+
+
+class CodeConfiguration(Model):
+    """An Azure scoring script: a Python file with `init()` and `run(data)`, and what it imports from its folder."""
+
+    code: Annotated[str, CODE] = Field(
+        description="The folder with the script. `file://PATH` (the local twin only; relative to the manifest's "
+        "folder), `configmap://NAME` (each entry is a file); in a cluster also `pvc://CLAIM/PATH` (mounted read-only)."
+    )
+    scoring_script: Annotated[str, SCRIPT] = Field(description="The script's path inside that folder.")
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "code",
+            "!self.code.startsWith('pvc://') || !self.code.contains('..')",
+            "must not contain '..' after pvc://: the path is one inside the claim",
+            lambda found: not found.code.startswith("pvc://") or ".." not in found.code,
+        ),
+        Rule(
+            "scoringScript",
+            "!self.scoringScript.contains('..')",
+            "must not contain '..': it is inside the code",
+            lambda found: ".." not in found.scoring_script,
+        ),
+    )
+
+
+def _of_models(name: str) -> Rule:
+    """A field that a script has no use for."""
+    return Rule(
+        name,
+        f"!has(self.codeConfiguration) || !has(self.{name})",
+        "must not be set beside codeConfiguration: the script itself decides that",
+        lambda spec: spec.code_configuration is None or name not in spec.model_fields_set,
+    )
+
+
+SCRIPT_RULES = (
+    Rule(
+        "environment",
+        "!has(self.codeConfiguration) || !has(self.environment)",
+        "must not be set beside codeConfiguration: a script runs in Wye's runtime, not in another server",
+        lambda spec: spec.code_configuration is None or spec.environment is None,
+    ),
+    Rule(
+        "model.name",
+        "!has(self.codeConfiguration) || !has(self.model) || !has(self.model.name)",
+        "must not be set beside codeConfiguration: /v2/models/NAME is not served by a script",
+        lambda spec: spec.code_configuration is None or spec.model is None or spec.model.name is None,
+    ),
+    *map(_of_models, ("engine", "batching", "warmup", "contract")),
+)
