@@ -226,8 +226,13 @@ def names(namespace: Namespace, kinds: str) -> set[str]:
 def leftovers(served: Served) -> list[dict]:
     """One object of each kind that Wye makes, as an earlier version of it might have made it."""
     live = served.namespace.json("get", "deployment.apps", "fraud-blue-model")
-    kept = {name: live["metadata"][name] for name in ("labels", "ownerReferences")}
-    metadata = {"name": "fraud-blue-old", **kept}
+    return each_kind(
+        {"name": "fraud-blue-old", **{name: live["metadata"][name] for name in ("labels", "ownerReferences")}}
+    )
+
+
+def each_kind(metadata: dict) -> list[dict]:
+    """The smallest object of each kind that Wye makes."""
     selector = {"matchLabels": {"none": "none"}}
     nobody = {"name": "none", "port": {"number": 80}}
     container = {"name": "x", "image": "none"}
@@ -244,6 +249,32 @@ def leftovers(served: Served) -> list[dict]:
             ("apps/v1", "Deployment", {"spec": {"replicas": 0, "selector": selector, "template": pods}}),
         )
     ]
+
+
+def test_what_is_somebody_elses_is_named_and_left_alone(served: Served):
+    """Objects of each kind stand where Wye would write its own: each is asked for by name, and none is touched."""
+    router, service = each_kind({"name": "fraud-router"}), each_kind({"name": "fraud"})[2]
+    strangers = [*(each for each in router if each["kind"] not in ("Service", "Ingress")), service]
+    served.namespace.apply(*strangers)
+    before = [what_it_says(served, stranger) for stranger in strangers]
+    served.namespace.apply(endpoint(traffic={"blue": 100}, router={"replicas": 2}), deployment("blue"))
+    waited(lambda: served.reason() == "NameTaken", 60)
+    assert [what_it_says(served, stranger) for stranger in strangers] == before
+    served.namespace.kubectl(
+        "delete", "-f", "-", stdin=json.dumps({"kind": "List", "apiVersion": "v1", "items": strangers})
+    )
+    served.apply(endpoint(traffic={"blue": 100}, router={"replicas": 2}, description="the names are free"))
+
+
+def what_it_says(served: Served, stranger: dict) -> dict:
+    """All of an object but what the cluster itself notes in it."""
+    live = served.namespace.json(
+        "get",
+        f"{stranger['kind']}.{stranger['apiVersion'].rpartition('/')[0]}".rstrip("."),
+        stranger["metadata"]["name"],
+    )
+    kept = ("name", "uid", "generation", "labels", "ownerReferences")
+    return {**{k: v for k, v in live.items() if k != "status"}, "metadata": {k: live["metadata"].get(k) for k in kept}}
 
 
 def test_who_has_gone_is_asked_for_by_name(served: Served):
