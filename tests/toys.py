@@ -201,3 +201,46 @@ def newer(made: ModelProto, *, opset=0, ir=0) -> ModelProto:
     if ir:
         made.ir_version = ir
     return made
+
+
+CONTRIB, EXTENSIONS = "ai.onnx.contrib", "com.microsoft.extensions"
+
+
+def extended(nodes, inputs, outputs, constants=()) -> ModelProto:
+    """A model with operators of onnxruntime-extensions."""
+    made = model(nodes, inputs, outputs, constants)
+    made.opset_import.extend(helper.make_opsetid(domain, 1) for domain in (CONTRIB, EXTENSIONS))
+    return made
+
+
+def mean_colour(read="image") -> ModelProto:
+    """image, the bytes of one -> colour [1, 3], its mean blue, green and red, and rows [n, 3], that of each row."""
+    nodes = [
+        *([helper.make_node("Identity", ["image"], [read])] if read != "image" else []),
+        helper.make_node("DecodeImage", [read], ["pixels"], domain=EXTENSIONS),
+        helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["rows"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMean", ["rows"], ["colour"], axes=[0], keepdims=1),
+    ]
+    outputs = [tensor("colour", "FP32", [1, 3]), tensor("rows", "FP32", ["n", 3])]
+    return extended(nodes, [tensor("image", "UINT8", ["bytes"])], outputs)
+
+
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "wor", "##ld", "##s")
+
+
+def words(shape: Shape = (1,)) -> ModelProto:
+    """text [1] -> ids [n], its words by their places in a vocabulary, and count [1]."""
+    names = ["ids", "types", "mask"]
+    nodes = [
+        helper.make_node("BertTokenizer", ["text"], names, domain=CONTRIB, vocab_file="\n".join(VOCABULARY)),
+        helper.make_node("ReduceSum", ["mask"], ["count"], keepdims=1),
+    ]
+    outputs = [tensor("ids", "INT64", ["n"]), tensor("count", "INT64", [1])]
+    return extended(nodes, [tensor("text", "BYTES", shape)], outputs)
+
+
+def unknown_operator() -> ModelProto:
+    """One that onnxruntime-extensions does not have."""
+    node = helper.make_node("ReadMinds", ["x"], ["y"], domain=CONTRIB)
+    return extended([node], [tensor("x", "FP32", ["N"])], [tensor("y", "FP32", ["N"])])

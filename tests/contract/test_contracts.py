@@ -33,6 +33,8 @@ INPUTS = st.one_of(
     fields({"type": st.sampled_from(["number", "integer"])}, NUMBERS),
     fields({"type": st.just("boolean")}, {"default": st.booleans()}),
     fields({"type": st.just("string")}, {"default": st.sampled_from(["web", "shop"])}),
+    fields({"type": st.just("text")}, {"default": st.sampled_from(["some words", 1])}),
+    fields({"type": st.just("image")}, {"default": st.just("a picture")}),
     fields(
         {"type": st.just("string"), "values": st.just(["web", "shop"])}, {"default": st.sampled_from(["web", "no"])}
     ),

@@ -70,6 +70,27 @@ TABLE = {
         [{"name": "p"}],
         "input a is integer, want number",
     ),
+    "a string may be read as a text": (
+        [{"name": "a", "type": "string"}],
+        [{"name": "p"}],
+        [{"name": "a", "type": "text"}],
+        [{"name": "p"}],
+        "",
+    ),
+    "a text, which may come as the whole body, not as a string": (
+        [{"name": "a", "type": "text"}],
+        [{"name": "p"}],
+        [{"name": "a", "type": "string"}],
+        [{"name": "p"}],
+        "input a is string, want text",
+    ),
+    "a picture is a picture": (
+        [{"name": "a", "type": "image"}],
+        [{"name": "p"}],
+        [{"name": "a", "type": "text"}],
+        [{"name": "p"}],
+        "input a is text, want image",
+    ),
     "no type is a number": ([{"name": "a"}], [{"name": "p"}], [NUMBER], [{"name": "p"}], ""),
     "a higher start": (
         [NUMBER | {"minimum": 0}],

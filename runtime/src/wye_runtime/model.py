@@ -15,11 +15,14 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore
 from wye_runtime import mlmodel
 from wye_runtime.errors import (
     InvalidDeploymentSpec,
+    InvalidInput,
+    Misfit,
     ModelDigestMismatch,
     ModelError,
     ModelFetch,
     ModelInvalid,
 )
+from wye_runtime.media import decodable, library, missing_operator, picture_inputs
 from wye_runtime.protocol import DTYPES, DYNAMIC, INTEGERS, Array, Signature, Tensors, TensorSpec
 from wye_runtime.settings import Engine, ModelSource, cpu_count
 
@@ -58,6 +61,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 CONTROL_FLOW = ("Loop", "Scan", "If")
 SIZED_BY_VALUES = ("Range", "ConstantOfShape", "Expand", "Tile", "Resize", "Pad", "OneHot", "Reshape")
 SCANNED_BYTES = 64 << 20
+DECODING = "while running DecodeImage node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,10 @@ class Run:
 class Model:
     """A loaded model."""
 
-    def __init__(self, artifact: Artifact, session: ort.InferenceSession, threads: int) -> None:
+    def __init__(self, artifact: Artifact, session: ort.InferenceSession, threads: int, *, extended: bool) -> None:
         self.artifact = artifact
+        self.is_extended = extended  # by operators of onnxruntime-extensions
+        self.pictures = picture_inputs(artifact.file.read_bytes()) if extended else ()
         self.session = session
         self.threads = threads
         self.signature = signature_of(session)
@@ -145,6 +151,8 @@ class Model:
     def run(self, feeds: Tensors, names: Sequence[str], run: Run | None = None) -> Tensors:
         """The asked outputs, or a ModelError with the first line of what ONNX Runtime said."""
         values = {name: fed(array) for name, array in feeds.items()} if self.takes_bfloat16 else feeds
+        if self.pictures:
+            values = {**values, **self.decodable(feeds)}
         options = run.options if run else None
         try:
             if self.uses_bfloat16_outputs:
@@ -152,8 +160,20 @@ class Model:
             else:
                 outputs = self.session.run(list(names), values, options)
         except ORT_ERRORS as error:
+            if DECODING in str(error):
+                raise InvalidInput(f"the picture cannot be decoded: {first_line(error)}") from error
             raise ModelError(f"the model failed: {first_line(error)}") from error
         return dict(zip(names, outputs, strict=True))
+
+    def decodable(self, feeds: Tensors) -> Tensors:
+        """The pictures among the feeds, checked: here, because no way to the model leads around it."""
+        checked = {}
+        for name in self.pictures:
+            try:
+                checked[name] = decodable(feeds[name])
+            except Misfit as misfit:
+                raise InvalidInput(f"{name}: {misfit.message}", [misfit.detail(tensor=name)]) from None
+        return checked
 
     def run_values(self, feeds: dict[str, Any], names: Sequence[str], options: Any) -> list[Array]:
         """The way that gives BF16, which ONNX Runtime has no numpy type for."""
@@ -161,8 +181,8 @@ class Model:
         return [array_of(v) for v in self.session.run_with_ort_values(list(names), values, options)]
 
     def has_free_duration(self) -> bool:
-        """Whether the time of a run may depend on values; a large model counts as if it did."""
-        if self.artifact.size > SCANNED_BYTES:
+        """Whether the time of a run may depend on values; a large model counts as if it did, as does one of texts."""
+        if self.is_extended or self.artifact.size > SCANNED_BYTES:
             return True
         content = self.artifact.file.read_bytes()
         takes_integers = any(spec.datatype in INTEGERS for spec in self.signature.inputs)
@@ -201,15 +221,15 @@ def load(artifact: Artifact, engine: Engine) -> Model:
     """A session on the provider that was asked for, and on no other."""
     threads = engine.threads or cpu_count()
     wanted = providers_for(engine.provider)
-    session = session_of(artifact, wanted, threads)
+    session, extended = session_of(artifact, wanted, threads)
     if session.get_providers()[0] != wanted[0]:
         if engine.provider != "Auto":
             raise InvalidDeploymentSpec(
                 f"engine.provider {engine.provider} was asked for, but {wanted[0]} could not start here: "
                 "is there a GPU with a driver for this image?"
             )
-        session = session_of(artifact, [EXECUTION_PROVIDERS["CPU"]], threads)
-    return Model(artifact, session, threads)
+        session, extended = session_of(artifact, [EXECUTION_PROVIDERS["CPU"]], threads)
+    return Model(artifact, session, threads, extended=extended)
 
 
 def providers_for(asked: str) -> list[str]:
@@ -231,22 +251,53 @@ def providers_for(asked: str) -> list[str]:
     return [first] if first == cpu else [first, cpu]
 
 
-def session_of(artifact: Artifact, providers: list[str], threads: int) -> ort.InferenceSession:
+def session_of(artifact: Artifact, providers: list[str], threads: int) -> tuple[ort.InferenceSession, bool]:
+    """A session, and whether it took the operators of onnxruntime-extensions: only a model that has some loads them."""
+    options = session_options(threads)
+    try:
+        return ort.InferenceSession(str(artifact.file), options, providers=providers), False
+    except ORT_ERRORS as error:
+        operator = missing_operator(str(error))
+        if operator is None:
+            raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
+    options = session_options(threads)
+    extend(options, artifact, operator)
+    try:
+        return ort.InferenceSession(str(artifact.file), options, providers=providers), True
+    except ORT_ERRORS as error:
+        raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
+
+
+def session_options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def extend(options: ort.SessionOptions, artifact: Artifact, operator: str) -> None:
+    """Gives a session the operators of onnxruntime-extensions."""
+    found = library()
+    if found is None:
+        raise ModelInvalid(
+            f"{artifact.called} has the operator {operator}, which the package onnxruntime-extensions brings, and that "
+            "is not installed here: use the runtime's image, or Python 3.11 to 3.13, or a model without it"
+        )
     try:
-        return ort.InferenceSession(str(artifact.file), options, providers=providers)
+        options.register_custom_ops_library(str(found))
     except ORT_ERRORS as error:
-        raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
+        raise ModelInvalid(f"the library of onnxruntime-extensions cannot be loaded: {first_line(error)}") from error
 
 
 def why_not_loaded(artifact: Artifact, said: str) -> str:
     """A sentence for the person who exported the model."""
     name = artifact.called
-    if "ValidateOpsetForDomain" in said or "opset" in said:
+    operator = missing_operator(said)
+    if operator:
+        why = f"{name} has the operator {operator}, which onnxruntime-extensions does not have"
+    elif "ValidateOpsetForDomain" in said or "opset" in said:
         why = f"{name} uses a newer opset than ONNX Runtime {ort.__version__} reads: export it with an older one"
     elif "Unsupported model IR version" in said:
         why = f"{name} has a newer IR version than ONNX Runtime {ort.__version__} reads: save it with an older one"

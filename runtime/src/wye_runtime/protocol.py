@@ -17,6 +17,8 @@ HEADER_LENGTH = "inference-header-content-length"
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"
 CSV_TYPE = "text/csv"
+TEXT_TYPE = "text/plain"
+PICTURE_TYPES = ("image/jpeg", "image/png")
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 DTYPES: Mapping[str, np.dtype[Any]] = {

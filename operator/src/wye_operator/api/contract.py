@@ -53,7 +53,8 @@ Index = Annotated[int, Field(ge=0, le=1_000_000)]
 Word = Annotated[str, Field(max_length=253)]
 Bound = Annotated[float, Exact()]
 Scalar = Annotated[bool | int | float | str, AnyScalar()]
-FieldType = Literal["number", "integer", "boolean", "string"]
+FieldType = Literal["number", "integer", "boolean", "string", "text", "image"]
+WORDS = ("boolean", "string", "text", "image")  # types that are no numbers
 
 INDEX_NEEDS_TENSOR = Rule(
     "index",
@@ -73,7 +74,9 @@ def _default_fits_type(field: InputField) -> bool:
         return True
     if kind == "boolean":
         return isinstance(value, bool)
-    if kind == "string":
+    if kind == "image":
+        return True  # a rule of its own
+    if kind in ("string", "text"):
         return isinstance(value, str)
     return _is_number(value) and (kind == "number" or float(value).is_integer())
 
@@ -92,7 +95,9 @@ class InputField(Model):
     name: FieldName = Field(description="The field's name in the body of `/score`.")
     type: FieldType | None = Field(
         default=None,
-        description="JSON type of the value; `number` where neither the Endpoint nor the Deployment says one.",
+        description="Type of the value; `number` where neither the Endpoint nor the Deployment says one. `text` is a "
+        "string that may also be the whole body (`text/plain`), `image` a JPEG or PNG: base64 in JSON, or as the whole "
+        "body (`image/jpeg`, `image/png`).",
     )
     minimum: Bound | None = Field(default=None, description="Smallest value, inclusive.")
     maximum: Bound | None = Field(default=None, description="Largest value, inclusive.")
@@ -125,13 +130,19 @@ class InputField(Model):
             "type",
             "!has(self.type) || self.type in ['number', 'integer'] || (!has(self.minimum) && !has(self.maximum))",
             "must be number or integer where minimum or maximum is given",
-            lambda f: f.type not in ("boolean", "string") or f.minimum is f.maximum is None,
+            lambda f: f.type not in WORDS or f.minimum is f.maximum is None,
         ),
         Rule(
             "type",
             "!has(self.values) || (has(self.type) && self.type == 'string')",
             "must be string where values are given",
             lambda f: f.values is None or f.type == "string",
+        ),
+        Rule(
+            "default",
+            "",
+            "must not be given for an image: it has none",
+            lambda f: f.default is None or f.type != "image",
         ),
         Rule(
             "default",

@@ -23,6 +23,14 @@ from wye_operator.local.state import FOLDER
 from wye_operator.plan.names import ROUTER, selector_of
 from wye_operator.render.routes import PIN
 
+JSON = "application/json"
+KINDS = {
+    ".csv": "text/csv",
+    ".txt": "text/plain",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+}
 TEXT = """\
 Send a request and print the answer: its body to stdout, its status and who served it to stderr.
 
@@ -35,6 +43,7 @@ examples:
   wye invoke fraud -f request.json                              an Endpoint of the cluster
   wye invoke fraud -n team-a -f request.json --deployment green
   wye invoke examples/fraud -f request.json                     the twin of a folder
+  wye invoke examples/detection -f scene.jpg
   echo '{"amount": 3}' | wye invoke http://127.0.0.1:8080 -f - --key KEY
 """
 
@@ -44,7 +53,9 @@ def add_parser(commands: Commands) -> None:
     parser = command(commands, "invoke", summary="send a request and print the answer", text=TEXT, examples=EXAMPLES)
     about = "an Endpoint of the cluster, a folder that is up, or the URL of an Endpoint"
     parser.add_argument("where", type=url_folder_or_name, metavar="ENDPOINT|DIR|URL", help=about)
-    parser.add_argument("-f", "--file", required=True, help="JSON file to send; - reads stdin")
+    parser.add_argument(
+        "-f", "--file", required=True, help="JSON file to send, or .csv, .txt, .jpg, .png; - reads JSON from stdin"
+    )
     parser.add_argument("--deployment", help="send it to this Deployment, whatever the weights")
     parser.add_argument("--key", help="the key (default: $WYE_KEY, else the Endpoint's primary key)")
     parser.add_argument("--path", default="/score", help="path at the Endpoint (default: /score)")
@@ -71,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace, key: str | None, body: bytes) -> Request:
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": _kind(args.file)}
     if key:
         headers["authorization"] = f"Bearer {key}"
     if args.deployment:
@@ -84,11 +95,17 @@ def _body(file: str) -> bytes:
         body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise WyeError(f"{file} cannot be read: {error.strerror}") from None
-    try:
-        json.loads(body)
-    except ValueError as error:
-        raise WyeError(f"{'stdin' if file == '-' else file} is not JSON: {error}") from None
+    if _kind(file) == JSON:
+        try:
+            json.loads(body)
+        except ValueError as error:
+            raise WyeError(f"{'stdin' if file == '-' else file} is not JSON: {error}") from None
     return body
+
+
+def _kind(file: str) -> str:
+    """The media type, by the file's name."""
+    return KINDS.get(Path(file).suffix.lower(), JSON)
 
 
 def _address(args: argparse.Namespace, given: Url | Folder, key: str | None) -> tuple[str, str | None]:

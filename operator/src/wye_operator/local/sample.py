@@ -8,6 +8,12 @@ import shlex
 from wye_operator.api.contract import Contract, InputField
 from wye_operator.plan.world import Keys, Signature
 
+# a grey square of 64 x 64, as PNG
+PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3PMQ0AAAwDoDqv9UrYvQQckD4XAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+    "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAYHLANtV0Vq+zpWkAAAAAElFTkSuQmCC"
+)
+WORDS: dict[str, object] = {"boolean": False, "string": "text", "text": "some words", "image": PICTURE}
 ZERO: dict[str, object] = {"BOOL": False, "BYTES": ""}
 
 
@@ -25,8 +31,8 @@ def _value(field: InputField) -> object:
         return field.default
     if field.values:
         return field.values[0]
-    if field.type in ("boolean", "string"):
-        return False if field.type == "boolean" else "text"
+    if field.type in WORDS:
+        return WORDS[field.type]
     number = max(1.0, field.minimum) if field.minimum is not None else 1.0
     number = min(number, field.maximum) if field.maximum is not None else number
     return int(number) if number == int(number) else number

@@ -15,6 +15,9 @@ from pydantic import ValidationError
 from wye_operator.api.contract import Contract, InputField, OutputField
 from wye_operator.plan.world import Signature, TensorSeen
 
+# what is wanted, and what takes all of it: a text may come as the whole body, which a string may not
+WIDER = (("integer", "number"), ("string", "text"))
+
 
 class ContractsDoNotFit(ValueError):
     """The Endpoint's and the Deployment's halves make no valid contract together."""
@@ -171,7 +174,7 @@ def _input_differences(reference: Contract, candidate: Contract) -> Iterator[str
 
 def _narrowings(promised: InputField, ours: InputField) -> Iterator[str]:
     wants, takes = promised.type or "number", ours.type or "number"
-    if wants != takes and (wants, takes) != ("integer", "number"):
+    if wants != takes and (wants, takes) not in WIDER:
         yield f"input {promised.name} is {takes}, want {wants}"
         return
     if ours.minimum is not None and (promised.minimum is None or promised.minimum < ours.minimum):

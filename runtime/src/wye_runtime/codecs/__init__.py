@@ -2,7 +2,7 @@
 
 from wye_runtime.codecs.bodies import dumps, loads
 from wye_runtime.codecs.infer import InferCodec, InferRequest
-from wye_runtime.codecs.media import Media, media_of
+from wye_runtime.codecs.media import Media, check_charset, media_of
 from wye_runtime.codecs.scores import Score, example, score, score_csv
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "InferRequest",
     "Media",
     "Score",
+    "check_charset",
     "dumps",
     "example",
     "loads",

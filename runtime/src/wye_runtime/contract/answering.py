@@ -22,16 +22,33 @@ class BoundOutput:
     output: Output
     spec: TensorSpec
     values: Values
+    is_list: bool = False  # the rows are what was found in one instance, any number of things
+
+    def of(self, array: Array, count: int) -> Sequence[Any]:
+        """A value for each of the instances of one run."""
+        if self.is_list:
+            return [list(self.values(array))]
+        return self.values(rows_of(self.spec, array, count))
 
 
-def bound_output(output: Output, spec: TensorSpec) -> BoundOutput:
+def rows_of(spec: TensorSpec, array: Array, count: int) -> Array:
+    """The output with one row for each instance."""
+    if array.ndim == 0:
+        array = array.reshape(1)
+    if len(array) != count:
+        raise ModelError(f"the model's output {spec.name} has the shape {list(array.shape)} for {count} instances")
+    return array
+
+
+def bound_output(output: Output, spec: TensorSpec, *, finds: bool = False) -> BoundOutput:
     """Decides once, at load, how the field is made; what cannot be made is a ModelInvalid."""
+    is_list = finds and spec.has_free_batch
     if output.thresholds is not None:
-        return BoundOutput(output, spec, scale(output, spec))
+        return BoundOutput(output, spec, scale(output, spec), is_list)
     if output.labels is not None:
-        return BoundOutput(output, spec, classes(output, spec))
+        return BoundOutput(output, spec, classes(output, spec), is_list)
     pick = picked(output, spec)
-    return BoundOutput(output, spec, lambda rows: tensors.listed(pick(rows)))
+    return BoundOutput(output, spec, lambda rows: tensors.listed(pick(rows)), is_list)
 
 
 def width(spec: TensorSpec) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from wye_runtime.contract.answering import BoundOutput, bound_output
 from wye_runtime.contract.contract import Contract
-from wye_runtime.contract.declared import NO_DEFAULT, Declared, Field, Output
+from wye_runtime.contract.declared import IMAGE, NO_DEFAULT, TEXT, Declared, Field, Output
 from wye_runtime.contract.reading import Column, reader
 from wye_runtime.errors import Misfit, ModelInvalid
 from wye_runtime.protocol import DYNAMIC, INTEGERS, Signature, TensorSpec
@@ -19,8 +19,11 @@ def bound(declared: Declared, signature: Signature) -> Contract:
         check_shape(spec)
     columns = tuple(columns_of(declared, signature))
     groups = tuple((spec, group(columns, spec)) for spec in signature.inputs)
-    outputs = tuple(outputs_of(declared, signature))
-    is_batched = all(spec.has_free_batch for spec in signature.inputs)
+    kinds = {field.type for field in declared.inputs}
+    # a picture's first dimension is its bytes
+    is_batched = all(spec.has_free_batch for spec in signature.inputs) and IMAGE not in kinds
+    finds = not is_batched and not kinds.isdisjoint((IMAGE, TEXT))
+    outputs = tuple(outputs_of(declared, signature, finds=finds))
     known = frozenset(field.name for field in declared.inputs)
     return Contract(declared, columns, groups, outputs, is_batched, known)
 
@@ -99,19 +102,31 @@ def no_slot(field: Field, slots: list[Slot], *, is_taken: bool) -> str:
 
 def check_type(field: Field, spec: TensorSpec) -> None:
     """Whether values of this field can stand in this tensor."""
-    why = clash(field, spec.datatype)
+    why = picture_clash(spec) if field.type == IMAGE else clash(field, spec.datatype)
     if why:
         raise ModelInvalid(
-            f"the contract's field {field.name} is a {field.type}, the model's input {described(spec)}: {why}"
+            f"the contract's field {field.name} is {article(field.type)} {field.type}, "
+            f"the model's input {described(spec)}: {why}"
         )
+
+
+def article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def picture_clash(spec: TensorSpec) -> str | None:
+    fits = spec.datatype == "UINT8" and spec.shape == (DYNAMIC,)
+    return None if fits else "want UINT8 [-1], the bytes of one picture, which the model decodes"
 
 
 def clash(field: Field, datatype: str) -> str | None:
     if field.type != "boolean" and datatype == "BOOL":
         return "want a boolean"
+    if field.type == TEXT and datatype != "BYTES":
+        return "want a tensor of strings"
     if field.type == "string" and datatype != "BYTES" and field.values is None:
         return "give the string's values, so that each becomes its index"
-    if field.type != "string" and datatype == "BYTES":
+    if field.type not in ("string", TEXT) and datatype == "BYTES":
         return "want a string"
     if field.type == "number" and datatype in INTEGERS:
         return "want an integer"
@@ -128,10 +143,11 @@ def default(field: Field, read: Callable[[object], Any]) -> Any:
         raise ModelInvalid(f"the default of the field {field.name}: {misfit}") from None
 
 
-def outputs_of(declared: Declared, signature: Signature) -> Iterator[BoundOutput]:
+def outputs_of(declared: Declared, signature: Signature, *, finds: bool) -> Iterator[BoundOutput]:
+    """`finds`: in each picture or text the model finds any number of things."""
     specs = {spec.name: spec for spec in signature.outputs}
     for output in declared.outputs:
-        yield bound_output(output, tensor_of(output, specs))
+        yield bound_output(output, tensor_of(output, specs), finds=finds)
 
 
 def tensor_of(output: Output, specs: Mapping[str, TensorSpec]) -> TensorSpec:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wye_runtime.contract.answering import BoundOutput
-from wye_runtime.contract.declared import NO_DEFAULT, Declared
+from wye_runtime.contract.declared import IMAGE, NO_DEFAULT, Declared
 from wye_runtime.contract.reading import Column
-from wye_runtime.errors import Detail, InvalidInput, Misfit, ModelError, Offences, shown
+from wye_runtime.errors import Detail, InvalidInput, Misfit, Offences, shown
 from wye_runtime.protocol import Array, Tensors, TensorSpec
 from wye_runtime.tensors import array_of
 
@@ -26,6 +26,11 @@ class Contract:
     @property
     def example(self) -> dict[str, Any]:
         return {field.name: field.example for field in self.declared.inputs}
+
+    def only(self, kind: str) -> str | None:
+        """The field that a body of such a kind fills, where there is exactly one."""
+        found = [field.name for field in self.declared.inputs if field.type == kind]
+        return found[0] if len(found) == 1 else None
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -73,7 +78,7 @@ class Contract:
     def answers(self, outputs: Tensors, count: int) -> list[dict[str, Any]]:
         """An object for each of the instances of one run."""
         names = [each.output.name for each in self.outputs]
-        columns = [each.values(rows_of(each.spec, outputs, count)) for each in self.outputs]
+        columns = [each.of(outputs[each.spec.name], count) for each in self.outputs]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -97,16 +102,9 @@ def refusal(offences: Offences) -> InvalidInput:
 def tensor(spec: TensorSpec, columns: Sequence[Column], rows: list[dict[str, Any]]) -> Array:
     """One input tensor, its columns in order."""
     names = [column.field.name for column in columns]
+    if columns[0].field.type == IMAGE:
+        picture: Array = rows[0][names[0]]
+        return picture
     values = [row[name] for row in rows for name in names]
     shape = ((), (len(rows),), (len(rows), len(names)))[len(spec.shape)]
     return array_of(spec.datatype, values).reshape(shape)
-
-
-def rows_of(spec: TensorSpec, outputs: Tensors, count: int) -> Array:
-    """The output with one row for each instance."""
-    array = outputs[spec.name]
-    if array.ndim == 0:
-        array = array.reshape(1)
-    if len(array) != count:
-        raise ModelError(f"the model's output {spec.name} has the shape {list(array.shape)} for {count} instances")
-    return array

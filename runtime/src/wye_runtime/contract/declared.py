@@ -1,14 +1,18 @@
 """The contract as it stands in the configuration; what is wrong with it by itself is a ConfigError."""
 
 import math
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
 from wye_runtime.errors import ConfigError, shown
+from wye_runtime.media import SAMPLE
 from wye_runtime.settings import known, text
 
-TYPES = ("number", "integer", "boolean", "string")
+TYPES = ("number", "integer", "boolean", "string", "text", "image")
+IMAGE, TEXT = "image", "text"
 RESERVED = ("instances", "data", "input_data")
+EXAMPLES = {"boolean": False, "string": "", TEXT: "some words", IMAGE: b64encode(SAMPLE.tobytes()).decode()}
 NO_DEFAULT = object()
 CONTRACT_KEYS = ("inputs", "outputs", "unknownFields")
 FIELD_KEYS = (
@@ -43,8 +47,8 @@ class Field:
             return self.default
         if self.values:
             return self.values[0]
-        if self.type in ("boolean", "string"):
-            return False if self.type == "boolean" else ""
+        if self.type in EXAMPLES:
+            return EXAMPLES[self.type]
         nearest = self.clamped(0)
         if self.type == "integer":
             return math.ceil(nearest) if nearest > 0 else math.floor(nearest)
@@ -133,6 +137,8 @@ def check(made: Field, where: str) -> None:
         raise ConfigError(f"{where} is a {made.type}, which has no minimum or maximum")
     if made.values is not None and made.type != "string":
         raise ConfigError(f"{where} is a {made.type}; only a string has values")
+    if made.type == IMAGE and not made.is_required:
+        raise ConfigError(f"{where} is an image, which has no default")
     if made.minimum is not None and made.maximum is not None and made.minimum > made.maximum:
         raise ConfigError(f"{where} has the minimum {made.minimum} above the maximum {made.maximum}")
 

@@ -1,12 +1,16 @@
 """One field's value into one element of a tensor, or the sentence that says what was expected."""
 
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wye_runtime.contract.declared import NO_DEFAULT, Field
+import numpy as np
+
+from wye_runtime.contract.declared import IMAGE, NO_DEFAULT, TEXT, Field
 from wye_runtime.errors import Misfit, shown
-from wye_runtime.protocol import INTEGERS, LARGEST, ROUNDED
+from wye_runtime.media import decodable
+from wye_runtime.protocol import INTEGERS, LARGEST, ROUNDED, Array
 from wye_runtime.tensors import integer_range
 
 
@@ -23,9 +27,11 @@ class Column:
 
 def reader(field: Field, datatype: str) -> Callable[[object], Any]:
     """The function that reads this field's values for a tensor of this datatype."""
+    if field.type == IMAGE:
+        return picture
     if field.type == "boolean":
         return boolean if datatype in ("BOOL", "BYTES") else lambda value: int(boolean(value))
-    if field.type == "string":
+    if field.type in ("string", TEXT):
         return strings(field, datatype)
     return numbers(field, datatype)
 
@@ -56,6 +62,20 @@ def text(value: object) -> str:
     if isinstance(value, str):
         return value
     raise Misfit(f"expected a string, got {shown(value)}")
+
+
+def picture(value: object) -> Array:
+    """A picture in base64, or its bytes where they are the whole body."""
+    if isinstance(value, bytes):
+        return decodable(np.frombuffer(value, np.uint8))
+    if not isinstance(value, str):
+        raise Misfit(f"expected a picture (JPEG or PNG) in base64, got {shown(value)}")
+    try:
+        raw = b64decode(value, validate=True)
+    except ValueError:
+        why = ": send what stands behind its comma" if value.startswith("data:") else ""
+        raise Misfit(f"expected a picture (JPEG or PNG) in base64, got {shown(value)}{why}") from None
+    return decodable(np.frombuffer(raw, np.uint8))
 
 
 def numbers(field: Field, datatype: str) -> Callable[[object], Any]:

@@ -5,8 +5,7 @@ from typing import Any
 
 from wye_runtime.codecs import example
 from wye_runtime.openapi.fields import Schema, contract_schemas, is_readable, ref, tensor_schemas
-from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, Signature, TensorSpec
-from wye_runtime.service.bodies import accepted
+from wye_runtime.protocol import BINARY_TYPE, DTYPES, HEADER_LENGTH, JSON_TYPE, PICTURE_TYPES, Signature, TensorSpec
 from wye_runtime.service.loading import Loaded
 from wye_runtime.settings import Config
 from wye_runtime.tensors import to_json
@@ -158,7 +157,9 @@ def infer_example(signature: Signature) -> Schema:
 
 def score_kinds(loaded: Loaded) -> dict[str, Schema]:
     """The bodies of /score besides JSON."""
-    return {kind: {"schema": TEXT} for kind in accepted(loaded.contract) if kind != JSON_TYPE}
+    binary = {"type": "string", "format": "binary"}
+    kinds = loaded.jobs.bodies.accepted
+    return {kind: {"schema": binary if kind in PICTURE_TYPES else TEXT} for kind in kinds if kind != JSON_TYPE}
 
 
 def paths(model: str, score_kinds: Schema) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from wye_runtime.codecs import example
 from wye_runtime.contract import Contract, Field
 from wye_runtime.contract.answering import BoundOutput, width
+from wye_runtime.contract.declared import IMAGE, TEXT
 from wye_runtime.protocol import INTEGERS, Signature, TensorSpec
 from wye_runtime.tensors import to_json
 
@@ -81,7 +82,9 @@ def wrapped(key: str, items: Schema) -> Schema:
 def field_schema(field: Field) -> Schema:
     """One input field."""
     known = {
-        "type": field.type,
+        "type": "string" if field.type in (TEXT, IMAGE) else field.type,
+        "contentEncoding": "base64" if field.type == IMAGE else None,
+        "contentMediaType": "image/*" if field.type == IMAGE else None,
         "minimum": field.minimum,
         "maximum": field.maximum,
         "enum": list(field.values) if field.values else None,
@@ -92,7 +95,14 @@ def field_schema(field: Field) -> Schema:
 
 
 def output_schema(bound: BoundOutput) -> Schema:
-    """One output field; null stands for NaN."""
+    """One output field: a value, or a list with one for each thing that was found."""
+    if not bound.is_list:
+        return value_of(bound)
+    return {"type": "array", "items": value_of(bound)}
+
+
+def value_of(bound: BoundOutput) -> Schema:
+    """One value; null stands for NaN."""
     output, spec = bound.output, bound.spec
     described = {"description": output.description} if output.description else {}
     if output.labels is not None:

@@ -47,6 +47,8 @@ def batching(trial: Trial, asked: BatchingSettings) -> Batching:
     model, feeds = trial.model, trial.feeds
     if asked.mode == "Never":
         return Batching(1, "batching.mode is Never")
+    if model.pictures:
+        return Batching(1, "a run decodes one picture")
     fixed = fixed_tensor(model.signature)
     if fixed is not None:
         return Batching(1, f"the first dimension of {fixed} is fixed")

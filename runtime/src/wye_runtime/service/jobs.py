@@ -13,7 +13,7 @@ from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
 from wye_runtime.model import Model
 from wye_runtime.protocol import RawRequest, RawResponse, Tensors
-from wye_runtime.service.bodies import wanted
+from wye_runtime.service.bodies import Bodies
 from wye_runtime.settings import Config
 
 # what the event loop may decode: a millisecond or so, a few at worst
@@ -90,6 +90,7 @@ class Jobs:
     contract: Contract | None
     codec: InferCodec
     calls: CallCodec
+    bodies: Bodies
 
     def job(self, raw: RawRequest) -> Job:
         """Decodes and validates; what is wrong with the request is raised here."""
@@ -101,7 +102,7 @@ class Jobs:
 
     def is_light(self, raw: RawRequest) -> bool:
         """Whether it is decoded and validated in no time, judged by its bytes alone."""
-        if len(raw.body) > LIGHT_BYTES or (raw.is_call and raw.content_encoding):
+        if len(raw.body) > LIGHT_BYTES or (raw.is_call and raw.content_encoding) or self.model.pictures:
             return False
         return raw.is_call or raw.model is not None or self.values_at_most(raw.body) <= LIGHT_VALUES
 
@@ -137,7 +138,7 @@ class Jobs:
         return WholeJob([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
 
     def score_job(self, raw: RawRequest) -> Job:
-        return score_job(wanted(self.contract, self.model.signature, raw))
+        return score_job(self.bodies.score(raw))
 
 
 def score_job(score: Score) -> Job:

@@ -10,9 +10,11 @@ from wye_runtime.codecs import InferCodec, Score, example
 from wye_runtime.codecs.calls import CallCodec
 from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelInvalid, RequestError
+from wye_runtime.media import SAMPLE
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model
 from wye_runtime.protocol import RawRequest, Tensors
+from wye_runtime.service.bodies import Bodies
 from wye_runtime.service.company import LONGEST, LONGEST_IN_THREADS, Batching, Trial, batching
 from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
@@ -50,7 +52,8 @@ def loaded(config: Config, metrics: Metrics, cache: Path | None = None) -> Loade
     declared = contract.parse(config.contract) if config.contract is not None else None
     fitted = contract.bound(declared, session.signature) if declared else None
     named = (session.signature, config.model.name, config.model.version)
-    jobs = Jobs(config, session, fitted, InferCodec(*named), CallCodec(*named))
+    bodies = Bodies(fitted, session.signature, session.pictures)
+    jobs = Jobs(config, session, fitted, InferCodec(*named), CallCodec(*named), bodies)
     runner = Runner(session, metrics)
     job = warmed(jobs, runner, config)
     feeds, names = (job.batches, job.outputs) if job else ((), ())
@@ -93,4 +96,6 @@ def warm_job(jobs: Jobs, config: Config) -> Job:
         return jobs.job(RawRequest(codecs.dumps(body), "warm-up"))
     signature = jobs.model.signature
     names = tuple(spec.name for spec in signature.outputs)
-    return score_job(Score([{spec.name: example(spec) for spec in signature.inputs}], names, lambda _: None))
+    feeds = {spec.name: example(spec) for spec in signature.inputs}
+    feeds.update(dict.fromkeys(jobs.model.pictures, SAMPLE))
+    return score_job(Score([feeds], names, lambda _: None))
