@@ -46,29 +46,24 @@ class Form:
 class Plain:
     """A plain request: one packed tensor for each input, in the model's order."""
 
-    __slots__ = ("forms", "id", "packed")
+    __slots__ = ("forms", "id", "packed", "rows", "size")
 
     def __init__(self, identity: str | None, forms: Sequence[Form], packed: Sequence[bytes]) -> None:
         self.id = identity
         self.forms = forms
         self.packed = packed
+        first = forms[0]
+        self.rows = first.rows  # 0 where its tensors do not agree
+        self.size = first.size  # how many values it has
+        if len(forms) > 1:
+            self.rows *= all([form.rows == first.rows for form in forms])
+            self.size = sum([form.size for form in forms])
 
     @property
     def feeds(self) -> Tensors:
         """Its tensors."""
         pairs = zip(self.forms, self.packed, strict=True)
         return {form.name: np.frombuffer(packed, form.dtype).reshape(form.shape) for form, packed in pairs}
-
-    @property
-    def size(self) -> int:
-        """How many values it has."""
-        return sum([form.size for form in self.forms])
-
-    @property
-    def rows(self) -> int:
-        """How many rows; 0 where its tensors do not agree."""
-        rows = self.forms[0].rows
-        return rows if len(self.forms) == 1 or all(form.rows == rows for form in self.forms) else 0
 
     @property
     def row_shapes(self) -> Hashable:

@@ -54,7 +54,8 @@ class FastProtocol(AnsweringProtocol):
     def data_received(self, data: bytes) -> None:
         self.burst = 0
         self.latest = self.loop.time()
-        may_be_known = self.is_between and self.tries > 0 and not (self.turns or self.is_taken)
+        is_free = self.cycle is None or self.cycle.response_complete
+        may_be_known = is_free and self.is_between and self.tries and not (self.turns or self.transport.is_closing())
         if may_be_known and (known := self.lane.heads.request(data)) is not None:
             self.take(known)
             return
@@ -71,15 +72,11 @@ class FastProtocol(AnsweringProtocol):
             self.tries -= 1
             self.lane.heads.learn(data, self.lane.target(self.url, b"POST", self.noticed), self.noticed)
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether the ordinary way is not done, or the connection is closing."""
-        return (self.cycle is not None and not self.cycle.response_complete) or self.transport.is_closing()
-
     def take(self, known: Request) -> None:
         """A whole request with a head that came before: what the parser would tell about it is known."""
         head, named, body = known
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self.tries = TRIES
         turn = Turn(self.lane.ledger.came(), named or new_id(), head.target, keeps_alive=True)
         turn.raw = RawRequest(body, turn.id, *head.rest)

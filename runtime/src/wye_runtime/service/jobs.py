@@ -50,12 +50,13 @@ class WholeJob(NamedTuple):
 class PlainJob:
     """The same for a plain request, whose tensors are not made before it is known who shares its run."""
 
-    __slots__ = ("codec", "outputs", "request")
+    __slots__ = ("codec", "outputs", "request", "rows")
 
     def __init__(self, codec: InferCodec, request: Plain) -> None:
         self.codec = codec
         self.request = request
         self.outputs = codec.outputs
+        self.rows = request.rows
 
     @property
     def batches(self) -> Sequence[Tensors]:
@@ -68,10 +69,6 @@ class PlainJob:
 
     def is_short(self, most: int) -> bool:
         return self.request.size <= most
-
-    @property
-    def rows(self) -> int:
-        return self.request.rows
 
     @property
     def row_shapes(self) -> Hashable:
