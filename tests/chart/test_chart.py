@@ -55,6 +55,7 @@ def test_the_operator_understands_its_command_line(helm, case) -> None:
     assert (given.upgrade_max_concurrent, given.upgrade_policy) == (upgrade["maxConcurrent"], upgrade["policy"])
     assert given.watch_secrets is values.get("secrets", {}).get("watch", False)
     assert given.no_failure_log is not values.get("failureLog", True)
+    assert given.image_volumes is values.get("imageVolumes", False)
     assert list(given.metrics_from) == values.get("networkPolicies", {}).get("metricsFrom", [])
 
 

@@ -14,6 +14,7 @@ FILES = {
     "mlserver": "requirements-mlserver.txt",
     "azure": "requirements-azure.txt",
     "triton": "requirements-triton.txt",
+    "stores": "requirements-stores.txt",
 }
 
 

@@ -53,7 +53,7 @@ def in_cluster(text: str) -> tuple[World, Plan]:
     return result_of(moved, CLUSTER_SOURCES)
 
 
-def place_of(world: World) -> kubernetes.ClusterPlace:
+def place_of(world: World, text: str) -> kubernetes.ClusterPlace:
     """A cluster with everything that a chart can be told."""
     return kubernetes.ClusterPlace(
         name=world.name,
@@ -62,6 +62,7 @@ def place_of(world: World) -> kubernetes.ClusterPlace:
         deployment_uids={d.object_name: f"uid-of-{d.object_name}" for d in world.deployments},
         images=kubernetes.Images("wye/runtime:1", "wye/runtime-gpu:1", "wye/router:1"),
         operator_namespace="wye-system",
+        image_volumes=_read(text).get("imageVolumes", False),
     )
 
 
@@ -165,7 +166,7 @@ def _router(data: dict[str, Any]) -> RouterSeen:
 def objects(text: str) -> str:
     """Every object that a cluster gets for the case, as YAML; long texts by their digest."""
     world, made = in_cluster(text)
-    listed = kubernetes.objects_for(made, place_of(world))
+    listed = kubernetes.objects_for(made, place_of(world, text))
     return "---\n".join(_yaml(_shortened(found)) for found in listed)
 
 

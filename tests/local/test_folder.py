@@ -10,6 +10,7 @@ import pytest
 
 from local.load import Caller
 from wye_operator.local import folder as module
+from wye_operator.local.fetching import Fetches
 from wye_operator.local.folder import Folder, read_folder
 from wye_operator.local.models import ModelStore, digest_of
 from wye_operator.local.preview import preview
@@ -39,7 +40,9 @@ def opened(manifests, monkeypatch):
     deployed(manifests, "a")
     state = State(manifests.folder / ".wye")
     state.hold()
-    opened = Folder(manifests.folder, state, store)
+    opened = Folder(
+        manifests.folder, state, store, Fetches(state.folder / "fetched", state.folder / "logs", lambda: 0.0)
+    )
     opened.open(1.0)
     yield opened
     for gate in store.gates.values():

@@ -233,7 +233,7 @@ TABLE = [
         "blue",
         of_a_file_in_a_cluster,
         NEEDS_EDIT,
-        "reads configmap:// and https:// and pvc://",
+        "reads configmap://, pvc://, https://",
     ),
     ("EnvironmentUnsupported", "blue", of_an_image_here, NEEDS_EDIT, "no program tritonserver"),
     ("ImagePullLoopBackOff", "blue", lambda: failing("ImagePullLoopBackOff", "no such image"), NEEDS_EDIT, "no such"),

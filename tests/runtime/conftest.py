@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import plain
+from breaking import certificate
 
 BIN = Path(sys.executable).parent / "wye-runtime"
 DEADLINE = 30.0
@@ -156,3 +157,9 @@ def servers(tmp_path_factory):
 @pytest.fixture(scope="session")
 def wait_until():
     return until
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A folder with a certificate for this machine."""
+    return certificate(tmp_path_factory.mktemp("tls"))

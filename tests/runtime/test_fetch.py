@@ -1,12 +1,9 @@
 """`wye-runtime fetch` against a real TLS server that breaks, lies, redirects and dawdles."""
 
-import contextlib
 import hashlib
-import http.server
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -14,72 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from breaking import Server
 from wye_runtime.errors import ConfigError, ModelDigestMismatch, ModelFetch
 from wye_runtime.fetch import Patience, fetch
-from wye_runtime.fetch.fetching import Progress
-from wye_runtime.fetch.remote import Interrupted
+from wye_runtime.fetch.source import Interrupted
+from wye_runtime.fetch.tries import Progress
 from wye_runtime.settings import credentials
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(BODY).hexdigest()
 QUICK = Patience(silence=0.3, retries=3, pause=0.01)
 PROGRAM = (sys.executable, "-m", "wye_runtime.cli", "fetch")
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.seen.append((self.path, dict(self.headers)))
-        self.close_connection = True
-        behaviour = self.server.behaviours.get(self.path.partition("?")[0], missing)
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            behaviour(self, sum(path == self.path for path, _ in self.server.seen))
-
-    def head(self, status, **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-class Quiet(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """A client that does not trust us is no news."""
-
-
-class Server:
-    """One listener; `behaviours` by path, `seen` in order."""
-
-    def __init__(self, folder: Path):
-        self.http = Quiet(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "server.crt", folder / "server.key")
-        self.http.socket = context.wrap_socket(self.http.socket, server_side=True, do_handshake_on_connect=False)
-        self.http.behaviours, self.http.seen = {}, []
-        self.base = f"https://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def on(self, path, behaviour):
-        self.http.behaviours[path] = behaviour
-        return self.base + path
-
-    @property
-    def seen(self):
-        return self.http.seen
-
-    def stop(self):
-        self.http.shutdown()
-        self.http.server_close()
-
-
-def missing(handler, _):
-    handler.head(404, Content_Length="0")
 
 
 def whole(handler, _, body=BODY):
@@ -98,27 +40,6 @@ def breaking(handler, attempt, *, tag='"one"', at=400_000, breaks=2):
     else:
         handler.head(200, Content_Length=left, ETag=tag)
     handler.wfile.write(BODY[start : start + at] if attempt <= breaks else BODY[start:])
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    extra = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
-    make = (
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    )
-    files = ("-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt"))
-    subprocess.run([*make, "-subj", "/CN=wye tests", *extra, *files], check=True, capture_output=True)
-    return folder
 
 
 @pytest.fixture
@@ -258,7 +179,7 @@ def test_credentials_stay_with_their_host(server, to, authority):
     url = server.on("/a", lambda h, _: h.head(302, Location="/b", Content_Length="0"))
     server.on("/b", lambda h, _: h.head(307, Location=other.on("/c", whole), Content_Length="0"))
     try:
-        fetch(url, to, DIGEST, {"Authorization": "Bearer t"}, QUICK)
+        fetch(url, to, DIGEST, {"WYE_FETCH_TOKEN": "t"}, QUICK)
     finally:
         other.stop()
     assert [headers.get("Authorization") for _, headers in server.seen] == ["Bearer t", "Bearer t"]
@@ -356,17 +277,13 @@ def test_a_trickle_is_as_good_as_silence():
         ({"WYE_FETCH_HEADER": "Private-Token: a:b"}, {"Private-Token": "a:b"}),
     ],
 )
-def test_credentials_come_from_the_environment(variables, headers, monkeypatch):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert credentials() == headers
+def test_credentials_come_from_the_environment(variables, headers):
+    assert credentials(variables) == headers
 
 
-def test_two_kinds_of_credentials_are_a_mistake(monkeypatch):
-    monkeypatch.setenv("WYE_FETCH_TOKEN", "t")
-    monkeypatch.setenv("WYE_FETCH_HEADER", "A: b")
+def test_two_kinds_of_credentials_are_a_mistake():
     with pytest.raises(ConfigError, match="not several"):
-        credentials()
+        credentials({"WYE_FETCH_TOKEN": "t", "WYE_FETCH_HEADER": "A: b"})
 
 
 def program(*arguments, words):
@@ -379,7 +296,7 @@ def program(*arguments, words):
         (DIGEST, "/m", 0, None),
         ("a" * 64, "/m", 3, "ModelDigestMismatch"),
         (DIGEST, "/gone", 3, "ModelFetch"),
-        ("x", "/m", 2, None),
+        ("x", "/m", 2, "InvalidDeploymentSpec"),
     ],
 )
 def test_exit_codes_and_last_words(server, to, tmp_path, sha256, path, code, reason):

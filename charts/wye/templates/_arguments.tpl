@@ -26,6 +26,9 @@
 {{- if not .Values.failureLog }}
 - --no-failure-log
 {{- end }}
+{{- if .Values.imageVolumes }}
+- --image-volumes
+{{- end }}
 {{- if not .Values.networkPolicies.enabled }}
 - --no-network-policies
 {{- end }}

@@ -19,9 +19,9 @@ from wye_runtime.settings import (
     ModelSource,
     ScriptSource,
     config_from,
-    credentials,
     environment,
     termination_log,
+    variables,
 )
 
 EXAMPLES = """examples:
@@ -56,10 +56,10 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--grpc-port", type=int, help="gRPC by HTTP/2, without a router before it; needs grpcio (none)")
     inspect = commands.add_parser("inspect", help="print a model's signature as JSON")
     inspect.add_argument("model", type=Path, help="an ONNX file, or a folder with one")
-    fetching = commands.add_parser("fetch", help="bring a model into a folder, whole and checked, as model.onnx")
-    fetching.add_argument("--uri", required=True, help="https:// address of the ONNX file")
+    fetching = commands.add_parser("fetch", help="bring a model into a folder, whole and checked")
+    fetching.add_argument("--uri", required=True, help="https://, s3://, gs://, az://, hf:// or oci:// address")
     fetching.add_argument("--to", type=Path, required=True, help="the folder")
-    fetching.add_argument("--sha256", help="what the file must have, in hex")
+    fetching.add_argument("--sha256", help="what it must have, in hex; a folder: its sha256sum list")
     return top
 
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMMANDS[given.command](given)
     except ConfigError as error:
         print(f"wye-runtime: {error.message}", file=sys.stderr)
-        if given.command == "serve":
+        if given.command in ("serve", "fetch"):
             leave_words(termination_log(), error)
         return 2
     except CannotServe as error:
@@ -142,11 +142,10 @@ def fetched(given: argparse.Namespace) -> int:
     if wanted and not re.fullmatch("[0-9a-f]{64}", wanted):
         raise ConfigError("--sha256 wants 64 hex digits")
     told = environment()
-    headers = credentials()
     log_json()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as process 1 of a container it would be ignored
     try:
-        fetch(given.uri, given.to, wanted, headers, Patience())
+        fetch(given.uri, given.to, wanted, variables(), Patience())
     except CannotServe as error:
         leave_words(told.termination_log, error)
         raise

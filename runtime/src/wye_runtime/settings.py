@@ -268,14 +268,18 @@ def termination_log() -> Path | None:
     return path if named or path.exists() else None
 
 
-def credentials() -> dict[str, str]:
-    """The headers for `fetch` (docs/concepts/wire.md): at most one of a token, a user with password, a whole header."""
-    token, user = os.environ.get("WYE_FETCH_TOKEN"), os.environ.get("WYE_FETCH_USERNAME")
-    header = os.environ.get("WYE_FETCH_HEADER")
+def variables() -> dict[str, str]:
+    """All of the environment: the credentials of a fetch, each store's by their own names."""
+    return dict(os.environ)
+
+
+def credentials(given: Mapping[str, str]) -> dict[str, str]:
+    """The headers for https:// (docs/concepts/wire.md): one of a token, a user with password, a whole header."""
+    token, user, header = (given.get(f"WYE_FETCH_{name}") for name in ("TOKEN", "USERNAME", "HEADER"))
     if sum(map(bool, (token, user, header))) > 1:
         raise ConfigError("want one of WYE_FETCH_TOKEN, WYE_FETCH_USERNAME and WYE_FETCH_HEADER, not several")
     if user:
-        pair = f"{user}:{os.environ.get('WYE_FETCH_PASSWORD', '')}"
+        pair = f"{user}:{given.get('WYE_FETCH_PASSWORD', '')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     name, colon, value = (header or (f"Authorization: Bearer {token.strip()}" if token else "")).partition(":")
     if header and not (colon and name.strip()):

@@ -43,7 +43,7 @@ class Tool:
         return CACHE / f"{self.folder}-{digest[:12]}"
 
     def package(self, program: str) -> str:
-        below = self.folder in ("helm", "kubernetes", "kwok")
+        below = self.folder in ("helm", "kubernetes", "kwok", "registry")
         return f"{self.module}/cmd/{program}" if below else self.module
 
     def ldflags(self) -> str:
@@ -67,6 +67,7 @@ COREDNS = Tool("coredns", "github.com/coredns/coredns", ("coredns",), "2 minutes
 HELM = Tool("helm", "helm.sh/helm/v4", ("helm",), "2 minutes", "-X helm.sh/helm/v4/internal/version.version=v{version}")
 KIND = Tool("kind", "sigs.k8s.io/kind", ("kind",), "1 minute")
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", ("kwok",), "1 minute", "-X sigs.k8s.io/kwok/pkg/consts.Version=v{version}")
+REGISTRY = Tool("registry", "github.com/distribution/distribution/v3", ("registry",), "2 minutes")
 PROBE = Tool("probe", ".", ("probe",), "10 s")
 
 

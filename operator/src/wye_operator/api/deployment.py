@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,14 +23,22 @@ from wye_operator.api.environment import SHARED, Environment
 from wye_operator.api.pod import EnvironmentFrom, ObjectName, Pod, Probe, Resources, Strategy
 from wye_operator.api.script import SCRIPT_RULES, CodeConfiguration
 
-LATER_SCHEMES = ("s3", "gs", "az", "hf", "oci")
+FORMS = {  # of the schemes that are fetched, beside https://
+    "s3": "s3://BUCKET/PATH",
+    "gs": "gs://BUCKET/PATH",
+    "az": "az://CONTAINER/PATH (the account is AZURE_STORAGE_ACCOUNT_NAME of model.secretName)",
+    "hf": "hf://ORG/REPO/FILE@REVISION",
+    "oci": "oci://HOST/NAME:TAG or oci://HOST/NAME@sha256:…",
+}
+FETCHED = ("https", *FORMS)  # by `wye-runtime fetch`, in a cluster and in the twin alike
+_FETCHED = f"^({'|'.join(FETCHED)})://"
 
 
 def _uri_hint(uri: str) -> str:
-    """What to write instead of a path without a scheme, or of a scheme that comes later."""
+    """What to write instead of a path without a scheme, or of an address that is not whole."""
     scheme, colon, rest = uri.partition("://")
-    if scheme in LATER_SCHEMES and colon:
-        return f"{scheme}:// is not built in this version of Wye"
+    if colon and scheme in FORMS:
+        return f"write {FORMS[scheme]}"
     if not colon and 0 < len(uri) <= 80:
         return f"use 'file://{uri}'"
     return "" if rest else "a path is missing"
@@ -37,10 +46,14 @@ def _uri_hint(uri: str) -> str:
 
 URI = Text(
     pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+"
-    r"|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+)$",
+    r"|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+"
+    r"|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+|hf://[-._a-zA-Z0-9]+/[-._a-zA-Z0-9]+(/[^@]+)?(@[^@ ]+)?"
+    r"|oci://[-.a-zA-Z0-9]+(:[0-9]+)?/[a-z0-9][-._/a-z0-9]*(:[a-zA-Z0-9_][-._a-zA-Z0-9]{0,127})?"
+    r"(@sha256:[0-9a-f]{64})?)$",
     most=2048,
     sentence="file://PATH (a path beside the manifest, or file:///absolute/path), configmap://NAME/KEY, "
-    "pvc://CLAIM/PATH or https://HOST/PATH (without user and password)",
+    "pvc://CLAIM/PATH, https://HOST/PATH (without user and password), s3://BUCKET/PATH, gs://BUCKET/PATH, "
+    "az://CONTAINER/PATH, hf://ORG/REPO/FILE@REVISION or oci://HOST/NAME:TAG",
     hint=_uri_hint,
 )
 SHA256 = Text(
@@ -78,11 +91,13 @@ class ModelSource(Model):
 
     uri: Annotated[str, URI] = Field(
         description="Where the model is, a file or a folder. `file://PATH` (the local twin only; relative to the "
-        "manifest's folder), `configmap://NAME/KEY`; in a cluster also `pvc://CLAIM/PATH` (mounted read-only) and "
-        "`https://HOST/PATH` (fetched by an init container)."
+        "manifest's folder), `configmap://NAME/KEY`, `pvc://CLAIM/PATH` (a cluster only; mounted read-only); or "
+        "fetched before an instance starts: `https://HOST/PATH` (a file), `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, "
+        "`az://CONTAINER/PATH`, `hf://ORG/REPO/FILE@REVISION`, `oci://HOST/NAME:TAG`."
     )
     sha256: Annotated[str, SHA256] | None = Field(
-        default=None, description="Digest of the model file; other bytes never start."
+        default=None,
+        description="Digest of the model file, or of a folder's `sha256sum` list; other bytes never start.",
     )
     name: Annotated[str, MODEL_NAME] | None = Field(
         default=None, description="The name in `/v2/models/NAME`. Default: the Endpoint's name."
@@ -92,21 +107,22 @@ class ModelSource(Model):
     )
     secret_name: ObjectName | None = Field(
         default=None,
-        description="Secret whose entries are environment variables of the fetch: its credentials. Only for https://.",
+        description="Secret whose entries are environment variables of the fetch: its credentials. Only where "
+        "something is fetched.",
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "uri",
-            "!self.uri.startsWith('pvc://') || !self.uri.contains('..')",
-            "must not contain '..' after pvc://: the path is one inside the claim",
-            lambda model: not model.uri.startswith("pvc://") or ".." not in model.uri,
+            "!self.uri.matches('^(pvc|s3|gs|az|hf)://') || !self.uri.contains('..')",
+            "must not contain '..': the path is one inside the claim, the bucket or the repository",
+            lambda model: not re.match("(pvc|s3|gs|az|hf)://", model.uri) or ".." not in model.uri,
         ),
         Rule(
             "secretName",
-            "!has(self.secretName) || self.uri.startsWith('https://')",
-            "must not be set where nothing is fetched: it serves https:// alone",
-            lambda model: model.secret_name is None or model.uri.startswith("https://"),
+            f"!has(self.secretName) || self.uri.matches('{_FETCHED}')",
+            f"must not be set where nothing is fetched: it serves {', '.join(f'{each}://' for each in FETCHED)}",
+            lambda model: model.secret_name is None or bool(re.match(_FETCHED, model.uri)),
         ),
     )
 

@@ -88,8 +88,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "is not taken away.",
     ),
     Reason.MODEL_SOURCE_UNSUPPORTED: _edit(
-        "`model.uri` names a place that cannot be reached from here: `file://` is for the local twin, `pvc://` and "
-        "`https://` are for a cluster.",
+        "`model.uri` names a place that cannot be reached from here: `file://` is for the local twin, `pvc://` for "
+        "a cluster.",
         "Put the model where this place can read it; the message says which sources it has.",
     ),
     Reason.ENVIRONMENT_UNSUPPORTED: _edit(
@@ -195,7 +195,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "Wait; if it lasts, check the image's name and `pod.imagePullSecrets`.",
     ),
     Reason.MODEL_FETCH: _waits(
-        "The model is not there, or cannot be read or fetched.",
+        "The model is not there, or cannot be read or fetched: the message says which source, what it answered and how "
+        "often it was asked. It is asked again by itself, after at most five minutes.",
         "Check `model.uri`, the rights of the file, and `model.secretName`.",
     ),
     Reason.POD_UNSCHEDULABLE: _waits(

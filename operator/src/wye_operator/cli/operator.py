@@ -47,6 +47,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--metrics-from", type=_peers, default=(), help="peers that may read metrics of pods, as JSON")
     parser.add_argument("--watch-secrets", action="store_true", help="hear of changed Secrets at once, not in 30 s")
     parser.add_argument("--no-failure-log", action="store_true", help="show no lines of failed containers in a status")
+    parser.add_argument("--image-volumes", action="store_true", help="mount models of oci:// as image volumes")
     _add_deadlines(parser)
     _add_upgrades(parser)
     parser.set_defaults(func=run)
@@ -140,4 +141,5 @@ def _place(given: argparse.Namespace, own: str) -> ClusterPlace:
         network_policies=not given.no_network_policies,
         metrics_from=given.metrics_from,
         failure_log=not given.no_failure_log,
+        image_volumes=given.image_volumes,
     )

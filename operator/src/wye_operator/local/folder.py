@@ -16,16 +16,19 @@ from pathlib import Path
 from wye_operator import settings
 from wye_operator.api.objects import Deployment, Endpoint
 from wye_operator.errors import Mistakes
+from wye_operator.local.fetching import Fetches, Wanted
 from wye_operator.local.lookup import (
     CONFIGMAP,
     FILE,
     deployments_of,
     endpoint_of,
     in_configmap,
+    is_fetched,
     names_of,
     secret_of,
     source_of,
     tls_of,
+    wanted_of,
 )
 from wye_operator.local.manifests import SUFFIXES, Manifests, Mistake, Placed, read_manifests
 from wye_operator.local.models import Content, ModelStore, brought, digest_of, folder_digest
@@ -52,6 +55,8 @@ class Folder:
     directory: Path
     state: State
     store: ModelStore
+    fetches: Fetches
+    program: tuple[str, ...] = ()  # of the model server, which fetches, too
     clock: float = 0.0  # when it was last taken: the age of new objects
     manifests: Manifests = field(default_factory=Manifests)
     changing: bool = False
@@ -91,17 +96,22 @@ class Folder:
         before = set(self._reading)
         for placed in self.manifests.deployments:
             for uri in placed.value.spec.places.values():
-                place, source = _place(placed, uri), source_of(placed, uri)
-                wanted.add(place)
-                if source is None:
-                    self._contents[place] = self._from_manifest(placed.value, uri)
-                elif place not in self._reading:
-                    self._look_at(place, source)
+                self._look(_place(placed, uri), placed, uri)
+                wanted.add(_place(placed, uri))
         if self._reading:
             await asyncio.wait(self._reading.values(), timeout=PATIENCE if set(self._reading) - before else 0)
             self._collect()
         self._contents = {place: content for place, content in self._contents.items() if place in wanted}
         self.changing |= bool(self._reading)
+
+    def _look(self, place: Place, placed: Placed[Deployment], uri: str) -> None:
+        source = source_of(placed, uri)
+        if is_fetched(uri):
+            self._look_afar(place, placed)
+        elif source is None:
+            self._contents[place] = self._from_manifest(placed.value, uri)
+        elif place not in self._reading:
+            self._look_at(place, source)
 
     def _look_at(self, place: Place, source: Path) -> None:
         content = self.store.current(source)
@@ -112,6 +122,17 @@ class Folder:
         else:
             self._reading[place] = _begin(self.store.read, source)
 
+    def _look_afar(self, place: Place, placed: Placed[Deployment]) -> None:
+        wanted = wanted_of(self.manifests, placed)
+        if isinstance(wanted, str):
+            self._contents[place] = Content(problem=wanted)
+            return
+        content = self.fetches.current(wanted)
+        if content is not None:
+            self._contents[place] = content
+        elif place not in self._reading:
+            self._reading[place] = asyncio.ensure_future(self.fetches.read(wanted, self.program))
+
     def _collect(self) -> None:
         for place, task in list(self._reading.items()):
             if task.done():
@@ -120,8 +141,11 @@ class Folder:
 
     def sweep(self, used: Iterable[Path]) -> None:
         """Remove copies that nobody uses and no Deployment leads to."""
-        named = ((p, uri) for p in self.manifests.deployments for uri in p.value.spec.places.values())
-        self.store.sweep(used, {source for placed, uri in named if (source := source_of(placed, uri))})
+        paths, deployments = list(used), self.manifests.deployments
+        named = ((placed, uri) for placed in deployments for uri in placed.value.spec.places.values())
+        self.store.sweep(paths, {source for placed, uri in named if (source := source_of(placed, uri))})
+        wanted = (wanted_of(self.manifests, placed) for placed in deployments if is_fetched(placed.value.spec.uri))
+        self.fetches.sweep(paths, (each for each in wanted if isinstance(each, Wanted)))
 
     async def close(self) -> None:
         """Give up what is being read: a disk that does not answer must not keep a twin from ending."""

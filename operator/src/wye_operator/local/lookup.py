@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wye_operator.api.deployment import FETCHED
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.local.fetching import Wanted
 from wye_operator.local.manifests import DataObject, Manifests, Placed
+from wye_operator.local.state import label
 from wye_operator.plan.certificates import certificate_in, no_certificate
 from wye_operator.plan.keys import keys_in
 from wye_operator.plan.names import keys_secret
@@ -97,6 +100,23 @@ def spec_here(secret: Secret | None, spec: EndpointSpec) -> EndpointSpec:
 def source_of(placed: Placed[Deployment], uri: str) -> Path | None:
     """The file or folder that a URI of a Deployment names; None where it stands in a ConfigMap."""
     return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
+
+
+def wanted_of(manifests: Manifests, placed: Placed[Deployment]) -> Wanted | str:
+    """What has to be fetched for a Deployment, with the entries of its Secret; or why that cannot begin."""
+    metadata, model = placed.value.metadata, placed.value.spec.model
+    secret = (model and model.secret_name) or ""
+    entries = _entries(manifests.secrets, metadata.namespace, secret) if secret else {}
+    if entries is None:
+        return f"there is no Secret {secret} in the folder"
+    texts = {name: value.decode(errors="replace") for name, value in entries.items()}
+    name = label(metadata.namespace, metadata.name)
+    return Wanted(name, placed.value.spec.uri, (model and model.sha256) or "", texts)
+
+
+def is_fetched(uri: str) -> bool:
+    """Whether it comes over the network."""
+    return uri.partition("://")[0] in FETCHED
 
 
 def in_configmap(manifests: Manifests, namespace: str, uri: str) -> dict[str, bytes] | str:

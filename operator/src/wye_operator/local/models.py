@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wye_operator.api.deployment import DeploymentSpec
+from wye_operator.api.status import Reason
 from wye_operator.local import files
 from wye_operator.local.state import FOLDER as STATE_FOLDER
 
@@ -34,6 +35,7 @@ class Content:
     path: Path | None = None
     problem: str = ""
     code: Path | None = None  # the folder of a scoring script
+    reason: Reason = Reason.MODEL_FETCH  # of the problem
 
 
 class NotRegular(OSError):
@@ -166,7 +168,7 @@ def brought(spec: DeploymentSpec, content_of: Callable[[str], Content]) -> Conte
     if code.path is not None and code.path.is_file():
         problem = f"codeConfiguration.code is a file, {spec.code_configuration.code}: want the folder that it is in"
     if problem:
-        return Content(problem=problem)
+        return Content(problem=problem, reason=model.reason)
     return Content(model.digest + code.digest, model.path, code=code.path)
 
 

@@ -97,6 +97,7 @@ def _deployment(manifests: Manifests, placed: Placed[Deployment]) -> DeploymentS
         content=content.digest,
         content_problem=content.problem,
         obstacles=_obstacles(placed),
+        content_reason=content.reason,
     )
 
 

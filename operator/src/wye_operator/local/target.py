@@ -181,6 +181,7 @@ class EndpointTarget:
             content=content.digest,
             content_problem=content.problem,
             obstacles=(Obstacle(Reason.ENVIRONMENT_UNSUPPORTED, self.foreign[name]),) if name in self.foreign else (),
+            content_reason=content.reason,
         )
 
     def _why_foreign(self, deployment: Deployment) -> str:

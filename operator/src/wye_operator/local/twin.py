@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from wye_operator.issuers import KeySets, read_key_set
 from wye_operator.local import files
 from wye_operator.local.envoy import find_envoy
 from wye_operator.local.envoys import Envoy
+from wye_operator.local.fetching import Fetches
 from wye_operator.local.folder import Folder, read_folder
 from wye_operator.local.inner import Inner
 from wye_operator.local.instances import Home, Instance
@@ -90,7 +92,7 @@ class Twin:
         self._voice = voice or Silent()
         self._reporter = Reporter(self._voice)
         self._state = State((options.state or directory / FOLDER).absolute())
-        self._folder = Folder(directory, self._state, ModelStore(self._state.folder / "models"))
+        self._folder = self._new_folder(directory)
         self._targets: dict[tuple[str, str], EndpointTarget] = {}
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
@@ -98,6 +100,11 @@ class Twin:
         self._reading: asyncio.Task[None] | None = None
         self._mistakes: list[str] = []
         self._written: dict[str, Any] | None = None
+
+    def _new_folder(self, directory: Path) -> Folder:
+        folder = self._state.folder
+        fetches = Fetches(folder / "fetched", folder / "logs" / "models", time.monotonic)
+        return Folder(directory, self._state, ModelStore(folder / "models"), fetches)
 
     async def __aenter__(self) -> Self:
         read_folder(self._directory)  # a mistake is said before anything is written
@@ -128,6 +135,7 @@ class Twin:
 
     def _open(self) -> None:
         folder = self._state.folder
+        self._folder.program = self._options.program or find_runtime()
         self._folder.open(settings.now())
         read = partial(read_key_set, self._session)
         self._key_sets: KeySets[tuple[str, str]] = KeySets(
@@ -137,7 +145,7 @@ class Twin:
             source=self._folder,
             inner=Inner(self._session),
             envoy=find_envoy(self._options.envoy),
-            program=self._options.program or find_runtime(),
+            program=self._folder.program,
             home=self._home("models"),
             router_home=self._home("routers"),
             routers=folder / "routers",

@@ -95,7 +95,7 @@ def _deployment_problems(facts: Facts, seen: DeploymentSeen, member: Member | No
     if member.misfit:
         yield Problem(Reason.INVALID_DEPLOYMENT_SPEC, member.misfit)
     if seen.content_problem:
-        yield Problem(Reason.MODEL_FETCH, seen.content_problem)
+        yield Problem(seen.content_reason, seen.content_problem)
     mismatch = facts.routing.mismatched.get(seen.name)
     if mismatch:
         yield Problem(Reason.SIGNATURE_MISMATCH, mismatch)

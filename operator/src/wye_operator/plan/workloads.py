@@ -16,9 +16,7 @@ from wye_operator.plan.world import DeploymentSeen, World
 
 WHY = {
     "file": "it is a path on one machine, for wye local",
-    "configmap": "it needs ConfigMaps",
     "pvc": "it needs a cluster with that claim",
-    "https": "it is fetched by an init container in a cluster",
 }
 
 
@@ -49,7 +47,7 @@ def _is_held(world: World, member: Member) -> bool:
 
 def unsupported(world: World, seen: DeploymentSeen) -> str:
     """Which source this place cannot read and why, "" when it can read all."""
-    have = " and ".join(f"{source}://" for source in world.sources)
+    have = ", ".join(f"{source}://" for source in world.sources)
     for field, uri in seen.spec.places.items():
         scheme = uri.partition("://")[0]
         if scheme not in world.sources:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wye_operator.api.deployment import DeploymentSpec
+from wye_operator.api.deployment import FETCHED, DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
 from wye_operator.plan.names import LATER, is_edited
@@ -17,8 +17,8 @@ from wye_operator.plan.record import Record
 
 # What routers' files say of TLS: there are none yet; no TLS; TLS without a certificate; a certificate.
 InForce = Literal["nothing", "plain", "placeholder", "certificate"]
-LOCAL_SOURCES = ("configmap", "file")  # of models: the schemes that the twin reads,
-CLUSTER_SOURCES = ("configmap", "https", "pvc")  # and those that a pod can have
+LOCAL_SOURCES = ("configmap", "file", *FETCHED)  # of models: the schemes that the twin reads,
+CLUSTER_SOURCES = ("configmap", "pvc", *FETCHED)  # and those that a pod can have
 THIS_CLUSTER = "cluster"  # where the keys of its ServiceAccount tokens come from
 
 
@@ -214,6 +214,7 @@ class DeploymentSeen:
     status: DeploymentStatus | None = None
     content: str = ""  # digest of what model.uri leads to, where that is known; another digest is another revision
     content_problem: str = ""  # why model.uri leads nowhere ("configmap models has no key model.onnx")
+    content_reason: Reason = Reason.MODEL_FETCH  # of that problem
     obstacles: tuple[Obstacle, ...] = ()
     misfit: str = ""  # what of the spec is wrong and was left out of it, because no API server could refuse it
 

@@ -42,6 +42,7 @@ class Part:
     def commit(self, target: Path) -> None:
         """The whole file under its name, on disk before the name is."""
         with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
             self.file.flush()
             os.fchmod(self.file.fileno(), READABLE)
             os.fsync(self.file.fileno())

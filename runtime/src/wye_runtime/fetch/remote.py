@@ -1,6 +1,7 @@
-"""The other side: one https:// address, asked from a byte on; what it answers, and what that means for another try."""
+"""One https:// address, asked from a byte on; what it answers, and what that means for another try."""
 
 import http.client
+import json
 import re
 import ssl
 import urllib.error
@@ -11,33 +12,25 @@ from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 from wye_runtime.errors import ConfigError, ModelFetch
+from wye_runtime.fetch.source import CHUNK, HINTS, Changed, File, Interrupted
 
-CHUNK = 1 << 18
 AGAIN = (408, 425, 429)  # and every 5xx
 LONGEST_WAIT = 120.0  # seconds of a Retry-After that are kept to
-HINTS = {
-    401: "are the credentials of model.secretName right?",
-    403: "may the credentials of model.secretName read it?",
-    404: "is model.uri right?",
-    410: "is model.uri right?",
-}
+MOST_JSON = 32 << 20  # of a list of files
+AGENT = {"Accept-Encoding": "identity", "User-Agent": "wye-runtime"}
 
 
-class Interrupted(Exception):
-    """Nothing final: another try may bring the rest. `after`: the seconds that the server asks for."""
+class Refused(ModelFetch):
+    """The server said no; `status` and `headers` as it gave them."""
 
-    def __init__(self, why: str, after: float | None = None) -> None:
-        super().__init__(why)
-        self.after = after
-
-
-class Changed(Interrupted):
-    """The file is not the one that the bytes so far are a part of: from the beginning, then."""
+    def __init__(self, message: str, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An open answer whose first byte is byte `start` of the file."""
+@dataclass(slots=True)
+class WebAnswer:
+    """An open answer of a web server."""
 
     response: http.client.HTTPResponse
     start: int
@@ -61,52 +54,102 @@ class Answer:
         self.response.close()
 
 
-class Remote:
-    """Where the model is. Everything that is said of it leaves out the query, which may be a signature."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body read as a whole, and its headers in lower case."""
 
-    def __init__(self, uri: str, credentials: Mapping[str, str], silence: float) -> None:
-        self.uri, self.credentials, self.silence = uri, credentials, silence
-        self.shown = checked(uri)
-        self.opener = opener_for(credentials)
+    body: bytes
+    headers: Mapping[str, str]
 
-    def answer(self, start: int, validator: str | None) -> Answer:
-        """The file from byte `start` on where the server can and it is still the same file, else from the beginning."""
-        request = urllib.request.Request(self.uri, headers={"Accept-Encoding": "identity", "User-Agent": "wye-runtime"})
-        for name, value in self.credentials.items():
+    def json(self, shown: str) -> dict[str, Any]:
+        """The object in it, or a ModelFetch."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ModelFetch(f"{shown} answered with something else than a JSON object")
+        return found
+
+
+class Web:
+    """Asks https:// servers, with credentials for one host, and says what their answers mean."""
+
+    def __init__(self, credentials: Mapping[str, str], silence: float, authorities: str = "") -> None:
+        self.credentials, self.silence = credentials, silence
+        self.opener = opener_for(credentials, authorities)
+
+    def opened(
+        self, uri: str, headers: Mapping[str, str], shown: str, credentials: Mapping[str, str] | None = None
+    ) -> http.client.HTTPResponse:
+        request = urllib.request.Request(uri, headers={**AGENT, **headers})
+        for name, value in (self.credentials if credentials is None else credentials).items():
             request.add_unredirected_header(name, value)
-        if start and validator:
-            request.add_header("Range", f"bytes={start}-")
-            request.add_header("If-Range", validator)
-        return answer_of(self.opened(request), start)
-
-    def opened(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         try:
             response: http.client.HTTPResponse = self.opener.open(request, timeout=self.silence)
         except urllib.error.HTTPError as error:
             with error:
-                raise self.refusal(error) from error
+                raise refusal(error, shown) from error
         except urllib.error.URLError as error:
-            raise self.unreachable(error.reason) from error
+            raise unreachable(error.reason, shown) from error
         except (OSError, http.client.HTTPException) as error:
             raise Interrupted(f"no answer: {told(error)}") from error
         return response
 
-    def refusal(self, error: urllib.error.HTTPError) -> Exception:
-        said = f"answered {error.code} {error.reason}".rstrip()
-        if error.code in AGAIN or error.code >= 500:
-            return Interrupted(said, seconds(error.headers.get("Retry-After")))
-        if error.code == 416:
-            return Changed(said)
-        hint = HINTS.get(error.code)
-        return ModelFetch(f"{self.shown} {said}" + (f": {hint}" if hint else ""))
+    def read(self, uri: str, headers: Mapping[str, str], shown: str, credentials: Mapping[str, str]) -> Document:
+        """A small document."""
+        with self.opened(uri, headers, shown, credentials) as response:
+            try:
+                body = response.read(MOST_JSON + 1)
+            except (OSError, http.client.HTTPException) as error:
+                raise Interrupted(f"the connection broke: {told(error)}") from error
+            if len(body) > MOST_JSON:
+                raise ModelFetch(f"{shown} answered with more than {MOST_JSON >> 20} MiB where a list was expected")
+            return Document(body, {name.lower(): value for name, value in response.headers.items()})
 
-    def unreachable(self, reason: str | BaseException) -> Exception:
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            return ModelFetch(
-                f"the certificate of {self.shown} is not trusted: {reason.verify_message}; "
-                "an authority of your own goes into a file that SSL_CERT_FILE names"
-            )
-        return Interrupted(f"cannot be reached: {told(reason)}")
+
+class WebFile:
+    """A file at an address. Everything that is said of it leaves out the query, which may be a signature."""
+
+    def __init__(self, uri: str, web: Web, shown: str = "") -> None:
+        self.uri, self.web = uri, web
+        self.shown = shown or checked(uri)
+
+    def answer(self, start: int, validator: str | None) -> WebAnswer:
+        """The file from byte `start` on where the server can and it is still the same file, else from the beginning."""
+        ranged = {"Range": f"bytes={start}-", "If-Range": validator} if start and validator else {}
+        return answer_of(self.web.opened(self.uri, ranged, self.shown), start)
+
+
+class WebSource:
+    """A model at one https:// address."""
+
+    def __init__(self, uri: str, web: Web) -> None:
+        self.file = WebFile(uri, web)
+        self.shown = self.file.shown
+
+    def files(self) -> list[File]:
+        """The one."""
+        return [File("model.onnx", self.file)]
+
+
+def refusal(error: urllib.error.HTTPError, shown: str) -> Exception:
+    said = f"answered {error.code} {error.reason}".rstrip()
+    if error.code in AGAIN or error.code >= 500:
+        return Interrupted(said, seconds(error.headers.get("Retry-After")))
+    if error.code == 416:
+        return Changed(said)
+    hint = HINTS.get(error.code)
+    return Refused(f"{shown} {said}" + (f": {hint}" if hint else ""), error.code, dict(error.headers.items()))
+
+
+def unreachable(reason: str | BaseException, shown: str) -> Exception:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return ModelFetch(
+            f"the certificate of {shown} is not trusted: {reason.verify_message}; an authority of your own goes into "
+            "a file that SSL_CERT_FILE names, or as PEM into WYE_FETCH_CA"
+        )
+    return Interrupted(f"cannot be reached: {told(reason)}")
 
 
 def checked(uri: str) -> str:
@@ -116,8 +159,6 @@ def checked(uri: str) -> str:
         place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError as error:
         raise ConfigError(f"--uri is no address: {error}") from error
-    if parts.scheme in ("pvc", "configmap"):
-        raise ConfigError(f"{parts.scheme}:// is mounted into the pod, not fetched")
     if parts.scheme != "https":
         raise ConfigError(f"--uri has the scheme {parts.scheme or '(none)'}, want https://")
     if parts.username is not None or not parts.hostname:
@@ -155,15 +196,18 @@ class Redirects(urllib.request.HTTPRedirectHandler):
         return request
 
 
-def opener_for(credentials: Mapping[str, str]) -> urllib.request.OpenerDirector:
+def opener_for(credentials: Mapping[str, str], authorities: str) -> urllib.request.OpenerDirector:
     """https:// and nothing else; proxies as the environment says (HTTPS_PROXY, NO_PROXY)."""
+    context = ssl.create_default_context()
+    if authorities:
+        trust(context, authorities)
     opener = urllib.request.OpenerDirector()
     handlers: tuple[urllib.request.BaseHandler, ...] = (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         Redirects(credentials),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=context),
         urllib.request.HTTPErrorProcessor(),
     )
     for handler in handlers:
@@ -171,7 +215,14 @@ def opener_for(credentials: Mapping[str, str]) -> urllib.request.OpenerDirector:
     return opener
 
 
-def answer_of(response: http.client.HTTPResponse, asked: int) -> Answer:
+def trust(context: ssl.SSLContext, authorities: str) -> None:
+    try:
+        context.load_verify_locations(cadata=authorities)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError("WYE_FETCH_CA is no certificate in PEM") from error
+
+
+def answer_of(response: http.client.HTTPResponse, asked: int) -> WebAnswer:
     """What the headers promise, checked against what was asked."""
     headers = response.headers
     encoding = headers.get("Content-Encoding", "identity")
@@ -181,7 +232,7 @@ def answer_of(response: http.client.HTTPResponse, asked: int) -> Answer:
             f"the server answered {response.status} with the encoding {encoding}, want 200 and no encoding"
         )
     start, total = (0, length(response)) if response.status == 200 else ranged(response, asked)
-    return Answer(response, start, total, validator_of(headers))
+    return WebAnswer(response, start, total, validator_of(headers))
 
 
 def length(response: http.client.HTTPResponse) -> int | None:

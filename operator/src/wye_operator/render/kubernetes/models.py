@@ -16,7 +16,7 @@ from wye_operator.render.kubernetes.place import INNER, SERVING, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
 from wye_operator.render.kubernetes.quantities import canonical_resources, cores
 from wye_operator.render.kubernetes.servers import named_ports, server_container, server_probe, shared_memory
-from wye_operator.render.kubernetes.sources import FOLDER, Source, code_of, source_of
+from wye_operator.render.kubernetes.sources import Source, code_of, source_of
 from wye_operator.render.process import runtime_argv, runtime_config, runtime_environment
 from wye_operator.render.resources import Json
 
@@ -38,7 +38,7 @@ def model_objects(workload: Workload, place: ClusterPlace) -> Iterator[Json]:
     server, config = workload.server, ""
     yield service_account(owner)
     if server is None:
-        config = runtime_config(_with_engine(workload), *_paths(workload)).decode()
+        config = runtime_config(_with_engine(workload), *_paths(workload, place)).decode()
         yield object_of(owner, ("v1", "ConfigMap"), {"data": {CONFIG_FILE: config}})
     yield _service(owner, server)
     yield from network_policies(owner, place, server.ports if server else ())
@@ -64,9 +64,10 @@ def _resources(workload: Workload) -> Mapping[str, Any]:
     return RESOURCES if given is None else given
 
 
-def _paths(workload: Workload) -> tuple[str, str]:
+def _paths(workload: Workload, place: ClusterPlace) -> tuple[str, str]:
     """Of the model and of the code, "" for what there is not."""
-    return source_of(workload.uri).path if workload.uri else "", code_of(workload.code).path if workload.code else ""
+    model = _source(workload, place).path if workload.uri else ""
+    return model, code_of(workload.code).path if workload.code else ""
 
 
 def _with_engine(workload: Workload) -> Workload:
@@ -106,15 +107,17 @@ def _deployment(owner: Owner, workload: Workload, template: Json) -> Json:
 
 def _template(owner: Owner, workload: Workload, place: ClusterPlace, config: str) -> Json:
     server = workload.server
-    source = source_of(workload.uri) if workload.uri else None
+    source = _source(workload, place) if workload.uri else None
     code = [code_of(workload.code).volume] if workload.code else []
     first = shared_memory(server) if server else {"name": CONFIG_VOLUME, "configMap": {"name": owner.objects}}
     more: Json = {
         "terminationGracePeriodSeconds": LEAVING_SECONDS + math.ceil(workload.grace_seconds),
-        **({"initContainers": [_fetch(workload, place, source)]} if source and source.fetched else {}),
+        **({"initContainers": [_fetch(workload, place, source)]} if source and source.fetched_to else {}),
         "containers": [_server(workload, place, source)],
         "volumes": [first, *([source.volume] if source else []), *code],
     }
+    if workload.pods.fetch_secret and source and not source.fetched_to:  # the kubelet pulls it, with the pod's secrets
+        workload = _pulling(workload, place)
     annotations = {CONFIG: config, REVISION: workload.revision}
     return pod_template(owner, workload.pods, annotations, pod_spec(owner, workload.pods, place.images, more))
 
@@ -133,7 +136,7 @@ def _server(workload: Workload, place: ClusterPlace, source: Source | None) -> J
 
 
 def _runtime(workload: Workload, place: ClusterPlace, common: Json) -> Json:
-    model = [source_of(workload.uri).mount] if workload.uri else []
+    model = [_source(workload, place).mount] if workload.uri else []
     code = [code_of(workload.code).mount] if workload.code else []
     addresses = (Address("0.0.0.0", SERVING), Address("0.0.0.0", INNER))
     environment = runtime_environment(workload)
@@ -149,17 +152,38 @@ def _runtime(workload: Workload, place: ClusterPlace, common: Json) -> Json:
     return container("model", workload.pods, place.images, more)
 
 
+def _source(workload: Workload, place: ClusterPlace) -> Source:
+    """As an image volume only where somebody checks its digest: our server does, another one does not."""
+    checked = workload.server is None or not workload.settings["model"].get("sha256")
+    return source_of(workload.uri, image_volumes=place.image_volumes and checked)
+
+
+def _pulling(workload: Workload, place: ClusterPlace) -> Workload:
+    given = workload.pods.pod
+    others = given.get("imagePullSecrets") or [{"name": name} for name in place.images.pull_secrets]
+    secrets = [*others, {"name": workload.pods.fetch_secret}]
+    return replace(workload, pods=replace(workload.pods, pod={**given, "imagePullSecrets": secrets}))
+
+
 def _fetch(workload: Workload, place: ClusterPlace, source: Source) -> Json:
     sha256 = workload.settings["model"].get("sha256")
     secret = workload.pods.fetch_secret
+    registry = secret and workload.uri.startswith("oci://")
     more: Json = {
         "image": place.images.runtime if workload.server else image_of(workload, place),
         "command": [
-            *("wye-runtime", "fetch", "--uri", workload.uri, "--to", FOLDER),
+            *("wye-runtime", "fetch", "--uri", workload.uri, "--to", source.fetched_to),
             *(("--sha256", sha256) if sha256 else ()),
         ],
         **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
+        **({"env": [_docker_config(secret)]} if registry else {}),
         "resources": canonical_resources(_resources(workload)),
         "volumeMounts": [source.writable_mount],
     }
     return container("fetch", workload.pods, place.images, more)
+
+
+def _docker_config(secret: str) -> Json:
+    """The one entry of a docker-registry Secret: its name is no variable's, so that `envFrom` may leave it out."""
+    entry = {"name": secret, "key": ".dockerconfigjson", "optional": True}
+    return {"name": "WYE_FETCH_DOCKERCONFIG", "valueFrom": {"secretKeyRef": entry}}

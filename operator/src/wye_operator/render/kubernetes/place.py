@@ -49,3 +49,4 @@ class ClusterPlace:
     network_policies: bool = True
     metrics_from: tuple[Mapping[str, Any], ...] = ()  # peers of a NetworkPolicy
     failure_log: bool = True  # whether the last lines of a container that failed are shown
+    image_volumes: bool = False  # whether pods may have images as volumes (Kubernetes 1.35)

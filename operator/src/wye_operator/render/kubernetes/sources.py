@@ -1,36 +1,42 @@
-"""How a model's bytes, or a script's, reach a pod: mounted from a claim or a ConfigMap, or fetched before it starts.
+"""How a model's bytes, or a script's, reach a pod: mounted (a claim, a ConfigMap, an image) or fetched before it.
 
 configmap://models/blue.onnx   /model is the ConfigMap's one key, the model /model/blue.onnx
 pvc://claim/fraud/3            /model is the claim, read-only,    the model /model/fraud/3
 https://host/fraud.onnx        /model is empty, filled by         the model /model/model.onnx
                                `wye-runtime fetch`
+s3:// gs:// az:// hf:// oci:// the same, into a folder of it     the model /model, a folder:
+                               that becomes /model whole         model.onnx, or its only *.onnx
+oci:// with image volumes      /model is the image's /models     the same
 
 A script's code is a folder at /var/azureml-app, as in Azure: all of a ConfigMap, or a folder of a claim.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wye_operator.render.resources import Json
 
 FOLDER, VOLUME = "/model", "wye-model"
-FETCHED = "model.onnx"  # what `wye-runtime fetch` calls it, whatever the address does
+FETCHED = "model.onnx"  # what `wye-runtime fetch` calls a file of https://, whatever the address does
+WHOLE = "model"  # the folder that a fetch makes in the volume, in one step
+IN_IMAGE = "models"  # where an image has its model
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The volume at its folder, the path of the model, and whether it has to be fetched."""
+    """The volume at its folder, the path of the model, and into which folder it is fetched, if it is."""
 
     volume: Json
     path: str
-    fetched: bool = False
+    fetched_to: str = ""
+    part: Json = field(default_factory=dict)  # of the volume, where the server has not all of it
     at: str = FOLDER
 
     @property
     def mount(self) -> Json:
         """Where the model server has it."""
-        return {"name": self.volume["name"], "mountPath": self.at, "readOnly": True}
+        return {"name": self.volume["name"], "mountPath": self.at, "readOnly": True, **self.part}
 
     @property
     def writable_mount(self) -> Json:
@@ -38,7 +44,7 @@ class Source:
         return {"name": VOLUME, "mountPath": FOLDER}
 
 
-def source_of(uri: str) -> Source:
+def source_of(uri: str, *, image_volumes: bool = False) -> Source:
     """The source of a URI; the planner lets no other scheme come this far."""
     scheme, _, rest = uri.partition("://")
     name, _, path = rest.partition("/")
@@ -49,9 +55,13 @@ def source_of(uri: str) -> Source:
     if scheme == "pvc":
         volume = {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}
         return Source({"name": VOLUME, **volume}, f"{FOLDER}/{path}")
+    if scheme == "oci" and image_volumes:
+        volume = {"image": {"reference": rest, "pullPolicy": "IfNotPresent"}}
+        return Source({"name": VOLUME, **volume}, FOLDER, part={"subPath": IN_IMAGE})
+    empty: Json = {"name": VOLUME, "emptyDir": {}}
     if scheme == "https":
-        return Source({"name": VOLUME, "emptyDir": {}}, f"{FOLDER}/{FETCHED}", fetched=True)
-    raise ValueError(f"the source is {uri}, want configmap://, pvc:// or https://")
+        return Source(empty, f"{FOLDER}/{FETCHED}", fetched_to=FOLDER)
+    return Source(empty, FOLDER, fetched_to=f"{FOLDER}/{WHOLE}", part={"subPath": WHOLE})
 
 
 CODE_FOLDER, CODE_VOLUME = "/var/azureml-app", "wye-code"
