@@ -225,6 +225,14 @@ def test_the_folders_of_the_model_and_of_the_code(loud: tuple[Server, Path]):
     assert server.inner.get("/signature").json()["model"]["sizeBytes"] == 5
 
 
+def test_a_script_that_gives_up_takes_nobody_along(servers: Servers):
+    server = started(
+        servers, "import sys\n\ndef init(): pass\n\ndef run(data):\n    return data or sys.exit(7)"
+    ).ready()
+    assert [score(server, body).status_code for body in ("", "1")] == [500, 200]
+    assert server.line("run() failed")["exception"].endswith("SystemExit: 7")
+
+
 NAMES = {
     "a file that is called otherwise": ("model.pkl", "file://models/churn.pkl", "churn.pkl"),
     "a file that was fetched": ("model.onnx", "https://host/models/churn.pkl?version=3", "churn.pkl"),

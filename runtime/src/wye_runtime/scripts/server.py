@@ -113,7 +113,7 @@ class Server:
         began = time.perf_counter()
         try:
             output = self.script.run(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that gives up must not take the others' requests along
             log.error("run() failed", exc_info=error, extra={"requestId": request_id(request)})
             return AMLResponse({"message": RUN_FAILED}, 500, json_str=True, run_function_failed=True)
         taken = (time.perf_counter() - began) * 1000

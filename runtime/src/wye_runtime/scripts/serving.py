@@ -99,7 +99,7 @@ async def whole(answer: Answer, send: Send) -> None:
 
 
 async def begun(answer: Answer, send: Send) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
 
 

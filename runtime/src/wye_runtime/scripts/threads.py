@@ -38,6 +38,8 @@ class Turn:
                     self.thread = None
         except TimeUp:
             raise RequestTimeout(LATE) from None
+        except SystemExit as error:  # it would end the event loop
+            raise RuntimeError("the scoring script called sys.exit()") from error
 
     def end(self) -> None:
         """In any other thread."""
