@@ -47,6 +47,7 @@ def rows_of(feeds: Tensors) -> int:
 
 
 def joined(each: Sequence[Tensors]) -> Tensors:
+    """The rows of several requests, one behind the other: arrays `[n, ...]` become one `[N, ...]` for each input."""
     return {name: np.concatenate([feeds[name] for feeds in each]) for name in each[0]}
 
 

@@ -94,6 +94,7 @@ class Collector:
 def histogram(
     name: str, told: str, labels: tuple[str, ...], tallies: Iterable[tuple[tuple[str, ...], Tally]]
 ) -> HistogramMetricFamily:
+    """A family of one histogram, as the client library writes it."""
     family = HistogramMetricFamily(name, told, labels=labels)
     for values, tally in tallies:
         family.add_metric(values, tally.buckets(), tally.total)

@@ -89,6 +89,7 @@ def artifact_at(source: ModelSource) -> Artifact:
 
 
 def digest_of(files: Sequence[Path], root: Path) -> str:
+    """The sha256 of one file, or of the `sha256sum` list of several."""
     if len(files) == 1:
         return file_digest(files[0])
     lines = sorted((str(each.relative_to(root)), file_digest(each)) for each in files)
@@ -96,6 +97,7 @@ def digest_of(files: Sequence[Path], root: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -196,6 +198,7 @@ def op_type(kind: str) -> bytes:
 
 
 def ort_value(array: Array) -> ort.OrtValue:
+    """An array in the engine's own wrapping, contiguous."""
     return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
 
 
@@ -269,6 +272,7 @@ def session_of(artifact: Artifact, providers: list[str], threads: int) -> tuple[
 
 
 def session_options(threads: int) -> ort.SessionOptions:
+    """How every model is loaded: threads, no spinning, no log of its own."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -322,6 +326,7 @@ def signature_of(session: ort.InferenceSession) -> Signature:
 
 
 def spec_of(value: Any, role: str) -> TensorSpec:
+    """A tensor of the model; ModelInvalid where its type has no datatype in the protocol."""
     datatype = DATATYPES.get(value.type)
     if datatype is None:
         todo = (

@@ -149,6 +149,7 @@ OF_MODELS = ("contract",)  # what a script has no use for
 
 
 def model_source(body: object, script: ScriptSource | None = None) -> ModelSource:
+    """The `model` object; ConfigError names the field that is wrong."""
     given = known(body, "model", names(ModelSource))
     path = text(given.get("path"), "model.path") or ""
     if not path and script is None:
@@ -164,6 +165,7 @@ def model_source(body: object, script: ScriptSource | None = None) -> ModelSourc
 
 
 def script_source(body: object) -> ScriptSource:
+    """The `script` object; ConfigError names the field that is wrong."""
     given = known(body, "script", names(ScriptSource))
     folder, file = (text(given.get(name), f"script.{name}") for name in ("folder", "file"))
     if not (folder and file):
@@ -181,6 +183,7 @@ def check_script(top: Mapping[str, Any], script: ScriptSource | None) -> None:
 
 
 def engine(body: object) -> Engine:
+    """The `engine` object; ConfigError names the field that is wrong."""
     given = known(body, "engine", names(Engine))
     provider = given.get("provider", "Auto")
     if provider not in PROVIDERS:
@@ -189,6 +192,7 @@ def engine(body: object) -> Engine:
 
 
 def request_settings(body: object) -> RequestSettings:
+    """The `requestSettings` object; ConfigError names the field that is wrong."""
     given = known(body, "requestSettings", names(RequestSettings))
     slots = given.get("maxConcurrentRequestsPerInstance")
     return RequestSettings(
@@ -199,6 +203,7 @@ def request_settings(body: object) -> RequestSettings:
 
 
 def batching(body: object) -> BatchingSettings:
+    """The `batching` object; ConfigError names the field that is wrong."""
     given = known(body, "batching", names(BatchingSettings))
     mode = given.get("mode", "Auto")
     if mode not in BATCHING_MODES:
@@ -211,11 +216,13 @@ def batching(body: object) -> BatchingSettings:
 
 
 def warmup(body: object) -> Warmup:
+    """The `warmup` object; ConfigError names the field that is wrong."""
     given = known(body, "warmup", names(Warmup))
     return Warmup(whole(given.get("requests", 3), "warmup.requests", 0), given.get("input"))
 
 
 def names(shape: type) -> tuple[str, ...]:
+    """The fields of a settings class."""
     return tuple(each.name for each in fields(shape))
 
 
@@ -230,18 +237,21 @@ def known(body: object, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def text(value: object, where: str) -> str | None:
+    """A text, or None where there is none; ConfigError where it is something else."""
     if value is None or isinstance(value, str):
         return value
     raise ConfigError(f"{where} is {shown(value)}, want a string")
 
 
 def whole(value: object, where: str, least: int) -> int:
+    """A whole number, at least so large; ConfigError where it is none."""
     if type(value) is int and value >= least:
         return value
     raise ConfigError(f"{where} is {shown(value)}, want an integer of at least {least}")
 
 
 def optional_whole(value: object, where: str) -> int | None:
+    """A whole number of at least one, or None where there is none."""
     return None if value is None else whole(value, where, 1)
 
 
@@ -313,6 +323,7 @@ def cgroup_quota(root: Path) -> float | None:
 
 
 def cgroup_v1_quota(root: Path) -> float | None:
+    """CPUs, as the older cgroups say it; None where they set no limit."""
     try:
         limit = int((root / "cpu/cpu.cfs_quota_us").read_text())
         period = int((root / "cpu/cpu.cfs_period_us").read_text())

@@ -55,10 +55,12 @@ def checked_shape(spec: TensorSpec, given: object) -> tuple[int, ...]:
 
 
 def is_negative(given: list[int]) -> bool:
+    """Whether a dimension is."""
     return bool(given) and min(given) < 0
 
 
 def fits(wanted: tuple[int, ...], given: tuple[int, ...]) -> bool:
+    """Whether a shape has the model's dimensions; -1 takes any size."""
     if len(wanted) != len(given):
         return False
     for want, size in zip(wanted, given, strict=True):  # noqa: SIM110 -- a generator costs more than the check
@@ -156,6 +158,7 @@ def expected(datatype: str) -> str:
 
 
 def integer_range(datatype: str) -> tuple[int, int]:
+    """The least and the largest value."""
     info = np.iinfo(DTYPES[datatype])
     return int(info.min), int(info.max)
 
@@ -174,6 +177,7 @@ def from_bytes(datatype: str, shape: tuple[int, ...], raw: memoryview) -> Array:
 
 
 def booleans_from(raw: memoryview) -> Array:
+    """A flat bool array over bytes of 0 and 1; a Misfit names the first other one."""
     given = np.frombuffer(raw, np.uint8)
     wrong = np.flatnonzero(given > 1)
     if len(wrong):

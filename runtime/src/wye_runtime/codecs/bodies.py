@@ -23,6 +23,7 @@ def loads(body: bytes) -> Any:
 
 
 def parsed(body: bytes) -> Any:
+    """The JSON value of a body, whichever of two equal keys was kept; BadRequest where it is no JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -98,4 +99,5 @@ def unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 def dumps(value: object) -> bytes:
+    """JSON of Python values and of arrays of any plain dtype; NaN and infinities become null."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

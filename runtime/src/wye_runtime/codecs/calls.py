@@ -79,6 +79,7 @@ class CallCodec:
 
 
 def listed(array: Array) -> list[Any]:
+    """The values of an array of any shape, flat in row-major order; strings as UTF-8 bytes."""
     values = array.ravel().tolist()
     return [str(each).encode() for each in values] if array.dtype == np.object_ else values
 
@@ -120,6 +121,7 @@ def array_of(specs: Mapping[str, TensorSpec], given: Any, raw: bytes | None) -> 
 
 
 def checked_size(shape: tuple[int, ...], datatype: str, contents: Any) -> tuple[int, ...]:
+    """The shape itself, or a Misfit where the contents have another number of values."""
     got = len(getattr(contents, CONTENTS[datatype]))
     want = int(np.prod(shape, dtype=object))
     if got != want:

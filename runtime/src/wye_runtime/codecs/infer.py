@@ -35,6 +35,7 @@ NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 def is_plain(datatype: str) -> bool:
+    """Whether orjson writes arrays of this datatype as we want it."""
     return DTYPES[datatype].char in tensors.PLAIN
 
 
@@ -141,6 +142,7 @@ def described(spec: TensorSpec) -> bytes:
 
 @lru_cache(1024)
 def shape_text(shape: tuple[int, ...]) -> bytes:
+    """A shape as JSON."""
     return dumps(shape)
 
 
@@ -155,6 +157,7 @@ def framed(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
 
 
 def header_size(given: str) -> int:
+    """The number in the header that frames binary tensors; BadRequest where it is none."""
     if not (given.isascii() and given.isdigit() and len(given) < 20):
         raise BadRequest(f"{HEADER_LENGTH} is {shown(given)}, want a number of bytes")
     return int(given)
@@ -173,6 +176,7 @@ def objects(value: object, where: str, known: frozenset[str]) -> dict[str, Any]:
 
 
 def listed(value: object, where: str, known: frozenset[str]) -> list[dict[str, Any]]:
+    """The list of tensors itself, or InvalidInput where one of them is no object, has an unknown key or no name."""
     if not isinstance(value, list):
         raise InvalidInput(f"{where} must be a list of tensors, got {shown(value)}")
     for at, item in enumerate(value):
@@ -184,6 +188,7 @@ def listed(value: object, where: str, known: frozenset[str]) -> list[dict[str, A
 
 
 def request_id(head: Mapping[str, Any]) -> str | None:
+    """The id that the answer repeats; InvalidInput where it is no string."""
     given = head.get("id")
     if given is not None and not isinstance(given, str):
         raise InvalidInput(f"id must be a string, got {shown(given)}")
@@ -243,6 +248,7 @@ def refusal(what: str, offences: Offences) -> InvalidInput:
 
 
 def parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """An object's `parameters`, empty where there are none; InvalidInput where they are no object."""
     given = item.get("parameters")
     if given is None:
         return NO_PARAMETERS
@@ -253,6 +259,7 @@ def parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 
 def raw_part(item: Mapping[str, Any], payload: Payload) -> memoryview | None:
+    """The bytes of a tensor that lies behind the JSON part; None where its values stand in it."""
     size = parameters(item, item["name"]).get(BINARY_SIZE)
     return None if size is None else payload.taken(item["name"], size)
 
@@ -290,11 +297,13 @@ def asked(known: tuple[str, ...], head: Mapping[str, Any]) -> tuple[tuple[str, .
 
 
 def output_detail(name: str, known: tuple[str, ...]) -> Detail:
+    """What is said of an output that the model does not have."""
     message = f"is not an output of the model, which has {', '.join(known)}"
     return {"tensor": name, "message": message}
 
 
 def is_binary(item: Mapping[str, Any], *, default: bool) -> bool:
+    """Whether an output comes back as raw bytes."""
     given = parameters(item, item["name"])
     if "classification" in given:
         raise InvalidInput("the classification extension is not served; ask for the tensor itself")
@@ -302,6 +311,7 @@ def is_binary(item: Mapping[str, Any], *, default: bool) -> bool:
 
 
 def flag(given: Mapping[str, Any], name: str, *, fallback: bool) -> bool:
+    """A boolean parameter; InvalidInput where it is no boolean."""
     value = given.get(name, fallback)
     if not isinstance(value, bool):
         raise InvalidInput(f"{name} must be a boolean (true or false), got {shown(value)}")

@@ -16,6 +16,7 @@ class Media(NamedTuple):
 
 
 def media_of(content_type: str | None) -> Media:
+    """What a Content-Type header says."""
     kind, *rest = (content_type or "").lower().split(";")
     pairs = (each.partition("=") for each in rest)
     return Media(kind.strip(), {name.strip(): value.strip().strip('"') for name, _, value in pairs})

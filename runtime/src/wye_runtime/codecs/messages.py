@@ -181,6 +181,7 @@ def add_field(of: File, message: Any, place: str, name: str, written: str) -> No
 
 
 def set_type(of: File, field: Any, kind: str) -> None:
+    """Gives a field of a message its type, by the name that stands in a .proto file."""
     if kind.islower():
         field.type = getattr(field, f"TYPE_{kind.upper()}")
     else:

@@ -130,6 +130,7 @@ class Uneven(Misfit):
 
 
 def detail_of(misfit: Misfit, spec: TensorSpec, where: dict[str, Any]) -> Detail:
+    """What is said of a value that does not fit, and where it stands."""
     if isinstance(misfit, Uneven):
         return {"instance": misfit.position, "field": spec.name, "message": misfit.message}
     return misfit.detail(**where, field=spec.name)
@@ -162,6 +163,7 @@ def single(spec: TensorSpec, value: Any) -> Array:
 
 
 def from_value(spec: TensorSpec, shape: list[int], value: Any) -> Array:
+    """An array of this shape and of the input's datatype; a single value stands for a tensor of one."""
     sizes = tensors.checked_shape(spec, shape)
     return tensors.from_json(spec.datatype, sizes, value if shape else [value])
 
@@ -203,10 +205,12 @@ def lacks_batch(spec: TensorSpec, value: Any) -> bool:
 
 
 def whole(array: Array) -> Array:
+    """An output as it is."""
     return array
 
 
 def strip_batch(array: Array) -> Array:
+    """An output `[1, ...]` without its first dimension."""
     return array[0] if array.ndim and len(array) == 1 else array
 
 

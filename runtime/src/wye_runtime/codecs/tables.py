@@ -83,6 +83,7 @@ def csv_instances(signature: Signature, body: bytes, media: Media) -> list[Any]:
 
 
 def csv_lines(body: bytes, media: Media) -> list[list[str]]:
+    """The cells of each line; BadRequest where it is no CSV, PayloadTooLarge above so many values."""
     check_charset(media)
     if body.count(b",") + body.count(b"\n") > MANY_VALUES:
         raise PayloadTooLarge(f"the CSV has more than {MANY_VALUES:,} values: send tensors in binary")

@@ -49,14 +49,17 @@ def error_body(code: str, message: str, request_id: str, details: Any = ()) -> d
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON, for the ordinary way."""
     return Response(dumps(body), status, headers, JSON_TYPE)
 
 
 def as_response(answer: RawResponse) -> Response:
+    """An answer of the service, for the ordinary way."""
     return Response(answer.body, answer.status, answer.headers, answer.content_type)
 
 
 def request_id(request: Request) -> str:
+    """What this request is called in logs and answers."""
     return str(request.scope.get(REQUEST_ID, ""))
 
 
@@ -74,6 +77,7 @@ def failure(request_id: str) -> RawResponse:
 
 
 async def refused(request: Request, error: Exception) -> Response:
+    """Answers an error of ours."""
     if not isinstance(error, RequestError):
         return await failed(request, error)
     return as_response(refusal(error, request_id(request)))
@@ -90,6 +94,7 @@ async def unrouted(request: Request, error: Exception) -> Response:
 
 
 async def failed(request: Request, _: Exception) -> Response:
+    """Answers what nobody foresaw."""
     return as_response(failure(request_id(request)))
 
 

@@ -33,10 +33,12 @@ async def body_of(request: Request, limit: int, silence: float) -> bytes:
 
 
 def too_large(limit: int) -> PayloadTooLarge:
+    """What is said of a body above the limit."""
     return PayloadTooLarge(f"the body is larger than {limit} bytes")
 
 
 def stalled(silence: float) -> UploadTimeout:
+    """What is said where nothing more of a body comes."""
     return UploadTimeout(f"nothing more of the body came for {silence * 1000:.0f} ms")
 
 
@@ -67,5 +69,6 @@ async def unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
 
 
 async def gone(request: Request) -> None:
+    """Ends when the caller has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

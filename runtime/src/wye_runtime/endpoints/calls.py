@@ -52,10 +52,12 @@ def unframed(raw: RawRequest) -> RawRequest:
 
 
 def length(frame: bytes | bytearray) -> int:
+    """How long the message of a frame is, by its own word."""
     return int.from_bytes(frame[1:PREFIX], "big")
 
 
 def framed(message: bytes) -> bytes:
+    """A message in a frame, not compressed."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
@@ -101,23 +103,28 @@ def begun(service: Service, method: str, raw: RawRequest) -> RawResponse | Pendi
 
 
 def live(_: Service, __: bytes) -> Any:
+    """ServerLive."""
     return CLASSES["ServerLiveResponse"](live=True)
 
 
 def ready(service: Service, _: bytes) -> Any:
+    """ServerReady."""
     return CLASSES["ServerReadyResponse"](ready=service.not_ready is None)
 
 
 def server(_: Service, __: bytes) -> Any:
+    """ServerMetadata."""
     return CLASSES["ServerMetadataResponse"](**SERVER)
 
 
 def model_ready(service: Service, message: bytes) -> Any:
+    """ModelReady; NotFound for another model."""
     check_target(service, message)
     return CLASSES["ModelReadyResponse"](ready=service.not_ready is None)
 
 
 def metadata(service: Service, message: bytes) -> Any:
+    """ModelMetadata; NotFound for another model."""
     check_target(service, message)
     source, signature = service.config.model, service.current().model.signature
     answer = CLASSES["ModelMetadataResponse"](name=source.name, versions=[source.version], platform="onnxruntime_onnx")
@@ -127,10 +134,12 @@ def metadata(service: Service, message: bytes) -> Any:
 
 
 def described(spec: TensorSpec) -> Any:
+    """One tensor, for ModelMetadata."""
     return CLASSES["ModelMetadataResponse.TensorMetadata"](name=spec.name, datatype=spec.datatype, shape=spec.shape)
 
 
 def check_target(service: Service, message: bytes) -> None:
+    """NotFound where a message names another model or version."""
     request = parsed("ModelReadyRequest", message)  # metadata is asked by the same fields
     if service.loaded:
         service.loaded.jobs.check_target(RawRequest(b"", "", request.name, request.version or None))
@@ -145,6 +154,7 @@ def check(service: Service, message: bytes) -> Any:
 
 
 def reflected(_: Service, message: bytes) -> Any:
+    """One message of reflection."""
     return reflection.reflected(parsed("ServerReflectionRequest", message))
 
 

@@ -50,6 +50,7 @@ class Edge:
 
 
 def is_call(scope: Scope) -> bool:
+    """Whether a request is gRPC's."""
     kind = Headers(scope=scope).get("content-type", "")
     return kind.startswith(GRPC_TYPE) and not kind.startswith(f"{GRPC_TYPE}-web")
 

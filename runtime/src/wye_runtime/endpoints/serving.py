@@ -127,12 +127,14 @@ class Serving:
 
 
 def readiness(why: str | None, **more: str) -> Response:
+    """200, or 503 with the reason."""
     if why is None:
         return json_answer({**more, "ready": True})
     return json_answer({**more, "ready": False, "reason": why}, 503, {"retry-after": "1"})
 
 
 def raw_request(request: Request, body: bytes) -> RawRequest:
+    """A request of the ordinary way as the service takes it."""
     return RawRequest(
         body=body,
         request_id=request_id(request),

@@ -158,6 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def last_answer(code: int, patience: float) -> bytes:
+    """The whole answer that a connection ends with."""
     status = HTTPStatus(code)
     messages = {
         400: "this is not HTTP",

@@ -59,4 +59,5 @@ class Stream:
 
 
 def chunk(message: bytes) -> bytes:
+    """One chunk of HTTP/1.1."""
     return b"%x\r\n%b\r\n" % (len(message), message)

@@ -29,6 +29,7 @@ class Target(NamedTuple):
 
 
 def call_target(path: str) -> Target:
+    """What a gRPC call asks for; the counters know only the calls that there are."""
     return Target(path if path in calls.CALLS else "other", call=path, is_stream=path in calls.STREAMS)
 
 
@@ -45,11 +46,13 @@ def targets(source: ModelSource) -> dict[bytes, Target]:
 
 
 def request_id(headers: Headers) -> str:
+    """The caller's own, else a new one."""
     given = headers.get(REQUEST_ID)
     return given.decode("latin-1")[:ID_LENGTH] if given else new_id()
 
 
 def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:
+    """A request of the short way as the service takes it."""
     if target.call is not None:
         timeout = headers.get(TIMEOUT, b"").decode("latin-1")
         coding = headers.get(ENCODING, b"").decode("latin-1") if ENCODING in headers else None

@@ -92,6 +92,7 @@ class Bodies:
 
 
 def array_of(value: str | bytes, spec: TensorSpec) -> Array:
+    """Bytes as uint8 `[n]`, a text as a tensor of one string."""
     if isinstance(value, bytes):
         return np.frombuffer(value, np.uint8)
     return np.array([value], np.object_).reshape([1] * len(spec.shape))
@@ -105,6 +106,7 @@ def row(spec: TensorSpec, array: Array, *, loose: bool) -> Array:
 
 
 def text_of(body: bytes, media: Media) -> str:
+    """A body as text; BadRequest where it is no UTF-8."""
     codecs.check_charset(media)
     try:
         return body.decode("utf-8-sig")

@@ -118,6 +118,7 @@ def distance(one: Array, other: Array) -> float:
 
 
 def repeated(row: Tensors, count: int) -> Tensors:
+    """Tensors `[1, ...]` as `[count, ...]`: the same row each time."""
     return {name: np.repeat(array, count, axis=0) for name, array in row.items()}
 
 
@@ -141,6 +142,7 @@ def different(model: Model, row: Tensors, names: Sequence[str]) -> Tensors | Non
 
 
 def kind_of(datatype: str) -> str:
+    """How a datatype's values are made up."""
     return "float" if datatype in FLOATS else "bool" if datatype == "BOOL" else "integer"
 
 
@@ -153,11 +155,13 @@ def floats(array: Array, random: np.random.Generator) -> Array:
 
 
 def integers(array: Array, random: np.random.Generator) -> Array:
+    """Small ones, of the array's shape and dtype: they may be indices."""
     varied: Array = random.integers(0, 4, array.shape).astype(array.dtype)
     return varied
 
 
 def booleans(array: Array, random: np.random.Generator) -> Array:
+    """Both, of the array's shape."""
     return random.integers(0, 2, array.shape).astype(np.bool_)
 
 

@@ -139,6 +139,8 @@ class Jobs:
 
 
 def score_job(score: Score) -> Job:
+    """A /score request as a job."""
+
     def answer(outputs: list[Tensors]) -> RawResponse:
         return RawResponse(codecs.dumps(score.answer(outputs)))
 

@@ -86,12 +86,14 @@ def read(file: Path, key: Key) -> Findings:
 
 
 def whole(value: object, least: int) -> int:
+    """A whole number of a kept file, at least so large; ValueError where it is none."""
     if type(value) is not int or value < least:
         raise ValueError(f"{value!r} is no integer of at least {least}")
     return value
 
 
 def words(value: object) -> str:
+    """A text of a kept file; ValueError where it is none."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no sentence")
     return value

@@ -253,6 +253,7 @@ class Service:
 
 
 def log_sampled(raw: RawRequest, response: RawResponse) -> None:
+    """Writes the beginning of a request and of its answer to the log."""
     extra = {
         "requestId": raw.request_id,
         "inputs": raw.body[:SAMPLE_BYTES].decode(errors="replace"),

@@ -90,6 +90,7 @@ def groups(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
 
 
 def job_of(ticket: Ticket) -> Job:
+    """The ticket's job, which is there by now."""
     assert ticket.job is not None
     return ticket.job
 
@@ -105,6 +106,7 @@ def outcomes(group: list[Ticket], alone: Alone, together: Together) -> Sequence[
 
 
 def outcome(job: Job, alone: Alone) -> Outcome:
+    """The answer of a run of its own, or what it raised."""
     try:
         return alone(job)
     except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
