@@ -3,7 +3,7 @@
 import ctypes
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,11 +220,11 @@ def array_of(value: ort.OrtValue) -> Array:
     return np.frombuffer(raw, DTYPES["BF16"]).reshape(value.shape())
 
 
-def load(artifact: Artifact, engine: Engine) -> Model:
-    """A session on the provider that was asked for, and on no other."""
+def load(artifact: Artifact, engine: Engine, cache: Path | None = None) -> Model:
+    """A session on the provider that was asked for, and on no other; `cache` is a folder for TensorRT's engines."""
     threads = engine.threads or cpu_count()
     wanted = providers_for(engine.provider)
-    session, extended = session_of(artifact, wanted, threads)
+    session, extended = told_session(artifact, wanted, threads, options_for(artifact, engine, cache))
     if session.get_providers()[0] != wanted[0]:
         if engine.provider != "Auto":
             raise InvalidDeploymentSpec(
@@ -254,11 +254,52 @@ def providers_for(asked: str) -> list[str]:
     return [first] if first == cpu else [first, cpu]
 
 
-def session_of(artifact: Artifact, providers: list[str], threads: int) -> tuple[ort.InferenceSession, bool]:
+def options_for(artifact: Artifact, engine: Engine, cache: Path | None) -> dict[str, str]:
+    """What the provider is told: TensorRT keeps its engines, which take minutes to make; the user's options win.
+
+    An engine is good for one model, one ONNX Runtime and one kind of GPU: each has a folder of its own.
+    """
+    if engine.provider != "TensorRT" or cache is None:
+        return dict(engine.providerOptions)
+    known = hashlib.sha256("\n".join([artifact.sha256, ort.__version__, *gpus()]).encode()).hexdigest()
+    folder = cache / "tensorrt" / known[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a cache that cannot be written to is none
+        return dict(engine.providerOptions)
+    engines = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+    timings = {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder)}
+    return {**engines, **timings, **engine.providerOptions}
+
+
+def gpus(proc: Path = Path("/proc/driver/nvidia")) -> list[str]:
+    """The kinds of GPU that this process may see, and their driver's version."""
+    said = sorted(file.read_text() for file in proc.glob("gpus/*/information"))
+    lines = (line for text in said for line in text.splitlines())
+    models = {line.partition(":")[2].strip() for line in lines if line.startswith("Model:")}
+    version = proc / "version"
+    return [*sorted(models), *(version.read_text().splitlines()[:1] if version.exists() else ())]
+
+
+def told_session(
+    artifact: Artifact, wanted: list[str], threads: int, told: Mapping[str, str]
+) -> tuple[ort.InferenceSession, bool]:
+    """A session whose provider took its options: ORT by itself would try without them, and say so in its log only."""
+    if not told:
+        return session_of(artifact, wanted, threads)
+    try:
+        return session_of(artifact, [(wanted[0], dict(told)), *wanted[1:]], threads)
+    except ModelInvalid as refusal:
+        session_of(artifact, wanted, threads)  # where the model is at fault, this says so
+        raise InvalidDeploymentSpec(f"engine.providerOptions are not taken. {refusal.message}") from refusal
+
+
+def session_of(artifact: Artifact, providers: list[Any], threads: int) -> tuple[ort.InferenceSession, bool]:
     """A session, and whether it took the operators of onnxruntime-extensions: only a model that has some loads them."""
     options = session_options(threads)
+    more = {"providers": providers, **({} if isinstance(providers[0], str) else {"enable_fallback": 0})}
     try:
-        return ort.InferenceSession(str(artifact.file), options, providers=providers), False
+        return ort.InferenceSession(str(artifact.file), options, **more), False
     except ORT_ERRORS as error:
         operator = missing_operator(str(error))
         if operator is None:
@@ -266,7 +307,7 @@ def session_of(artifact: Artifact, providers: list[str], threads: int) -> tuple[
     options = session_options(threads)
     extend(options, artifact, operator)
     try:
-        return ort.InferenceSession(str(artifact.file), options, providers=providers), True
+        return ort.InferenceSession(str(artifact.file), options, **more), True
     except ORT_ERRORS as error:
         raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 from wye_runtime.errors import ConfigError, shown
 
 PROVIDERS = ("Auto", "CPU", "CUDA", "TensorRT")
+GPU_PROVIDERS = ("CUDA", "TensorRT")
 BATCHING_MODES = ("Auto", "Never", "Always")
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -37,6 +38,7 @@ class ModelSource:
 class Engine:
     provider: str = "Auto"
     threads: int | None = None
+    providerOptions: Mapping[str, str] = field(default_factory=dict)  # the wire's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,12 @@ def engine(body: object) -> Engine:
     provider = given.get("provider", "Auto")
     if provider not in PROVIDERS:
         raise ConfigError(f"engine.provider is {shown(provider)}, want one of {', '.join(PROVIDERS)}")
-    return Engine(provider, optional_whole(given.get("threads"), "engine.threads"))
+    options = given.get("providerOptions") or {}
+    if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
+        raise ConfigError(f"engine.providerOptions is {shown(options)}, want an object of strings")
+    if options and provider not in GPU_PROVIDERS:
+        raise ConfigError(f"engine.providerOptions is set where engine.provider is {provider}, want CUDA or TensorRT")
+    return Engine(provider, optional_whole(given.get("threads"), "engine.threads"), options)
 
 
 def request_settings(body: object) -> RequestSettings:

@@ -80,6 +80,14 @@ ENVIRONMENT_NAME = Text(
     most=253,
     sentence="letters, digits, '_', '-' and '.', not beginning with a digit",
 )
+OPTION_NAME = Text(
+    pattern=r"^[a-z][a-z0-9_]*$",
+    most=63,
+    sentence="the name of an option as ONNX Runtime writes it: lower-case letters, digits and '_'",
+)
+ProviderOptions = Annotated[
+    dict[Annotated[str, OPTION_NAME], Annotated[str, Field(max_length=1024)]], Field(max_length=32)
+]
 EnvironmentVariables = Annotated[
     dict[Annotated[str, ENVIRONMENT_NAME], Annotated[str, Field(max_length=32_768)]],
     Field(max_length=200),
@@ -130,11 +138,11 @@ class ModelSource(Model):
 class Engine(Model):
     """How ONNX Runtime runs the model."""
 
-    provider: Literal["Auto", "CPU"] = Field(
+    provider: Literal["Auto", "CPU", "CUDA", "TensorRT"] = Field(
         default="Auto",
-        json_schema_extra={"x-later": ["CUDA", "TensorRT"]},
         description="Execution provider. One that was asked for and is not there is an error, never a "
-        "silent fall-back.",
+        "silent fall-back. `CUDA` and `TensorRT` want a GPU in `resources.limits`, which picks the GPU image; "
+        "with one, `Auto` is `CUDA`.",
     )
     threads: int | None = Field(
         default=None,
@@ -143,7 +151,21 @@ class Engine(Model):
         description="Threads of one run. Default: the processors the instance may use.",
     )
 
-    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("sessionOptions", "providerOptions"), NOT_BUILT)
+    provider_options: ProviderOptions | None = Field(
+        default=None,
+        description="Options of that provider by ONNX Runtime's names, such as `gpu_mem_limit` (bytes). One that it "
+        "does not know is an error.",
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "providerOptions",
+            "!has(self.providerOptions) || (has(self.provider) && self.provider in ['CUDA', 'TensorRT'])",
+            "must be set only where provider is CUDA or TensorRT: they are the options of one provider",
+            lambda engine: engine.provider_options is None or engine.provider in ("CUDA", "TensorRT"),
+        ),
+    )
+    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("sessionOptions",), NOT_BUILT)
 
 
 class RequestSettings(Model):

@@ -185,12 +185,7 @@ def _is_and_must_be(detail: ErrorDetails, schema: Schema) -> str:
     value, must_be = detail["input"], wanted(schema)
     if KEPT_TO_ITSELF in detail["loc"]:
         return f"is {_type_of(value)}; must be {must_be}{_quotes(value, schema)}"
-    later = ", which is not built in this version of Wye" if _is_later(value, schema) else ""
-    return f"is {_what(value, schema)}{later}; must be {must_be}" + (_hint(detail) or _quotes(value, schema))
-
-
-def _is_later(value: object, schema: Schema) -> bool:
-    return isinstance(value, str) and value in schema.get("x-later", ())
+    return f"is {_what(value, schema)}; must be {must_be}" + (_hint(detail) or _quotes(value, schema))
 
 
 def _what(value: object, schema: Schema) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wye_operator.api.deployment import Batching, DeploymentSpec
+from wye_operator.api.deployment import Batching, DeploymentSpec, Engine
 from wye_operator.api.endpoint import MOST_REQUEST_BYTES
 from wye_operator.api.environment import Environment
 from wye_operator.api.pod import plain
@@ -113,6 +113,12 @@ def _pods(member: Member) -> PodSettings:
     )
 
 
+def _engine(engine: Engine) -> dict[str, Any]:
+    """Without options that nobody gave: to write them down would replace every pod."""
+    said = engine.model_dump(by_alias=True)
+    return said if engine.provider_options else {k: v for k, v in said.items() if k != "providerOptions"}
+
+
 def _identity(member: Member) -> dict[str, Any]:
     """Who it is, and what its model is called."""
     spec = member.seen.spec
@@ -135,7 +141,7 @@ def _settings(member: Member) -> dict[str, Any]:
     return {
         **_identity(member),
         **_limits(spec),
-        "engine": spec.engine.model_dump(by_alias=True),
+        "engine": _engine(spec.engine),
         # the runtime's own default is left out: to write it down would replace every pod
         **({"batching": spec.batching.model_dump(by_alias=True)} if spec.batching != Batching() else {}),
         "warmup": spec.warmup.model_dump(by_alias=True),

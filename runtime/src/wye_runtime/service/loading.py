@@ -47,7 +47,7 @@ class Loaded:
 def loaded(config: Config, metrics: Metrics, cache: Path | None = None) -> Loaded:
     """All of it, or a CannotServe; `cache` is a folder for what was measured."""
     began = time.perf_counter()
-    session = model.load(model.artifact_at(config.model), config.engine)
+    session = model.load(model.artifact_at(config.model), config.engine, cache)
     prepare_short_floats(session.signature)
     declared = contract.parse(config.contract) if config.contract is not None else None
     fitted = contract.bound(declared, session.signature) if declared else None
