@@ -96,7 +96,7 @@ def listening(host: str, port: int) -> None:
 
 
 def call(method: str, url: str, body: bytes = b"", **headers: str):
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {"Content-Type": "application/octet-stream"} | {n.replace("_", "-"): value for n, value in headers.items()}
     return urllib.request.urlopen(urllib.request.Request(url, body, named, method=method), timeout=20)
 
 

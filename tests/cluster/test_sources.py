@@ -170,6 +170,7 @@ def test_a_model_of_every_source_is_served_and_every_failure_is_said(served: Ser
         waited(lambda name=name: told(name)[0] == "Ready", SLOW)
     for name, (_, reason, words) in wrong.items():
         waited(lambda name=name, reason=reason, words=words: told(name)[0] == reason and words in told(name)[1], SLOW)
+        assert (reason == "ModelFetch") == ("asked again by the kubelet" in told(name)[1])
         assert not {stores.ACCOUNT_KEY, "wrong", "anything"} & set(told(name)[1].split())
     digests = {name: served.namespace.json("get", f"mld/fraud-{name}")["status"]["model"]["sha256"] for name in wanted}
     assert len(set(digests.values())) == 2, digests  # the folder with a second file has another

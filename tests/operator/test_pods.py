@@ -88,7 +88,7 @@ LONG = "x" * 2000
         pytest.param((1, "f.tok" + "y" * 2043), "", id="kubelet cut its only word: it may be a credential's end"),
         pytest.param(
             (3, json.dumps({"reason": "ModelFetch", "message": "403 for https://me:hunter2@store/m"})),
-            "403 for https://…@store/m",
+            "403 for https://…@store/m; asked again by the kubelet, in at most five minutes",
             id="its own last words",
         ),
     ],

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from wye_operator.api.status import Reason
 from wye_operator.cluster.kinds import Object
 from wye_operator.plan.masking import masked
 from wye_operator.plan.world import Failure
@@ -24,6 +25,7 @@ WAITING = {  # kubelet's word -> ours
     "CreateContainerConfigError": "InvalidDeploymentSpec",
     "CreateContainerError": "InvalidDeploymentSpec",
 }
+AGAIN = "; asked again by the kubelet, in at most five minutes"  # its longest back-off
 UNSCHEDULABLE = ("PodScheduled", "False", "Unschedulable")
 IN_DETAIL = 1024  # characters of a message
 LINES, BYTES = 5, 1024  # of a log
@@ -116,7 +118,8 @@ def _words(code: int, ended: dict[str, Any]) -> tuple[str, str]:
     if code in LAST_WORDS:
         try:
             words = json.loads(message)
-            return str(words["reason"]), str(words["message"])
+            reason, message = str(words["reason"]), str(words["message"])
+            return reason, f"{message}{AGAIN}" if reason == Reason.MODEL_FETCH else message
         except (ValueError, KeyError, TypeError):
             return "", _whole_words(message)
     return "", _whole_words(message)
