@@ -73,3 +73,26 @@ async def test_what_comes_is_served_and_what_does_not_says_why(manifests, up, bu
         bucket.put("secret.onnx", MODEL)  # somebody grants the right, and renews the key
         secret(manifests, bucket, AWS_ACCESS_KEY_ID="AKIASOMEBODY")
         await run.until(lambda s: s.deployments["fraud-forbidden"].conditions[0].status == "True", SLOW)
+
+
+async def test_a_script_and_what_lies_beside_it_come_too(manifests, up, bucket):
+    """From a store as a folder, and by https:// alone, under its own name."""
+    run = b"import os\n\ndef init():\n    pass\n\ndef run(data):\n    return [sorted(os.listdir()), MORE]\n"
+    bucket.put("code/score.py", b"from beside import MORE\n" + run)
+    bucket.put("code/beside.py", b"MORE = 'from beside'\n")
+    bucket.put("alone.py", b"MORE = 'alone'\n" + run)
+    manifests.endpoint(traffic={"folder": 50, "alone": 50})
+    secret(manifests, bucket)
+    codes = {"folder": "s3://models/code", "alone": f"{bucket.server.base}/models/alone.py"}
+    for name, uri in codes.items():
+        code = {"code": uri, "scoringScript": "score.py", "secretName": "store"}
+        spec = {"endpointName": "fraud", "name": name, "codeConfiguration": code}
+        manifests.write(f"{name}.yaml", manifests.object("Deployment", f"fraud-{name}", spec))
+    async with up(program=None) as run:
+        await run.until(lambda s: s.endpoints["fraud"].conditions[0].status == "True", SLOW)
+        told = {}
+        async with Caller(run.port, run.key) as caller:
+            while set(told) != set(codes):
+                answer = await caller.call(body=b"{}")
+                told[answer.deployment] = json.loads(answer.body)
+    assert told == {"folder": [["beside.py", "score.py"], "from beside"], "alone": [["score.py"], "alone"]}

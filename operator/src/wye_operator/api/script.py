@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from wye_operator.api.base import Model, Rule, Text
+from wye_operator.api.pod import ObjectName
 
 
 def _code_hint(uri: str) -> str:
@@ -19,10 +21,12 @@ def _code_hint(uri: str) -> str:
 
 
 CODE = Text(
-    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+)$",
+    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+"
+    r"|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+)$",
     most=2048,
     sentence="a folder: file://PATH (beside the manifest, or file:///absolute/path), configmap://NAME (each entry is a "
-    "file) or pvc://CLAIM/PATH",
+    "file), pvc://CLAIM/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH or az://CONTAINER/PATH; or https://HOST/PATH, the "
+    "script alone",
     hint=_code_hint,
 )
 SCRIPT = Text(
@@ -37,16 +41,29 @@ class CodeConfiguration(Model):
 
     code: Annotated[str, CODE] = Field(
         description="The folder with the script. `file://PATH` (the local twin only; relative to the manifest's "
-        "folder), `configmap://NAME` (each entry is a file); in a cluster also `pvc://CLAIM/PATH` (mounted read-only)."
+        "folder), `configmap://NAME` (each entry is a file), `pvc://CLAIM/PATH` (a cluster only; mounted read-only); "
+        "or fetched before an instance starts: `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH`, and "
+        "`https://HOST/PATH`, which is the script alone."
     )
     scoring_script: Annotated[str, SCRIPT] = Field(description="The script's path inside that folder.")
+    secret_name: ObjectName | None = Field(
+        default=None,
+        description="Secret whose entries are environment variables of the fetch, as `model.secretName`. Only where "
+        "the code is fetched.",
+    )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "code",
-            "!self.code.startsWith('pvc://') || !self.code.contains('..')",
-            "must not contain '..' after pvc://: the path is one inside the claim",
-            lambda found: not found.code.startswith("pvc://") or ".." not in found.code,
+            "!self.code.matches('^(pvc|s3|gs|az)://') || !self.code.contains('..')",
+            "must not contain '..': the path is one inside the claim or the bucket",
+            lambda found: not re.match("(pvc|s3|gs|az)://", found.code) or ".." not in found.code,
+        ),
+        Rule(
+            "secretName",
+            "!has(self.secretName) || self.code.matches('^(https|s3|gs|az)://')",
+            "must not be set where nothing is fetched: it serves https://, s3://, gs://, az://",
+            lambda found: found.secret_name is None or bool(re.match("(https|s3|gs|az)://", found.code)),
         ),
         Rule(
             "scoringScript",

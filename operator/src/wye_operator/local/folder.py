@@ -107,7 +107,7 @@ class Folder:
     def _look(self, place: Place, placed: Placed[Deployment], uri: str) -> None:
         source = source_of(placed, uri)
         if is_fetched(uri):
-            self._look_afar(place, placed)
+            self._look_afar(place, placed, uri)
         elif source is None:
             self._contents[place] = self._from_manifest(placed.value, uri)
         elif place not in self._reading:
@@ -122,8 +122,8 @@ class Folder:
         else:
             self._reading[place] = _begin(self.store.read, source)
 
-    def _look_afar(self, place: Place, placed: Placed[Deployment]) -> None:
-        wanted = wanted_of(self.manifests, placed)
+    def _look_afar(self, place: Place, placed: Placed[Deployment], uri: str) -> None:
+        wanted = wanted_of(self.manifests, placed, uri)
         if isinstance(wanted, str):
             self._contents[place] = Content(problem=wanted)
             return
@@ -142,9 +142,9 @@ class Folder:
     def sweep(self, used: Iterable[Path]) -> None:
         """Remove copies that nobody uses and no Deployment leads to."""
         paths, deployments = list(used), self.manifests.deployments
-        named = ((placed, uri) for placed in deployments for uri in placed.value.spec.places.values())
+        named = [(placed, uri) for placed in deployments for uri in placed.value.spec.places.values()]
         self.store.sweep(paths, {source for placed, uri in named if (source := source_of(placed, uri))})
-        wanted = (wanted_of(self.manifests, placed) for placed in deployments if is_fetched(placed.value.spec.uri))
+        wanted = (wanted_of(self.manifests, placed, uri) for placed, uri in named if is_fetched(uri))
         self.fetches.sweep(paths, (each for each in wanted if isinstance(each, Wanted)))
 
     async def close(self) -> None:

@@ -102,16 +102,19 @@ def source_of(placed: Placed[Deployment], uri: str) -> Path | None:
     return placed.file.parent / uri.removeprefix(FILE) if uri.startswith(FILE) else None
 
 
-def wanted_of(manifests: Manifests, placed: Placed[Deployment]) -> Wanted | str:
-    """What has to be fetched for a Deployment, with the entries of its Secret; or why that cannot begin."""
-    metadata, model = placed.value.metadata, placed.value.spec.model
-    secret = (model and model.secret_name) or ""
+def wanted_of(manifests: Manifests, placed: Placed[Deployment], uri: str) -> Wanted | str:
+    """What has to be fetched of a Deployment's URI, with the entries of its Secret; or why that cannot begin."""
+    metadata, model, code = placed.value.metadata, placed.value.spec.model, placed.value.spec.code_configuration
+    is_code = bool(code and code.code == uri)
+    secret = ((code and code.secret_name) if is_code else (model and model.secret_name)) or ""
     entries = _entries(manifests.secrets, metadata.namespace, secret) if secret else {}
     if entries is None:
         return f"there is no Secret {secret} in the folder"
     texts = {name: value.decode(errors="replace") for name, value in entries.items()}
     name = label(metadata.namespace, metadata.name)
-    return Wanted(name, placed.value.spec.uri, (model and model.sha256) or "", texts)
+    if is_code:
+        return Wanted(f"{name}-code", uri, "", texts)
+    return Wanted(name, uri, (model and model.sha256) or "", texts)
 
 
 def is_fetched(uri: str) -> bool:

@@ -13,7 +13,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -165,11 +165,23 @@ def brought(spec: DeploymentSpec, content_of: Callable[[str], Content]) -> Conte
         return model
     code = content_of(spec.code_configuration.code)
     problem = model.problem or code.problem
+    if code.path is not None and spec.code_configuration.code.startswith("https://"):
+        code = replace(code, path=_alone(code.path, spec.code_configuration.scoring_script))
     if code.path is not None and code.path.is_file():
         problem = f"codeConfiguration.code is a file, {spec.code_configuration.code}: want the folder that it is in"
     if problem:
-        return Content(problem=problem, reason=model.reason)
+        return Content(problem=problem, reason=(model if model.problem else code).reason)
     return Content(model.digest + code.digest, model.path, code=code.path)
+
+
+def _alone(file: Path, script: str) -> Path:
+    """A folder in which a script that came alone has its name."""
+    folder = file.parent / "code"
+    link = folder / script
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(file)
+    return folder
 
 
 def stamp(source: Path, state: Path | None = None) -> Stamp:

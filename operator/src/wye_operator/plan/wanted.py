@@ -26,6 +26,7 @@ class PodSettings:
     probes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by liveness, readiness, startup
     environment_from: tuple[Mapping[str, Any], ...] = ()
     fetch_secret: str = ""
+    code_secret: str = field(default="", metadata={LATER: True})  # the same of a script's code
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ def _pods(member: Member) -> PodSettings:
         probes={name: found for name, probe in probes.items() if (found := plain(probe))},
         environment_from=tuple(found for entry in spec.environment_from or () if (found := plain(entry))),
         fetch_secret=(spec.model and spec.model.secret_name) or "",
+        code_secret=(spec.code_configuration and spec.code_configuration.secret_name) or "",
     )
 
 

@@ -67,7 +67,7 @@ def _resources(workload: Workload) -> Mapping[str, Any]:
 def _paths(workload: Workload, place: ClusterPlace) -> tuple[str, str]:
     """Of the model and of the code, "" for what there is not."""
     model = _source(workload, place).path if workload.uri else ""
-    return model, code_of(workload.code).path if workload.code else ""
+    return model, "".join(code.path for code in _code(workload))
 
 
 def _with_engine(workload: Workload) -> Workload:
@@ -108,11 +108,12 @@ def _deployment(owner: Owner, workload: Workload, template: Json) -> Json:
 def _template(owner: Owner, workload: Workload, place: ClusterPlace, config: str) -> Json:
     server = workload.server
     source = _source(workload, place) if workload.uri else None
-    code = [code_of(workload.code).volume] if workload.code else []
+    code = [found.volume for found in _code(workload)]
+    fetches = list(_fetches(workload, place, source))
     first = shared_memory(server) if server else {"name": CONFIG_VOLUME, "configMap": {"name": owner.objects}}
     more: Json = {
         "terminationGracePeriodSeconds": LEAVING_SECONDS + math.ceil(workload.grace_seconds),
-        **({"initContainers": [_fetch(workload, place, source)]} if source and source.fetched_to else {}),
+        **({"initContainers": fetches} if fetches else {}),
         "containers": [_server(workload, place, source)],
         "volumes": [first, *([source.volume] if source else []), *code],
     }
@@ -137,7 +138,7 @@ def _server(workload: Workload, place: ClusterPlace, source: Source | None) -> J
 
 def _runtime(workload: Workload, place: ClusterPlace, common: Json) -> Json:
     model = [_source(workload, place).mount] if workload.uri else []
-    code = [code_of(workload.code).mount] if workload.code else []
+    code = [found.mount for found in _code(workload)]
     addresses = (Address("0.0.0.0", SERVING), Address("0.0.0.0", INNER))
     environment = runtime_environment(workload)
     more: Json = {
@@ -165,7 +166,22 @@ def _pulling(workload: Workload, place: ClusterPlace) -> Workload:
     return replace(workload, pods=replace(workload.pods, pod={**given, "imagePullSecrets": secrets}))
 
 
-def _fetch(workload: Workload, place: ClusterPlace, source: Source) -> Json:
+def _code(workload: Workload) -> list[Source]:
+    return [code_of(workload.code, workload.settings["script"]["file"])] if workload.code else []
+
+
+def _fetches(workload: Workload, place: ClusterPlace, model: Source | None) -> Iterator[Json]:
+    """The init containers that bring the model and a script's code."""
+    if model and model.fetched_to:
+        yield _fetch("fetch", workload, place, model)
+    for code in _code(workload):
+        if code.fetched_to:
+            pods = replace(workload.pods, fetch_secret=workload.pods.code_secret)
+            unchecked = {**workload.settings, "model": {}}
+            yield _fetch("code", replace(workload, uri=workload.code, pods=pods, settings=unchecked), place, code)
+
+
+def _fetch(called: str, workload: Workload, place: ClusterPlace, source: Source) -> Json:
     sha256 = workload.settings["model"].get("sha256")
     secret = workload.pods.fetch_secret
     registry = secret and workload.uri.startswith("oci://")
@@ -180,7 +196,7 @@ def _fetch(workload: Workload, place: ClusterPlace, source: Source) -> Json:
         "resources": canonical_resources(_resources(workload)),
         "volumeMounts": [source.writable_mount],
     }
-    return container("fetch", workload.pods, place.images, more)
+    return container(called, workload.pods, place.images, more)
 
 
 def _docker_config(secret: str) -> Json:

@@ -8,7 +8,7 @@ s3:// gs:// az:// hf:// oci:// the same, into a folder of it     the model /mode
                                that becomes /model whole         model.onnx, or its only *.onnx
 oci:// with image volumes      /model is the image's /models     the same
 
-A script's code is a folder at /var/azureml-app, as in Azure: all of a ConfigMap, or a folder of a claim.
+A script's code is a folder at /var/azureml-app, as in Azure: all of a ConfigMap, a folder of a claim or of a store.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Source:
     @property
     def writable_mount(self) -> Json:
         """Where the init container has it."""
-        return {"name": VOLUME, "mountPath": FOLDER}
+        name = self.volume["name"]
+        return {"name": name, "mountPath": FOLDER if name == VOLUME else CODE_FOLDER}
 
 
 def source_of(uri: str, *, image_volumes: bool = False) -> Source:
@@ -67,8 +68,8 @@ def source_of(uri: str, *, image_volumes: bool = False) -> Source:
 CODE_FOLDER, CODE_VOLUME = "/var/azureml-app", "wye-code"
 
 
-def code_of(uri: str) -> Source:
-    """The same of a script's code; its path is a folder."""
+def code_of(uri: str, script: str) -> Source:
+    """The same of a script's code; its path is a folder. What https:// brings is the script alone."""
     scheme, _, rest = uri.partition("://")
     name, _, path = rest.partition("/")
     if scheme == "configmap":
@@ -76,4 +77,9 @@ def code_of(uri: str) -> Source:
     if scheme == "pvc":
         volume = {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}
         return Source({"name": CODE_VOLUME, **volume}, f"{CODE_FOLDER}/{path.strip('/')}", at=CODE_FOLDER)
-    raise ValueError(f"the code is {uri}, want configmap:// or pvc://")
+    empty: Json = {"name": CODE_VOLUME, "emptyDir": {}}
+    if scheme == "https":
+        at = f"{CODE_FOLDER}/{script}"
+        return Source(empty, CODE_FOLDER, fetched_to=CODE_FOLDER, part={"subPath": FETCHED}, at=at)
+    part = {"subPath": WHOLE}
+    return Source(empty, CODE_FOLDER, fetched_to=f"{CODE_FOLDER}/{WHOLE}", part=part, at=CODE_FOLDER)
