@@ -221,7 +221,7 @@ def _process(workload) -> dict[str, Any]:
             "instances": workload.instances,
             "graceSeconds": workload.grace_seconds,
             "argv": [*workload.server.command, *workload.server.args],
-            "env": process.server_environment(workload, workload.server, "/model/model.onnx", {}),
+            "env": process.server_environment(workload, workload.server, workload.uri and "/model/model.onnx", {}),
         }
     argv = process.runtime_argv(
         ("wye-runtime",), "/etc/wye/runtime.json", Address("0.0.0.0", 8080), Address("0.0.0.0", 8081)

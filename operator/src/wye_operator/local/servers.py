@@ -17,7 +17,7 @@ from wye_operator.local.inner import Answer, Inner
 from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.plan.wanted import OwnServer, Workload
 from wye_operator.plan.world import Address
-from wye_operator.render.process import expanded, server_environment
+from wye_operator.render.process import expanded, placed_as, server_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,15 @@ def obstacle_of(environment: Environment, folder: Path) -> str:
 
 
 def _linked(model: Path, uri: str, home: Path) -> str:
-    """The kept copy under the name that the URI ends in, as it is in a pod.
+    """The kept copy under the name that it has in a pod.
 
     Hard links of its files: some servers refuse what leads out of their folder.
     """
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    at = home / (uri.rstrip("/").rpartition("/")[2] or model.name)
+    at = home / placed_as(uri)
     if model.is_dir():
-        shutil.copytree(model, at, copy_function=os.link)
+        shutil.copytree(model, at, copy_function=os.link, dirs_exist_ok=True)
     else:
         os.link(model, at)
     return str(at)

@@ -154,7 +154,7 @@ def _model(seen: DeploymentSeen, member: Member | None) -> ModelStatus | None:
     if seen.misfit:  # what runs is of an earlier spec
         return before
     if member is not None and member.own:  # without tensors; and another server does not know a digest, either
-        known = member.signature or NOTHING_READ
+        known = NOTHING_READ if seen.spec.environment else member.signature or NOTHING_READ
         read = {"sha256": known.sha256 or None, "size_bytes": known.size_bytes or None}
         return ModelStatus.model_validate({"uri": seen.spec.uri, **read}) if seen.spec.uri else None
     if signature is None:

@@ -46,7 +46,7 @@ def server_environment(
     """
     model = workload.settings["model"]
     asked = {"SCORING": server.scoring, "READINESS": server.readiness, "LIVENESS": server.liveness}
-    folder = model_path.rpartition("/")[0]
+    folder = model_path.rpartition("/")[0] if placed_as(workload.uri) else model_path
     return {
         "WYE_DEPLOYMENT": workload.settings["deployment"],
         "WYE_MODEL_NAME": model["name"],
@@ -55,6 +55,14 @@ def server_environment(
         **{f"WYE_{name}_PORT": str(ports.get(route.port, route.port)) for name, route in asked.items()},
         **dict(sorted(workload.environment.items())),
     }
+
+
+def placed_as(uri: str) -> str:
+    """What a model is called in its folder; "" where it is all of the folder, as what comes from a bucket or a hub."""
+    scheme, _, rest = uri.partition("://")
+    if scheme == "https":
+        return "model.onnx"
+    return rest.rstrip("/").rpartition("/")[2] if scheme in ("file", "configmap", "pvc") else ""
 
 
 def expanded(text: str, values: Mapping[str, str]) -> str:
