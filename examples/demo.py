@@ -45,7 +45,7 @@ REQUESTS, SEED, CONNECTIONS = 2_000, 7, 4
 UNLIKELY = 1e-6  # what chance makes less often than this is a fault
 STARTS_WITHIN, COPIES_WITHIN = 60.0, 10.0
 SENT = re.compile(r'^envoy_cluster_upstream_rq_total\{envoy_cluster_name="([^"]+)"\} (\d+)', re.MULTILINE)
-ANSWERED = re.compile(r'^wye_requests_total\{code="(\d+)",route="/score"\} (\d+)', re.MULTILINE)
+ANSWERED = re.compile(r'^wye_requests_total\{code="(\d+)",route="/score",traffic="\w+"\} (\d+)', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def test_a_figure_with_labels_is_the_sum_of_its_lines():
     metrics.count("wye_passes_total", by=2, result="failed")
     assert value_in(metrics.text(), "wye_passes_total{") == 7
     assert value_in(metrics.text(), 'wye_passes_total{result="failed"}') == 2
-    assert value_in(metrics.text(), "wye_queue_depth ") == 0
+    assert value_in(metrics.text(), "wye_endpoints_waiting ") == 0
 
 
 def test_its_endpoints_are_valid():

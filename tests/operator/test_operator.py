@@ -25,13 +25,13 @@ def test_metrics_are_prometheus_text():
     metrics = Metrics()
     metrics.count("wye_api_calls_total", verb="GET", resource='a"b')
     metrics.observe("wye_pass_seconds", 0.03)
-    metrics.gauge("wye_queue_depth", lambda: {(): 2})
+    metrics.gauge("wye_endpoints_waiting", lambda: {(): 2})
     lines = metrics.text().splitlines()
     assert 'wye_api_calls_total{resource="a\\"b",verb="GET"} 1' in lines
     assert "# TYPE wye_pass_seconds histogram" in lines
     assert 'wye_pass_seconds_bucket{le="0.05"} 1' in lines
     assert 'wye_pass_seconds_bucket{le="+Inf"} 1' in lines
-    assert "wye_queue_depth 2" in lines
+    assert "wye_endpoints_waiting 2" in lines
 
 
 def test_the_log_is_a_json_object_a_line():

@@ -123,7 +123,7 @@ def test_calls_are_counted_and_a_drain_ends_them(servers) -> None:
     server = servers.start(toys.passing(), more=("--grpc-port", "0")).ready()
     with grpc.insecure_channel(f"127.0.0.1:{server.line('listening')['grpcPort']}") as channel:
         call(channel, "ModelInfer", infer())
-        assert server.metric(f'wye_requests_total{{code="200",route="{SERVICE}/ModelInfer"}}') == 1
+        assert server.metric(f'wye_requests_total{{code="200",route="{SERVICE}/ModelInfer",traffic="live"}}') == 1
         assert server.stop() == 0
 
 

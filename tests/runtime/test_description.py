@@ -175,9 +175,12 @@ def test_metrics_have_no_label_of_a_request(plain):
     plain.http.post("/v2/models/secret-model/infer", json={})
     text = plain.inner.get("/metrics").text
     assert "secret" not in text
-    assert plain.metric('wye_requests_total{code="404",route="other"}') >= 1
-    assert plain.metric('wye_requests_total{code="404",route="/v2/models/{model}/infer"}') >= 1
-    assert plain.metric('wye_request_duration_seconds_bucket{le="+Inf",route="/v2/models/{model}/infer"}') >= 1
+    assert plain.metric('wye_requests_total{code="404",route="other",traffic="live"}') >= 1
+    assert plain.metric('wye_requests_total{code="404",route="/v2/models/{model}/infer",traffic="live"}') >= 1
+    assert (
+        plain.metric('wye_request_duration_seconds_bucket{le="+Inf",route="/v2/models/{model}/infer",traffic="live"}')
+        >= 1
+    )
     assert plain.metric("wye_run_duration_seconds_count") >= 3
     assert plain.metric("wye_model_load_seconds") > 0
     assert plain.metric("process_resident_memory_bytes") > 0
@@ -210,7 +213,7 @@ def test_the_page_names_every_error_code_with_its_status():
 
 
 def test_the_page_names_every_metric():
-    names = re.findall(r"^# TYPE (wye_\w+)", Metrics().text().decode(), re.M)
+    names = re.findall(r"^# TYPE (wye_\w+)", Metrics().text()[0].decode(), re.M)
     assert len(names) == 7
     for name in names:
         assert f"`{name}`" in PAGE, name

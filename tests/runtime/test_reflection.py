@@ -185,6 +185,6 @@ def test_who_goes_leaves_nothing_behind(server, wait_until) -> None:
         call.ask(**LIST)
         call.lines()
         assert call.message()
-    gone = f'wye_requests_total{{code="499",route="{METHOD.format("v1")}"}}'
+    gone = f'wye_requests_total{{code="499",route="{METHOD.format("v1")}",traffic="live"}}'
     wait_until(lambda: server.metric(gone) > 0)
     assert server.http.get("/healthz").status_code == 200

@@ -76,7 +76,7 @@ def test_who_leaves_the_queue_never_runs(server, wait_until):
     wait_until(lambda: is_idle(server))
     assert server.metric(left) == gone + 2
     assert server.metric("wye_run_duration_seconds_count") == runs
-    assert server.metric('wye_requests_total{code="499",route="/v2/models/{model}/infer"}') >= 2
+    assert server.metric('wye_requests_total{code="499",route="/v2/models/{model}/infer",traffic="live"}') >= 2
 
 
 def test_a_slot_is_free_again_after_its_client_left(server, wait_until):

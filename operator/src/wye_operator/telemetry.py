@@ -7,7 +7,7 @@ import logging
 import sys
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import gmtime
 
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -18,10 +18,20 @@ HELP = {
     "wye_writes_total": ("counter", "Objects written, by kind and verb."),
     "wye_pass_seconds": ("histogram", "How long a pass takes."),
     "wye_wait_seconds": ("histogram", "How long an Endpoint waits until a worker takes it."),
-    "wye_queue_depth": ("gauge", "Endpoints that are due and wait for a worker."),
+    "wye_endpoints_waiting": ("gauge", "Endpoints that are due and wait for a worker."),
     "wye_passes_running": ("gauge", "Passes that run now."),
     "wye_objects": ("gauge", "Objects in the store, by resource."),
     "wye_leader": ("gauge", "1 in the replica that leads."),
+    "wye_endpoint_ready": (
+        "gauge",
+        "1 where an Endpoint is as asked; why, or why not (leader only, like the next six).",
+    ),
+    "wye_endpoint_serving": ("gauge", "1 where a plain request gets an answer."),
+    "wye_deployment_ready": ("gauge", "1 where a Deployment is as asked."),
+    "wye_deployment_replicas": ("gauge", "Instances that a Deployment asks for."),
+    "wye_deployment_ready_replicas": ("gauge", "Instances that are ready."),
+    "wye_traffic_asked_percent": ("gauge", "Percent that an Endpoint asks for a Deployment: live, and as a mirror."),
+    "wye_traffic_percent": ("gauge", "Percent in effect, fail-over included."),
     "wye_upgrades_running": ("gauge", "Routers and models whose pods are replaced for an upgrade now."),
     "wye_upgrades_waiting": ("gauge", "Those that keep older pods: for a slot, or for an edit (upgrade.policy)."),
     "wye_relists_total": ("counter", "Lists of everything, by why."),
@@ -30,6 +40,7 @@ HELP = {
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 Labels = tuple[tuple[str, str], ...]
+Page = dict[str, dict[Labels, float]]  # samples by the name of their metric
 
 
 class Metrics:
@@ -40,6 +51,7 @@ class Metrics:
         self._histograms: dict[str, list[float]] = {}
         self._sums: dict[str, float] = defaultdict(float)
         self._gauges: dict[str, Callable[[], dict[Labels, float]]] = {}
+        self._pages: list[Callable[[], Page]] = []
 
     def count(self, name: str, by: float = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -63,20 +75,26 @@ class Metrics:
         """Ask `read` whenever the figures are read."""
         self._gauges[name] = read
 
+    def page(self, read: Callable[[], Page]) -> None:
+        """The same for several gauges that are dear to ask for one by one."""
+        self._pages.append(read)
+
     def text(self) -> str:
         """Everything, as Prometheus reads it."""
-        return "\n".join(self._lines()) + "\n"
+        pages = [read() for read in self._pages]
+        return "\n".join(self._lines(pages)) + "\n"
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, pages: Sequence[Page]) -> Iterator[str]:
         for name, (kind, words) in HELP.items():
-            lines = [*self._simple(name), *self._buckets(name)]
+            told = [line for page in pages for line in _samples(name, page.get(name, {}))]
+            lines = [*self._simple(name), *told, *self._buckets(name)]
             if lines:
                 yield from (f"# HELP {name} {words}", f"# TYPE {name} {kind}", *lines)
 
     def _simple(self, name: str) -> Iterator[str]:
         values = {labels: value for (of, labels), value in self._counters.items() if of == name}
         values |= self._gauges[name]() if name in self._gauges else {}
-        yield from (f"{name}{_braces(labels)} {value:g}" for labels, value in sorted(values.items()))
+        yield from _samples(name, values)
 
     def _buckets(self, name: str) -> Iterator[str]:
         counts = self._histograms.get(name)
@@ -87,6 +105,10 @@ class Metrics:
             total += count
             yield f'{name}_bucket{{le="{bound}"}} {total:g}'
         yield from (f"{name}_sum {self._sums[name]:g}", f"{name}_count {total:g}")
+
+
+def _samples(name: str, values: Mapping[Labels, float]) -> Iterator[str]:
+    return (f"{name}{_braces(labels)} {value:g}" for labels, value in sorted(values.items()))
 
 
 def _braces(labels: Labels) -> str:

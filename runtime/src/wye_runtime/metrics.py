@@ -1,7 +1,7 @@
 """The counters of the inner port. Every label comes from a fixed set of ours, never from a request."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from threading import Lock
 
@@ -14,7 +14,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Exemplar, HistogramMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.utils import floatToGoString
 
 # 100 us to 60 s, about three a decade
@@ -25,6 +26,9 @@ BUCKETS = (
 BOUNDS = tuple(floatToGoString(bound) for bound in (*BUCKETS, float("inf")))  # type: ignore[no-untyped-call]
 DROP_REASONS = ("client_gone", "timeout", "queue_wait", "queue_full")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text"  # the form that has room for exemplars
+LIVE, MIRROR = "live", "mirror"  # what callers wait for, and copies of it
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class Tally:
@@ -33,14 +37,20 @@ class Tally:
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.total = 0.0
+        self.traces: dict[int, Exemplar] = {}  # the last one that was sampled, by bucket
 
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Each bound with how many were at most that long."""
-        return list(zip(BOUNDS, map(float, accumulate(self.counts)), strict=True))
+    def seen_in(self, trace: str, seconds: float) -> None:
+        """Whoever looks at this bucket can look at that trace."""
+        self.traces[bisect_left(BUCKETS, seconds)] = Exemplar({"trace_id": trace}, seconds)
+
+    def buckets(self) -> list[Bucket]:
+        """Each bound with how many were at most that long, and the trace of one of them."""
+        pairs = list(zip(BOUNDS, map(float, accumulate(self.counts)), strict=True))
+        return [(*pair, self.traces[i]) if i in self.traces else pair for i, pair in enumerate(pairs)]
 
 
 class SharedTally(Tally):
@@ -62,8 +72,8 @@ class Requests:
         self.counts: dict[tuple[int, str], int] = {}
         self.seconds: dict[str, Tally] = {}
 
-    def ended(self, route: str, status: int, seconds: float) -> None:
-        """One more; only the event loop calls this."""
+    def ended(self, route: str, status: int, seconds: float, trace: str = "") -> None:
+        """One more, which was seen in a trace or not; only the event loop calls this."""
         key = status, route
         self.counts[key] = self.counts.get(key, 0) + 1
         tally = self.seconds.get(route)
@@ -71,23 +81,30 @@ class Requests:
             tally = self.seconds[route] = Tally()
         tally.counts[bisect_left(BUCKETS, seconds)] += 1
         tally.total += seconds
+        if trace:
+            tally.seen_in(trace, seconds)
 
 
 class Collector:
     """Our own instruments as the client library reads them."""
 
-    def __init__(self, requests: Requests, runs: Tally) -> None:
+    def __init__(self, requests: Mapping[str, Requests], runs: Tally) -> None:
         self.requests = requests
         self.runs = runs
 
     def collect(self) -> Iterator[Metric]:
-        answered = CounterMetricFamily("wye_requests", "Requests answered", labels=("code", "route"))
-        for (status, route), count in self.requests.counts.items():
-            answered.add_metric((str(status), route), count)
+        answered = CounterMetricFamily("wye_requests", "Requests answered", labels=("code", "route", "traffic"))
+        for traffic, requests in self.requests.items():
+            for (status, route), count in requests.counts.items():
+                answered.add_metric((str(status), route, traffic), count)
         yield answered
         told = "From the request's headers to the end of its answer"
-        routes = ((route, tally) for route, tally in self.requests.seconds.items())
-        yield histogram("wye_request_duration_seconds", told, ("route",), (((route,), each) for route, each in routes))
+        tallies = (
+            ((route, traffic), tally)
+            for traffic, requests in self.requests.items()
+            for route, tally in requests.seconds.items()
+        )
+        yield histogram("wye_request_duration_seconds", told, ("route", "traffic"), tallies)
         yield histogram("wye_run_duration_seconds", "One run of the model", (), [((), self.runs)])
 
 
@@ -107,9 +124,9 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a time that nobody reads
         registry = self.registry = CollectorRegistry()
-        self.requests = Requests()
+        self.requests, self.copies = Requests(), Requests()
         self.run_seconds = SharedTally()
-        registry.register(Collector(self.requests, self.run_seconds))
+        registry.register(Collector({LIVE: self.requests, MIRROR: self.copies}, self.run_seconds))
         self.queue_depth = Gauge("wye_queue_depth", "Requests that wait for a slot", registry=registry)
         self.dropped = Counter(
             "wye_requests_dropped_total",
@@ -133,6 +150,9 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
-    def text(self) -> bytes:
-        """All of it, as Prometheus reads it."""
-        return generate_latest(self.registry)
+    def text(self, accepted: str = "") -> tuple[bytes, str]:
+        """All of it as Prometheus reads it, with the content type; exemplars for who takes them."""
+        if OPENMETRICS in accepted:
+            text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+            return text, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE

@@ -85,7 +85,7 @@ class Operating:
         wait(seconds, lambda: self._is_idle(self.metrics(), passes))
 
     def _is_idle(self, page: str, passes: int) -> bool:
-        busy = value_in(page, "wye_queue_depth ") + value_in(page, "wye_passes_running ")
+        busy = value_in(page, "wye_endpoints_waiting ") + value_in(page, "wye_passes_running ")
         return value_in(page, "wye_leader ") == 1 and value_in(page, "wye_passes_total{") >= passes and busy == 0
 
 

@@ -27,6 +27,7 @@ from wye_operator.cluster.lease import Lease
 from wye_operator.cluster.passes import Passes
 from wye_operator.cluster.queue import Workers
 from wye_operator.cluster.reads import Reads
+from wye_operator.cluster.showing import shown
 from wye_operator.cluster.store import Key, Store
 from wye_operator.cluster.terms import Terms
 from wye_operator.cluster.upgrades import Upgrades
@@ -114,6 +115,7 @@ class Operator:
             lambda: {(("resource", f"{k.plural}.{k.group}".rstrip(".")),): self.store.count(k) for k in kinds},
         )
         self.metrics.gauge("wye_leader", lambda: {(): float(self.lease.leading)})
+        self.metrics.page(lambda: shown(self.store) if self.lease.leading else {})  # else two would say it
 
     async def run(self) -> None:
         """Serve until a signal. Raises WyeError when it cannot begin, or cannot go on."""

@@ -162,7 +162,7 @@ class Workers(Generic[K]):
         self.schedule: Schedule[K] = Schedule()
         self._work, self._metrics, self._clock, self._most = work, metrics, clock, most
         self._changed = asyncio.Event()
-        metrics.gauge("wye_queue_depth", lambda: {(): self.schedule.waiting(clock())})
+        metrics.gauge("wye_endpoints_waiting", lambda: {(): self.schedule.waiting(clock())})
         metrics.gauge("wye_passes_running", lambda: {(): self.schedule.running})
 
     def add(self, key: K, delay: float = 0.0) -> None:

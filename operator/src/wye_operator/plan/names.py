@@ -15,6 +15,7 @@ MIRROR_SUFFIX = "~mirror"
 MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "wye"
 OWNER, COMPONENT, ENDPOINT = "wye.dev/owner", "wye.dev/component", "wye.dev/endpoint"
 ROUTER, MODEL = "router", "model"
+DEPLOYMENT = "wye.dev/deployment"  # of a model's pods alone, in no selector: the name in `traffic`, for metrics
 
 # Annotations. The first two are hashes: of the whole wanted object, and of what a pod is restarted for.
 APPLIED, CONFIG = "wye.dev/applied", "wye.dev/config"

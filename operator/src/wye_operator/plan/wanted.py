@@ -87,6 +87,7 @@ class Workload:
     origin: str = ""  # changes with every edit of the Deployment, of its Endpoint's contract or of the model's bytes
     server: OwnServer | None = None
     code: str = ""  # URI of the folder with a scoring script, "" where none answers
+    name: str = ""  # in `traffic`: "blue"
 
     @property
     def revision(self) -> str:

@@ -78,6 +78,7 @@ def workload_of(member: Member, instances: int | None = None) -> Workload:
         environment=dict(sorted((spec.environment_variables or {}).items())),
         grace_seconds=settings.request_timeout_ms / 1000 + 5,
         endpoint=spec.endpoint_name,
+        name=member.seen.name,
         pods=_pods(member),
         strategy=spec.strategy.model_dump(by_alias=True),
         server=server_of(spec.environment) if spec.environment else None,

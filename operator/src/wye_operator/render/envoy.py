@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from wye_operator.plan.wanted import Hosts, RouterPlan
 from wye_operator.plan.world import Address, Taken
-from wye_operator.render import auth
+from wye_operator.render import auth, stats
 from wye_operator.render.clusters import assignment, cluster, hosts_file, static_clusters
 from wye_operator.render.listener import data_listener, inner_listener
 from wye_operator.render.resources import Json, canonical, discovery, extension, socket, watched
@@ -72,6 +72,7 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                 "clusters": static_clusters(place.admin),
             },
             "overload_manager": _overload(router.listener.most_memory_bytes),
+            "stats_config": stats.kept(),
             "layered_runtime": {"layers": [{"name": "wye", "static_layer": RUNTIME}]},
         }
     )

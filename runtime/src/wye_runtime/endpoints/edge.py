@@ -9,9 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wye_runtime.codecs.calls import GRPC_TYPE
 from wye_runtime.endpoints.answers import REQUEST_ID, as_response
 from wye_runtime.endpoints.calls import refusal
-from wye_runtime.endpoints.ledger import CLIENT_GONE, ID_LENGTH, Entry, Ledger, new_id
+from wye_runtime.endpoints.ledger import CLIENT_GONE, COPIED, ID_LENGTH, Entry, Ledger, new_id
 from wye_runtime.errors import CallNotServed, ClientGone
 from wye_runtime.protocol import RawResponse
+from wye_runtime.tracing import TRACEPARENT, context_of
 
 UNKNOWN = "other"
 
@@ -46,7 +47,15 @@ class Edge:
             unforeseen = error
         finally:
             route = self.routes.get(scope.get("endpoint"), UNKNOWN)
-            self.ledger.ended(Entry(began, exchange.id, route), exchange.status, unforeseen)
+            self.ledger.ended(entry_of(scope, began, exchange.id, route), exchange.status, unforeseen)
+
+
+def entry_of(scope: Scope, began: float, named: str, route: str) -> Entry:
+    """A request for the ledger."""
+    headers, entry = Headers(scope=scope), Entry(began, named, route)
+    entry.is_copy = COPIED in headers
+    entry.context = context_of(headers.get(TRACEPARENT, "").encode())
+    return entry
 
 
 def is_call(scope: Scope) -> bool:

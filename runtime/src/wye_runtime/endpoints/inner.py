@@ -6,7 +6,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wye_runtime.endpoints.answers import HANDLERS, json_answer
-from wye_runtime.metrics import CONTENT_TYPE
 from wye_runtime.service import Service
 
 
@@ -54,8 +53,9 @@ class Inner:
     async def scheduling(self, _: Request) -> Response:
         return json_answer(self.service.scheduling())
 
-    async def metrics(self, _: Request) -> Response:
-        return Response(self.service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+    async def metrics(self, request: Request) -> Response:
+        text, content_type = self.service.metrics.text(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
 
 
 def inner_app(inner: Inner) -> Starlette:

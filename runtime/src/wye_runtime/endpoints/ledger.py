@@ -8,9 +8,11 @@ from itertools import count
 from uuid import uuid4
 
 from wye_runtime.metrics import Metrics
+from wye_runtime.tracing import Context
 
 log = logging.getLogger("wye")
 CLIENT_GONE = 499
+COPIED = "x-wye-mirrored"  # said by the router, which takes it from callers
 ID_LENGTH = 128
 SLOW_SHARE = 0.5  # of the request's time-out
 PROCESS = str(uuid4())[:24]
@@ -38,7 +40,8 @@ class Ledger:
         seconds = now - entry.began
         if wants_run(entry.route):
             self.latest = now
-        self.metrics.requests.ended(entry.route, status, seconds)
+        requests = self.metrics.copies if entry.is_copy else self.metrics.requests
+        requests.ended(entry.route, status, seconds, entry.context.trace if entry.context else "")
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)
 
@@ -54,12 +57,14 @@ class Ledger:
 class Entry:
     """One request in the ledger."""
 
-    __slots__ = ("began", "id", "route")
+    __slots__ = ("began", "context", "id", "is_copy", "route")
 
     def __init__(self, began: float, request_id: str, route: str) -> None:
         self.began = began
         self.id = request_id
         self.route = route
+        self.is_copy = False  # made by the router; nobody waits for its answer
+        self.context: Context | None = None  # of a trace that is sampled
 
 
 @cache

@@ -7,7 +7,7 @@ request differs, its id, which is cut out where it is plain. Anything else is a 
 from typing import Any, NamedTuple
 
 from wye_runtime.endpoints.ledger import ID_LENGTH
-from wye_runtime.fastlane.targets import CONTENT_LENGTH, REQUEST_ID, Headers, Target, raw_request
+from wye_runtime.fastlane.targets import CONTENT_LENGTH, COPY, REQUEST_ID, TRACE, Headers, Target, raw_request
 
 END, CR, POST, MODERN = b"\r\n\r\n", b"\r", b"POST ", b" HTTP/1.1\r\n"
 ID = b"\r\n%b: " % REQUEST_ID  # as proxies write it
@@ -15,6 +15,7 @@ AFTER_ID, VERSION = len(ID), MODERN.index(CR)
 MOST = 2 << 10  # bytes of a head that is kept
 KEPT = 1024  # heads; one more, and all are forgotten
 FRAMED_OTHERWISE = frozenset({b"connection", b"transfer-encoding"})
+ANOTHER_EACH_TIME = frozenset({TRACE})  # such heads are not worth a place
 
 
 class Head(NamedTuple):
@@ -24,6 +25,7 @@ class Head(NamedTuple):
     length: int  # of the body
     named: str | None  # the request's id, where it stands in a form that is not cut out
     rest: tuple[Any, ...]  # of a RawRequest, behind body and id
+    is_copy: bool
 
 
 Request = tuple[Head, str | None, bytes]
@@ -62,6 +64,8 @@ class Heads:
             return
         if CONTENT_LENGTH not in headers or not FRAMED_OTHERWISE.isdisjoint(headers) or not data.startswith(POST):
             return
+        if not ANOTHER_EACH_TIME.isdisjoint(headers):
+            return
         key, named = data[:end], headers.get(REQUEST_ID)
         at = data.find(ID, 0, end) + AFTER_ID
         if at >= AFTER_ID:
@@ -71,4 +75,5 @@ class Heads:
         if len(self.heads) >= KEPT:
             self.heads.clear()
         text = None if not named else named.decode("latin-1")[:ID_LENGTH]
-        self.heads[key] = Head(target, int(headers[CONTENT_LENGTH]), text, raw_request(b"", "", target, headers)[2:])
+        rest = raw_request(b"", "", target, headers)[2:]
+        self.heads[key] = Head(target, int(headers[CONTENT_LENGTH]), text, rest, COPY in headers)

@@ -22,7 +22,7 @@ from wye_runtime.fastlane.bounded import MAX_HEAD
 from wye_runtime.fastlane.heads import Request
 from wye_runtime.fastlane.lane import Lane
 from wye_runtime.fastlane.streaming import Stream
-from wye_runtime.fastlane.targets import Headers, raw_request, request_id
+from wye_runtime.fastlane.targets import COPY, Headers, context_in, raw_request, request_id
 from wye_runtime.fastlane.turn import Turn
 from wye_runtime.protocol import RawRequest, RawResponse
 
@@ -79,6 +79,7 @@ class FastProtocol(AnsweringProtocol):
             self._unset_keepalive_if_required()
         self.tries = TRIES
         turn = Turn(self.lane.ledger.came(), named or new_id(), head.target, keeps_alive=True)
+        turn.is_copy = head.is_copy
         turn.raw = RawRequest(body, turn.id, *head.rest)
         self.turns.append(turn)
         self.begin(turn)
@@ -119,7 +120,8 @@ class FastProtocol(AnsweringProtocol):
         self.unparsed = 0
         self.head_began = None
         self.way, self.size = SHORT, 0
-        self.turn = Turn(self.lane.ledger.came(), request_id(headers), target, keeps_alive=keeps_alive)
+        turn = self.turn = Turn(self.lane.ledger.came(), request_id(headers), target, keeps_alive=keeps_alive)
+        turn.is_copy, turn.context = COPY in headers, context_in(headers)
         if target.is_stream and not self.turns:
             self.begin_stream(self.turn)
 

@@ -4,13 +4,15 @@ import re
 from typing import NamedTuple
 
 from wye_runtime.endpoints import calls
-from wye_runtime.endpoints.ledger import ID_LENGTH, new_id
+from wye_runtime.endpoints.ledger import COPIED, ID_LENGTH, new_id
 from wye_runtime.endpoints.serving import MODEL, VERSION
 from wye_runtime.protocol import HEADER_LENGTH, RawRequest
 from wye_runtime.settings import ModelSource
+from wye_runtime.tracing import TRACEPARENT, Context, context_of
 
 CONTENT_TYPE, CONTENT_ENCODING = b"content-type", b"content-encoding"
 CONTENT_LENGTH, FRAME, REQUEST_ID = b"content-length", HEADER_LENGTH.encode(), b"x-request-id"
+COPY, TRACE = COPIED.encode(), TRACEPARENT.encode()
 TIMEOUT, ENCODING = b"grpc-timeout", b"grpc-encoding"
 CALL_TYPES = frozenset({b"application/grpc", b"application/grpc+proto"})
 EXPECT, UPGRADE, CALL = b"expect", b"upgrade", b"application/grpc"
@@ -49,6 +51,11 @@ def request_id(headers: Headers) -> str:
     """The caller's own, else a new one."""
     given = headers.get(REQUEST_ID)
     return given.decode("latin-1")[:ID_LENGTH] if given else new_id()
+
+
+def context_in(headers: Headers) -> Context | None:
+    """Whose trace a request belongs to."""
+    return context_of(headers[TRACE]) if TRACE in headers else None
 
 
 def raw_request(body: bytes, named: str, target: Target, headers: Headers) -> RawRequest:

@@ -16,6 +16,7 @@ class Turn(Entry):
     def __init__(self, began: float, request_id: str, target: Target, *, keeps_alive: bool) -> None:
         self.began = began
         self.id = request_id
+        self.is_copy, self.context = False, None
         self.route = target.route
         self.target = target
         self.keeps_alive = keeps_alive

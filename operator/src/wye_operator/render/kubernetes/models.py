@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from wye_operator.plan.names import CONFIG, ORIGIN, REVISION, digest
+from wye_operator.plan.names import CONFIG, DEPLOYMENT, ORIGIN, REVISION, digest
 from wye_operator.plan.wanted import OwnServer, Workload
 from wye_operator.plan.world import Address
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
@@ -120,7 +120,8 @@ def _template(owner: Owner, workload: Workload, place: ClusterPlace, config: str
     if workload.pods.fetch_secret and source and not source.fetched_to:  # the kubelet pulls it, with the pod's secrets
         workload = _pulling(workload, place)
     annotations = {CONFIG: config, REVISION: workload.revision}
-    return pod_template(owner, workload.pods, annotations, pod_spec(owner, workload.pods, place.images, more))
+    spec = pod_spec(owner, workload.pods, place.images, more)
+    return pod_template(owner, workload.pods, annotations, spec, {DEPLOYMENT: workload.name})
 
 
 def _server(workload: Workload, place: ClusterPlace, source: Source | None) -> Json:

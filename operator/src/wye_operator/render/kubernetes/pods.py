@@ -22,6 +22,7 @@ PORTS = (
 )
 TEMPORARY = {"name": "wye-tmp", "emptyDir": {}}
 TEMPORARY_MOUNT = {"name": "wye-tmp", "mountPath": "/tmp"}
+NO_MORE: Mapping[str, str] = {}
 PASSED_ON = (  # from the manifest to the pod as they are
     *("nodeSelector", "tolerations", "affinity", "priorityClassName"),
     *("schedulerName", "runtimeClassName"),
@@ -35,11 +36,13 @@ PROBE_FIELDS = {
 }
 
 
-def pod_template(owner: Owner, pods: PodSettings, annotations: Mapping[str, str], spec: Json) -> Json:
-    """The template of a pod; ours win over the user's labels and annotations."""
+def pod_template(
+    owner: Owner, pods: PodSettings, annotations: Mapping[str, str], spec: Json, labels: Mapping[str, str] = NO_MORE
+) -> Json:
+    """The template of a pod; ours win over the user's labels and annotations. `labels`: more than its owner's."""
     given = pods.pod
     metadata = {
-        "labels": {**given.get("labels", {}), **owner.labels},
+        "labels": {**given.get("labels", {}), **owner.labels, **labels},
         "annotations": {**given.get("annotations", {}), **annotations},
     }
     return {"metadata": metadata, "spec": spec}
