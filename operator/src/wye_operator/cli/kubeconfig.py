@@ -178,6 +178,7 @@ class Api:
         from kubernetes import client, stream
 
         connect_to = client.CoreV1Api(self._client).connect_get_namespaced_pod_portforward
+        before = set(threading.enumerate())
         try:
             opened = stream.portforward(connect_to, pod, namespace, ports=str(port))
         except client.ApiException as error:
@@ -187,11 +188,12 @@ class Api:
                 raise self._lost(error.reason) from None
             question = Question(PODS, namespace, pod, "portforward")
             raise self._refusal(question, status, getattr(answer, "resp_body", None) or b"") from None
+        own = [each for each in threading.enumerate() if each not in before]
         try:
             yield opened
         finally:
             opened.close()
-            _await_proxy(opened)
+            _await_proxy(opened, own)
 
     def _json(self, question: Question) -> Object:
         with self._answer(question) as answer:
@@ -283,9 +285,9 @@ def _needed(question: Question, message: str) -> str:
     return f"{who.rstrip('.')}; the ClusterRole {role}, bound {where}, would allow it"
 
 
-def _await_proxy(opened: Any) -> None:
+def _await_proxy(opened: Any, own: Sequence[threading.Thread]) -> None:
     """The client's thread ends soon after its socket; it leaves the websocket open where the server went first."""
-    for thread in threading.enumerate():
+    for thread in own:
         if thread.name.startswith("Kubernetes port forward proxy"):
             thread.join(GOODBYE)
             if not thread.is_alive():

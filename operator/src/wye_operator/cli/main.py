@@ -10,13 +10,25 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-COMMANDS = ("local", "plan", "validate", "status", "invoke", "logs", "keys", "crds", "operator")  # each a module here
+COMMANDS = (
+    "local",
+    "plan",
+    "validate",
+    "status",
+    "top",
+    "invoke",
+    "logs",
+    "keys",
+    "crds",
+    "operator",
+)  # each a module here
 EXAMPLES = """\
 examples:
   wye local up examples/fraud          serve a folder of manifests on this machine
   wye local status examples/fraud      what runs, with the columns of kubectl
   wye validate examples/fraud          every mistake with file, line and field
   wye status fraud                     of a cluster: Endpoint, Deployments, pods, and why
+  wye top fraud                        rates, errors and latencies by Deployment, live
   wye invoke fraud -f request.json     an Endpoint of a cluster, or the twin of a folder
   wye logs fraud --follow
   wye keys show fraud --key primary

@@ -69,6 +69,17 @@ def status_of(served: Served) -> Mapping[str, Any]:
     return status
 
 
+def objects_of(given: Folder, state: Path) -> tuple[list[Item], list[dict[str, str]]]:
+    """The objects of a running twin, and its processes with their inner ports."""
+    _insist_on_a_twin(given, state)
+    path = state / "status.json"
+    try:
+        written = files.read_json(path) or {}
+    except files.MISSHAPEN:
+        raise WyeError(f"{path} is not what a twin writes: the twin's next change writes it anew") from None
+    return written.get("items", []), written.get("processes", [])
+
+
 def _item(state: Path, name: str | None) -> Item:
     path = state / "status.json"
     try:

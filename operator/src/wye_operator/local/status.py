@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from wye_operator.local.age import age
 from wye_operator.local.state import Known
 from wye_operator.local.target import EndpointTarget, Found
 from wye_operator.plan.masking import HIDDEN
+from wye_operator.plan.names import MODEL, ROUTER
 
 Item = dict[str, Any]
 
@@ -26,6 +27,20 @@ def items_of(target: EndpointTarget, found: Found) -> list[Item]:
         status = target.statuses.get(deployment.metadata.name)
         items.append(_item(deployment, known, status))
     return items
+
+
+def processes_of(target: EndpointTarget) -> Iterator[dict[str, str]]:
+    """The router and the model servers that run, with where they give out their figures: for `wye top`."""
+    its = {"namespace": target.namespace, "endpoint": target.name}
+    for envoy in target.router.envoys if target.router else ():
+        if envoy.process:
+            inner = f"{envoy.inner.host}:{envoy.inner.port}"
+            yield {**its, "component": ROUTER, "owner": target.name, "name": envoy.name, "inner": inner}
+    for owner, group in sorted(target.groups.items()):
+        for each in group.instances:
+            if each.process:
+                inner = f"{each.inner.host}:{each.inner.port}"
+                yield {**its, "component": MODEL, "owner": owner, "name": each.name, "inner": inner}
 
 
 def _item(of: Endpoint | Deployment, known: Known, status: EndpointStatus | DeploymentStatus | None) -> Item:

@@ -46,7 +46,7 @@ from wye_operator.local.report import Reporter, Silent, Voice, is_ready, waiting
 from wye_operator.local.runtime import find_runtime
 from wye_operator.local.shutdown import stop_all
 from wye_operator.local.state import FOLDER, KeyFiles, State, label
-from wye_operator.local.status import items_of, statuses
+from wye_operator.local.status import items_of, processes_of, statuses
 from wye_operator.local.target import EndpointTarget, Machine
 from wye_operator.plan.world import Deadlines, Keys
 from wye_operator.reconcile import reconcile
@@ -328,7 +328,8 @@ class Twin:
             for item in items_of(target, self._folder.found(target.namespace, target.name))
         ]
         items.sort(key=lambda i: (i["kind"] != "Endpoint", i["metadata"]["namespace"], i["metadata"]["name"]))
-        written = {"items": items, "mistakes": self._mistakes}
+        processes = [each for target in self._targets.values() for each in processes_of(target)]
+        written = {"items": items, "mistakes": self._mistakes, "processes": processes}
         if written != self._written:
             files.write_json(self._state.folder / "status.json", written, 0o600)
             self._written = written

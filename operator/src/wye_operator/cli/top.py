@@ -1,0 +1,237 @@
+"""`wye top`: rates, errors and latencies of Endpoints and Deployments, live, from the pods' own ports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wye_operator import settings
+from wye_operator.cli.arguments import Commands, add_access, command, seconds
+from wye_operator.cli.ask import absent, access_of, deployments_of, look_up, pods_of
+from wye_operator.cli.kubeconfig import Api, connect
+from wye_operator.cli.loads import HEAD, LEFT, as_data, cells, rows
+from wye_operator.cli.seen import Endpoint, label_of, seen
+from wye_operator.cli.terminal import console
+from wye_operator.cli.twin import objects_of
+from wye_operator.cli.watching import Look, Pod, Watch, watching
+from wye_operator.cli.where import Folder, InCluster, folder_or_name, where
+from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
+from wye_operator.errors import WyeError
+from wye_operator.local.state import FOLDER
+from wye_operator.plan.names import COMPONENT, ENDPOINT, OWNER
+
+EVERY = 2.0  # seconds between two looks
+WINDOW = 10.0  # seconds that the figures are of; routers count times in steps of five
+TEXT = """\
+Requests a second, errors (answers of 500 and more), latency and load, by Endpoint, Deployment and mirror: of the last
+seconds, read from the pods themselves, with no Prometheus. Ctrl-C ends it.
+"""
+EXAMPLES = """\
+examples:
+  wye top                               every Endpoint of the namespace
+  wye top fraud -n team-a
+  wye top examples/fraud                the twin of a folder
+  wye top --once                        one table of the next ten seconds
+  wye top -A --once --json | jq '.rows[] | select(.errorShare > 0.01)'
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command to those of `wye`."""
+    parser = command(commands, "top", summary="rates, errors and latencies, live", text=TEXT, examples=EXAMPLES)
+    about = "an Endpoint of the cluster, or a folder that is up (default: all of the namespace)"
+    parser.add_argument("where", type=folder_or_name, nargs="?", metavar="ENDPOINT|DIR", help=about)
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    parser.add_argument("--once", action="store_true", help="measure once, print, end")
+    parser.add_argument("--json", action="store_true", help="with --once: for programs")
+    about = f"seconds that the figures are of (default: {WINDOW:g}; below 6 latencies may be missing)"
+    parser.add_argument("--window", type=seconds, default=WINDOW, metavar="S", help=about)
+    parser.add_argument("--state", type=Path, help="the folder's state (default: DIR/.wye)")
+    add_access(parser)
+    parser.set_defaults(func=run)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is there: Endpoints with what stands behind them, and the pods to ask."""
+
+    endpoints: tuple[Endpoint, ...]
+    pods: tuple[Pod, ...]
+
+
+@dataclass(slots=True)
+class Show:
+    """One run of the command: looks of the window, and the scene of the last one."""
+
+    scene: Callable[[], Scene]
+    window: float
+    spaced: bool
+    looks: deque[Look] = field(default_factory=deque)
+    last: Scene = Scene((), ())
+
+    def pods(self) -> Sequence[Pod]:
+        """Who is asked next."""
+        self.last = self.scene()
+        return self.last.pods
+
+    def take(self, look: Look) -> tuple[Look | None, Look]:
+        """Keep it; the oldest of the window, and it."""
+        self.looks.append(look)
+        while len(self.looks) > 2 and look.at - self.looks[1].at >= self.window:
+            self.looks.popleft()
+        return (self.looks[0] if len(self.looks) > 1 else None), look
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and show."""
+    if args.json and not args.once:
+        raise WyeError("--json goes with --once: what changes all the time is no document")
+    given = where(args.where, access_of(args)) if args.where else None
+    if isinstance(given, InCluster) and args.all_namespaces:
+        raise WyeError("an Endpoint's name and -A do not go together: name its namespace with -n")
+    if isinstance(given, Folder):
+        state = args.state or given.path / FOLDER
+        return _measure(args, lambda: _of_twin(given, state), None)
+    name = given.name if isinstance(given, InCluster) else ""
+    with connect(access_of(args)) as api:
+        return _measure(args, lambda: _of_cluster(api, name, everywhere=args.all_namespaces), api)
+
+
+def _measure(args: argparse.Namespace, scene: Callable[[], Scene], api: Api | None) -> int:
+    show = Show(scene, args.window, args.all_namespaces)
+    with watching(show.pods, api) as watch:
+        if args.once:
+            return _once(args, show, watch)
+        return _live(show, watch)
+
+
+def _once(args: argparse.Namespace, show: Show, watch: Watch) -> int:
+    show.take(watch.look())
+    time.sleep(args.window)
+    first, last = show.take(watch.look())
+    listed = rows(show.last.endpoints, first, last)
+    if args.json:
+        print(json.dumps(as_data(listed, last.silent, last.at - first.at if first else 0), indent=2))
+        return 0
+    print("\n".join(_plain([*_table(show, first, last)])))
+    for pod, why in last.silent.items():
+        print(f"wye: {_unreached(pod, why)}", file=sys.stderr)
+    if not listed:
+        print("there is no Endpoint here", file=sys.stderr)
+    return 0
+
+
+def _unreached(pod: Pod, why: str) -> str:
+    return f"pod {pod.namespace}/{pod.name} cannot be asked, its figures are missing: {why}"
+
+
+def _table(show: Show, first: Look | None, last: Look) -> Iterable[tuple[Any, ...]]:
+    return cells(rows(show.last.endpoints, first, last), spaced=show.spaced)
+
+
+def _plain(lines: Sequence[Sequence[Any]]) -> Iterable[str]:
+    """Columns for a pipe: words to the left, numbers to the right."""
+    listed = [HEAD, *([cell.text for cell in line] for line in lines)]
+    widths = [max(len(line[column]) for line in listed) for column in range(len(HEAD))]
+    for line in listed:
+        padded = (
+            text.ljust(width) if column < LEFT else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        yield "  ".join(padded).rstrip()
+
+
+def _live(show: Show, watch: Watch) -> int:
+    """Draw again and again; on what is no terminal, a table after each look."""
+    screen = console()
+    if screen is None:
+        while True:
+            first, last = show.take(watch.look())
+            words = [_unreached(pod, why) for pod, why in last.silent.items()]
+            print("\n".join([*_plain([*_table(show, first, last)]), *words, ""]), flush=True)
+            time.sleep(EVERY)
+    from rich.live import Live
+
+    with Live(console=screen, screen=True, auto_refresh=False) as drawn:
+        while True:
+            try:
+                first, last = show.take(watch.look())
+                drawn.update(_coloured(show, first, last), refresh=True)
+            except WyeError as error:  # the API server: what was drawn last stays away, and it is asked again
+                drawn.update(f"{error}; asking again", refresh=True)
+            time.sleep(EVERY)
+
+
+def _coloured(show: Show, first: Look | None, last: Look) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    measured = f"the last {last.at - first.at:.0f} s" if first else "measuring"
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for number, name in enumerate(HEAD):
+        table.add_column(name, justify="left" if number < LEFT else "right", no_wrap=True)
+    for line in _table(show, first, last):
+        table.add_row(*(Text(cell.text, style=cell.style) for cell in line))
+    words = [Text(_unreached(pod, why), style="yellow") for pod, why in last.silent.items()]
+    head = Text(f"wye top: {len(show.last.pods)} pods, {measured}; Ctrl-C ends it", style="dim")
+    return Group(head, Text(""), table, Text(""), *words)
+
+
+def _of_cluster(api: Api, name: str, *, everywhere: bool) -> Scene:
+    """The Endpoints of a cluster with their pods."""
+    endpoints: list[Object]
+    if name:
+        found, deployments = look_up(api, ENDPOINTS, name), deployments_of(api, name)
+        if found is None and not deployments:
+            raise WyeError(absent(api, name))
+        endpoints = [found] if found else []
+    else:
+        namespace = None if everywhere else api.namespace
+        endpoints, deployments = api.find(ENDPOINTS, namespace), api.find(DEPLOYMENTS, namespace)
+    bodies = pods_of(api, name, everywhere=everywhere)
+    named = _names(deployments)
+    pods = tuple(_pod(body, named) for body in bodies if _runs(body))
+    return Scene(seen(endpoints, deployments, bodies, settings.now()), pods)
+
+
+def _names(deployments: Sequence[Object]) -> dict[tuple[str, str], str]:
+    """What each Deployment is called in `traffic`, by its namespace and own name."""
+    keys = ((d["metadata"]["namespace"], d["metadata"]["name"]) for d in deployments)
+    return {key: d["spec"].get("name") or key[1] for key, d in zip(keys, deployments, strict=True)}
+
+
+def _runs(body: Object) -> bool:
+    return (body.get("status") or {}).get("phase") == "Running"
+
+
+def _pod(body: Object, named: Mapping[tuple[str, str], str]) -> Pod:
+    namespace, owner = body["metadata"]["namespace"], label_of(body, OWNER)
+    endpoint, component = label_of(body, ENDPOINT), label_of(body, COMPONENT)
+    return Pod(namespace, endpoint, named.get((namespace, owner), owner), component, body["metadata"]["name"])
+
+
+def _of_twin(given: Folder, state: Path) -> Scene:
+    """What a twin serves."""
+    items, processes = objects_of(given, state)
+    endpoints, deployments = ([i for i in items if i["kind"] == kind] for kind in ("Endpoint", "Deployment"))
+    named = _names(deployments)
+    pods = tuple(
+        Pod(
+            p["namespace"],
+            p["endpoint"],
+            named.get((p["namespace"], p["owner"]), ""),
+            p["component"],
+            p["name"],
+            p["inner"],
+        )
+        for p in processes
+    )
+    return Scene(seen(endpoints, deployments, (), settings.now()), pods)

@@ -1,0 +1,151 @@
+"""`wye top`: what two looks at pages of figures say, and the command against an API server with pods behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from wye_operator.cli.samples import ALL, of_model, of_router
+
+from .things import deployment, endpoint, pod, router
+
+ROUTER = """\
+# TYPE envoy_cluster_upstream_rq_xx counter
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="blue"} @90
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="blue"} @10
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="violet~mirror"} @40
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="wye~admin"} @7
+envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="blue",le="5"} @50
+envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="blue",le="10"} @90
+envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="blue",le="25"} @100
+envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="blue",le="+Inf"} @100
+envoy_cluster_upstream_rq_active{envoy_cluster_name="blue"} 3
+envoy_cluster_upstream_rq_pending_overflow{envoy_cluster_name="violet~mirror"} @20
+envoy_http_downstream_rq_xx{envoy_response_code_class="2",envoy_http_conn_manager_prefix="router"} @90
+envoy_http_downstream_rq_xx{envoy_response_code_class="4",envoy_http_conn_manager_prefix="router"} @5
+envoy_http_downstream_rq_xx{envoy_response_code_class="5",envoy_http_conn_manager_prefix="router"} @10
+this is no sample
+"""
+MODEL = 'wye_queue_depth 4\nwye_requests_dropped_total{reason="queue_full"} @6\n'
+TRAFFIC = {"traffic": {"blue": 100}, "mirrorTraffic": {"violet": 50}}
+
+
+def page(text: str, times: int) -> str:
+    return "".join(
+        f"{head}{int(number) * times}\n" if mark else f"{head}\n"
+        for head, mark, number in (line.partition("@") for line in text.splitlines())
+    )
+
+
+def test_two_pages_say_what_happened_between() -> None:
+    first, last = of_router(page(ROUTER, 1)), of_router(page(ROUTER, 3))
+    assert set(first) == {ALL, ("blue", "live"), ("violet", "mirror")}
+    blue = last["blue", "live"].since(first["blue", "live"])
+    assert (blue.answers, blue.errors, blue.active) == (200, 20, 3)
+    assert (blue.quantile(0.5), blue.quantile(0.7), blue.quantile(0.99)) == (5.0, 7.5, pytest.approx(23.5))
+    assert last["violet", "mirror"].since(first["violet", "mirror"]).left_out == 40
+    assert of_model(page(MODEL, 2)).queued == 4
+
+
+def test_counters_of_a_router_that_was_started_anew_count_from_nothing() -> None:
+    first, last = of_router(page(ROUTER, 5)), of_router(page(ROUTER, 1))
+    assert last["blue", "live"].since(first["blue", "live"]).answers == 100
+
+
+def test_nothing_that_was_answered_has_no_latency() -> None:
+    same = of_router(page(ROUTER, 1))["blue", "live"]
+    assert same.since(same).quantile(0.99) is None
+
+
+class Pods(BaseHTTPRequestHandler):
+    """Any pod: each question finds more counted than the one before."""
+
+    protocol_version = "HTTP/1.1"
+    asked: dict[str, int]
+
+    def do_GET(self) -> None:
+        times = self.asked[self.path] = self.asked.get(self.path, 0) + 1
+        body = page({"/stats/prometheus": ROUTER, "/metrics": MODEL}[self.path], times).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing on the test's output."""
+
+
+@pytest.fixture
+def pods(server) -> Iterator[type[Pods]]:
+    handler = type("Handler", (Pods,), {"asked": {}})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        server.target = ("127.0.0.1", serving.server_port)
+        yield handler
+        serving.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def fraud(server, pods) -> None:
+    server.add("mlendpoints", endpoint(spec=TRAFFIC, status=TRAFFIC))
+    server.add("mldeployments", deployment(), deployment("fraud-violet"))
+    server.add("pods", router(), pod("fraud-blue"))
+
+
+def test_once_prints_a_line_for_each_with_rates(fraud, config, wye) -> None:
+    assert wye("top", "--once", "--window", "0.2") == 0
+    assert wye.err == ""
+    head, *lines = (line.split() for line in wye.out.splitlines())
+    assert head[:3] == ["ENDPOINT", "DEPLOYMENT", "TRAFFIC"]
+    assert [line[0] for line in lines] == ["fraud", "blue", "violet"]
+    assert "10.00%" in lines[1]
+    assert lines[2][1:3] == ["mirror", "50%"]
+
+
+def test_json_has_the_same_for_programs(fraud, config, wye) -> None:
+    assert wye("top", "fraud", "--once", "--json", "--window", "0.2") == 0
+    whole, blue, violet = wye.data["rows"]
+    seconds = wye.data["seconds"]
+    assert blue["requestsPerSecond"] * seconds == pytest.approx(100, rel=0.05)
+    assert whole["requestsPerSecond"] * seconds == pytest.approx(105, rel=0.05)
+    assert (blue["errorShare"], blue["p50Ms"], blue["active"], blue["queued"]) == (0.1, 5.0, 3, 4)
+    assert blue["lostPerSecond"] * seconds == pytest.approx(6, rel=0.05)
+    assert (violet["traffic"], violet["percent"]) == ("mirror", 50)
+    assert violet["lostPerSecond"] * seconds == pytest.approx(20, rel=0.05)
+    assert wye.data["unreachable"] == []
+
+
+def test_a_pod_that_cannot_be_asked_is_said_once_and_the_rest_is_shown(fraud, config, wye, server) -> None:
+    server.target = None
+    assert wye("top", "--once", "--window", "0.1") == 0
+    assert sorted(line.split()[2] for line in wye.err.splitlines()) == [
+        "team/fraud-blue-model-1",
+        "team/fraud-router-1",
+    ]
+    assert len(wye.out.splitlines()) == 4
+
+
+def test_who_may_not_look_into_pods_is_told_which_role_would_do(fraud, config, wye, server) -> None:
+    server.forbidden.add("pods/portforward")
+    assert wye("top", "--once", "--window", "0") == 1
+    assert "ClusterRole edit" in wye.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--json",), "--json goes with --once"),
+        (("fraud", "-A", "--once"), "do not go together"),
+        (("other", "--once"), "there is no Endpoint other"),
+        (("no/folder", "--once"), "no twin is running"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_one_sentence(fraud, config, wye, words, told) -> None:
+    assert wye("top", *words) == 1
+    assert told in wye.err
+    assert len(wye.err.splitlines()) == 1
