@@ -1,4 +1,5 @@
-"""Writes the generated files of charts/wye: CRDs (from crds/, kept on uninstall), README.md (from values and schema).
+"""Writes the generated files of charts/wye: CRDs (from crds/, kept on uninstall), README.md (from values and schema),
+alerts and dashboards (from the names of metrics).
 
 `make gen` runs it. Helm and kustomize read no file outside their folder, and GitOps tools follow no link out of it:
 hence the copies, and a third one in deploy/.
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import alerts
+import dashboards
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +75,12 @@ def definition(text: str) -> str:
 def files() -> dict[Path, str]:
     """Each generated file and what belongs into it."""
     crds = {CHART / "files/crds" / each.name: definition(each.read_text()) for each in sorted(ROOT.glob("crds/*.yaml"))}
-    return {CHART / "README.md": readme(), ROOT / "deploy/crds.yaml": "---\n".join(crds.values()), **crds}
+    boards = {
+        CHART / f"files/dashboards/{name}.json": json.dumps(body, indent=1) for name, body in dashboards.every().items()
+    }
+    rules = {CHART / "files/rules.yaml": yaml.safe_dump(alerts.groups(), sort_keys=False, width=160)}
+    whole = {CHART / "README.md": readme(), ROOT / "deploy/crds.yaml": "---\n".join(crds.values())}
+    return {**whole, **crds, **rules, **{path: text + "\n" for path, text in boards.items()}}
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Tool:
         return CACHE / f"{self.folder}-{digest[:12]}"
 
     def package(self, program: str) -> str:
-        below = self.folder in ("helm", "kubernetes", "kwok", "registry")
+        below = self.folder in ("helm", "kubernetes", "kwok", "prometheus", "registry")
         return f"{self.module}/cmd/{program}" if below else self.module
 
     def ldflags(self) -> str:
@@ -68,6 +68,7 @@ HELM = Tool("helm", "helm.sh/helm/v4", ("helm",), "2 minutes", "-X helm.sh/helm/
 KIND = Tool("kind", "sigs.k8s.io/kind", ("kind",), "1 minute")
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", ("kwok",), "1 minute", "-X sigs.k8s.io/kwok/pkg/consts.Version=v{version}")
 REGISTRY = Tool("registry", "github.com/distribution/distribution/v3", ("registry",), "2 minutes")
+PROMETHEUS = Tool("prometheus", "github.com/prometheus/prometheus", ("prometheus", "promtool"), "10 minutes")
 PROBE = Tool("probe", ".", ("probe",), "10 s")
 
 
