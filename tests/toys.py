@@ -106,6 +106,16 @@ def summing() -> ModelProto:
     return model([node], [tensor("x", "FP32", ["T", 3])], [tensor("y", "FP32", ["T", 3])], [zero])
 
 
+def wide(width=500_000) -> ModelProto:
+    """x [N, 3] -> y [N, 1]: the largest of so many numbers, 2 MB for each row while it runs."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["many"]),
+        helper.make_node("ReduceMax", ["many"], ["y"], axes=[1], keepdims=1),
+    ]
+    weights = constant("W", np.ones((3, width), np.float32))
+    return model(nodes, [tensor("x", "FP32", ["N", 3])], [tensor("y", "FP32", ["N", 1])], [weights])
+
+
 def pooled() -> ModelProto:
     """x [N, 3] -> y [M, 3]: one row, the mean of all."""
     node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=1)

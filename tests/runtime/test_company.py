@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,21 @@ def test_rows_are_joined_and_parted_in_their_order() -> None:
     assert shapes_of(feeds[0]) == shapes_of(feeds[1])
     assert shapes_of(feeds[0]) != shapes_of({"x": np.zeros((1, 3))})
     assert rows_of({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}) == 0
+
+
+def megabytes() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1000
+
+
+def test_what_larger_runs_needed_is_given_back(tmp_path) -> None:
+    """Eight rows and more are tried at load, 2 MB each; the model's own 6 MB and one row stay."""
+    path = toys.saved(toys.wide(), tmp_path / "toy.onnx")
+    config = settings.parse_config({"model": {"name": "toy", "path": str(path)}, "engine": {"threads": 1}})
+    before = megabytes()
+    ready = loaded(config, Metrics())
+    assert ready.batching.why != "no warm-up run to measure"
+    assert megabytes() - before < 24
 
 
 def serving(made, tmp_path, elements=1000, **more) -> Service:

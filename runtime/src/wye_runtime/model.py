@@ -126,6 +126,10 @@ class Run:
     def terminate(self) -> None:
         self.options.terminate = True
 
+    def give_back(self) -> None:
+        """After this call the engine keeps no memory that larger ones needed."""
+        self.options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
 
 class Model:
     """A loaded model."""

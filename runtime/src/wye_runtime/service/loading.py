@@ -12,7 +12,7 @@ from wye_runtime.contract import Contract
 from wye_runtime.errors import ModelInvalid, RequestError
 from wye_runtime.media import SAMPLE
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import Model
+from wye_runtime.model import EXECUTION_PROVIDERS, Model, Run
 from wye_runtime.protocol import RawRequest, Tensors
 from wye_runtime.service.bodies import Bodies
 from wye_runtime.service.company import LONGEST, LONGEST_IN_THREADS, Batching, Trial, batching
@@ -67,7 +67,12 @@ def found(session: Model, feeds: Sequence[Tensors], names: Sequence[str], config
     place = placement(session, feeds, names)
     longest = LONGEST if place.elements else LONGEST_IN_THREADS
     trial = Trial(session, feeds[0] if feeds else None, names, longest)
-    return Findings(place, batching(trial, config.batching))
+    company = batching(trial, config.batching)
+    if feeds and session.provider == EXECUTION_PROVIDERS["CPU"]:  # the only one whose memory is known to have an arena
+        run = Run()
+        run.give_back()  # of 32 images, tried together: hundreds of megabytes
+        session.run(feeds[0], names, run)
+    return Findings(place, company)
 
 
 def warmed(jobs: Jobs, runner: Runner, config: Config) -> Job | None:
