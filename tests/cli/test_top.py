@@ -130,6 +130,13 @@ def test_a_pod_that_cannot_be_asked_is_said_once_and_the_rest_is_shown(fraud, co
     assert len(wye.out.splitlines()) == 4
 
 
+def test_another_server_has_no_port_to_ask_and_nothing_is_said_of_it(fraud, config, wye, server, pods) -> None:
+    server.objects["team", "pods"]["fraud-blue-model-1"]["spec"]["containers"] = [{"ports": [{"name": "http"}]}]
+    assert wye("top", "--once", "--window", "0") == 0
+    assert wye.err == ""
+    assert set(pods.asked) == {"/stats/prometheus"}
+
+
 def test_who_may_not_look_into_pods_is_told_which_role_would_do(fraud, config, wye, server) -> None:
     server.forbidden.add("pods/portforward")
     assert wye("top", "--once", "--window", "0") == 1

@@ -198,7 +198,7 @@ def _of_cluster(api: Api, name: str, *, everywhere: bool) -> Scene:
         endpoints, deployments = api.find(ENDPOINTS, namespace), api.find(DEPLOYMENTS, namespace)
     bodies = pods_of(api, name, everywhere=everywhere)
     named = _names(deployments)
-    pods = tuple(_pod(body, named) for body in bodies if _runs(body))
+    pods = tuple(_pod(body, named) for body in bodies if _gives_figures(body))
     return Scene(seen(endpoints, deployments, bodies, settings.now()), pods)
 
 
@@ -208,8 +208,11 @@ def _names(deployments: Sequence[Object]) -> dict[tuple[str, str], str]:
     return {key: d["spec"].get("name") or key[1] for key, d in zip(keys, deployments, strict=True)}
 
 
-def _runs(body: Object) -> bool:
-    return (body.get("status") or {}).get("phase") == "Running"
+def _gives_figures(body: Object) -> bool:
+    """Whether it runs; another server than our runtime has no inner port."""
+    containers = (body.get("spec") or {}).get("containers") or ()
+    ports = {port.get("name") for each in containers for port in each.get("ports") or ()}
+    return (body.get("status") or {}).get("phase") == "Running" and (not ports or "inner" in ports)
 
 
 def _pod(body: Object, named: Mapping[tuple[str, str], str]) -> Pod:
