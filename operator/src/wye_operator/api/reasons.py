@@ -115,7 +115,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         "The message says which. Put the right pair into the Secret: it is live within 30 s, without a restart.",
     ),
     Reason.ROUTER_REJECTED: _edit(
-        "A router refused its new configuration and goes on with the last good one.",
+        "A router refused its new configuration and goes on with the last good one. Where every router did, those that "
+        "start begin with the last good one, too.",
         "The message has the router's own words. Undo the last edit; tell us, as Wye should not write such a thing.",
     ),
     Reason.SCRIPT_IMPORT: _edit(

@@ -80,6 +80,8 @@ async def _place(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> Cl
     return replace(
         place_of(cluster, key, memory),
         auth_in_force=(secret or {}).get("data") or {},
+        routes_in_force=(files or {}).get("data") or {},
+        routers=memory.routers,
         nonce=nonce_for(files, memory.routers, wanted.record, cluster.now()),
     )
 

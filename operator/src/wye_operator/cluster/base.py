@@ -13,6 +13,7 @@ from wye_operator.cluster.reads import Reads
 from wye_operator.cluster.store import Key, Store
 from wye_operator.issuers import KeySets
 from wye_operator.plan.names import COMPONENT, OWNER
+from wye_operator.plan.refusals import Counted
 from wye_operator.plan.world import Deadlines, Obstacle, RouterSeen, Taken
 from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
@@ -69,6 +70,7 @@ class Memory:
     obstacles: dict[Owner, tuple[Obstacle, ...]] = field(default_factory=dict)
     bumps: dict[str, Bump] = field(default_factory=dict)
     rejections: dict[str, Rejection] = field(default_factory=dict)  # by router
+    counted: dict[str, Counted] = field(default_factory=dict)  # the same
     routers: tuple[RouterSeen, ...] = ()
     uids: dict[Owner, str] = field(default_factory=dict)  # of whoever stands behind the name, as the pass saw them
     pods: frozenset[str] = frozenset()  # identities of those whose signatures are kept

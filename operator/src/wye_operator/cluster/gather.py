@@ -56,6 +56,7 @@ from wye_operator.plan.world import (
 )
 from wye_operator.render.auth import written_key_sets, written_keys, written_open
 from wye_operator.render.kubernetes.routers import RECORD
+from wye_operator.render.last_good import refused_in, versions_in
 from wye_operator.render.resources import canonical
 
 # what a spec needs, where it is of a version that is not understood; nothing is made of it
@@ -77,9 +78,12 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     if found and endpoint and endpoint.spec.auth_mode == "Key":
         endpoint, keys, problem = await _keys(cluster, key, endpoint, memory)
     files = await router_secrets(cluster, key) if endpoint else {}
+    written = (cluster.store.get(CONFIGMAPS, key.namespace, router_name(key.name)) or {}).get("data") or {}
+    routes = {name: content.encode() for name, content in written.items()}
     record = _record(cluster, key, endpoint)
     workloads, routers = await asyncio.gather(
-        workloads_of(cluster, key, memory, deployments), routers_of(cluster, key, memory, record)
+        workloads_of(cluster, key, memory, deployments),
+        routers_of(cluster, key, memory, (record, versions_in({**routes, **files}))),
     )
     memory.routers = routers
     return World(
@@ -96,6 +100,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
         now=cluster.now(),
         written_keys=written_keys(files),
         written_open=written_open(files),
+        refused=refused_in(routes) | refused_in(files),
         key_sets=cluster.key_sets.of(key, sources_of(endpoint.spec) if endpoint else (), written_key_sets(files)),
         deadlines=cluster.deadlines,
         sources=CLUSTER_SOURCES,

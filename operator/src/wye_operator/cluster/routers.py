@@ -15,7 +15,7 @@ from wye_operator.cluster.base import Bump, Cluster, Memory
 from wye_operator.cluster.errors import NotFound
 from wye_operator.cluster.kinds import PODS, Object
 from wye_operator.cluster.store import Key
-from wye_operator.plan.acknowledged import has_everything
+from wye_operator.plan.acknowledged import is_behind
 from wye_operator.plan.names import BUMPED, digest
 from wye_operator.plan.record import Record
 from wye_operator.plan.wanted import RouterPlan
@@ -38,7 +38,7 @@ def is_due(bump: Bump, now: float) -> bool:
 async def refresh_routers(cluster: Cluster, key: Key, wanted: RouterPlan, memory: Memory) -> None:
     """Ask each ready router that lacks something to read its files now."""
     target = digest([wanted.version, [h.version for h in wanted.hosts]])
-    behind = [router for router in memory.routers if router.ready and not has_everything(router, wanted)]
+    behind = [router for router in memory.routers if router.ready and is_behind(router, wanted)]
     memory.bumps = {r.name: _next(memory.bumps.get(r.name), r.taken, target, cluster.clock()) for r in behind}
     for name, bump in memory.bumps.items():
         if is_due(bump, cluster.clock()):
@@ -54,7 +54,7 @@ def _next(before: Bump | None, has: Taken, target: str, now: float) -> Bump:
 
 
 def _versions(taken: Taken) -> Taken:
-    return replace(taken, left_out={})
+    return replace(taken, left_out={}, refusals={})
 
 
 async def _bump(cluster: Cluster, key: Key, pod: str, memory: Memory) -> None:

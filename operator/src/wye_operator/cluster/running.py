@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from wye_operator.cluster.rejections import rejection_of
 from wye_operator.cluster.store import Key
 from wye_operator.plan.names import MODEL, ORIGIN, REVISION, ROUTER, model_name
 from wye_operator.plan.record import Record
+from wye_operator.plan.refusals import Counted, counted
 from wye_operator.plan.world import Address, Failure, InstanceSeen, RouterSeen, Signature, Taken, WorkloadSeen
 from wye_operator.render.kubernetes.place import SERVING
 
@@ -100,21 +101,29 @@ def _fallback(service: Object | None) -> Address | None:
     return Address(host, ports.get("http", SERVING), ports.get("ready", 0)) if host and host != "None" else None
 
 
-async def routers_of(cluster: Cluster, key: Key, memory: Memory, record: Record) -> tuple[RouterSeen, ...]:
+Written = tuple[Record, Mapping[str, str]]  # the record, and the versions in the files beside it
+
+
+async def routers_of(cluster: Cluster, key: Key, memory: Memory, written: Written) -> tuple[RouterSeen, ...]:
     """The routers, and what those that are ready have taken, or why not."""
     pods = [p for p in cluster.store.of(PODS, key) if is_part(p, ROUTER) and not is_leaving(p)]
-    return tuple(await asyncio.gather(*(_router(cluster, key, pod, (memory, record)) for pod in pods)))
+    staying = {pod["metadata"]["name"] for pod in pods}
+    memory.counted = {name: of for name, of in memory.counted.items() if name in staying}
+    return tuple(await asyncio.gather(*(_router(cluster, key, pod, (memory, *written)) for pod in pods)))
 
 
-async def _router(cluster: Cluster, key: Key, pod: Object, known: tuple[Memory, Record]) -> RouterSeen:
-    name, (memory, record) = pod["metadata"]["name"], known
+async def _router(
+    cluster: Cluster, key: Key, pod: Object, known: tuple[Memory, Record, Mapping[str, str]]
+) -> RouterSeen:
+    name, (memory, record, written) = pod["metadata"]["name"], known
     if not is_ready(pod):
         return RouterSeen(name, ready=False)
     taken = await cluster.asks.taken(address_of(pod))
     if taken is None:  # it is not known to have anything
         return RouterSeen(name, ready=True, silent=True)
+    counts = memory.counted[name] = counted(memory.counted.get(name, Counted()), taken, written)
     rejected = await rejection_of(cluster, key, name, memory, _unanswered(record, taken, cluster.now()))
-    return RouterSeen(name, ready=True, taken=taken, rejected=rejected)
+    return RouterSeen(name, ready=True, taken=taken, rejected=rejected, refused=counts.refused)
 
 
 def _unanswered(record: Record, taken: Taken, now: float) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from wye_operator.local.ports import LOOPBACK, free_port
 from wye_operator.local.processes import BackOff, Command, Process
 from wye_operator.plan.acknowledged import has_everything
 from wye_operator.plan.masking import masked
+from wye_operator.plan.refusals import Counted, counted
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import Address, RouterSeen, Taken
 from wye_operator.render import envoy as render
@@ -48,6 +50,7 @@ class Envoy:
     admin: Address = NOWHERE
     ready_since: float | None = None
     taken: Taken = field(default_factory=Taken)
+    counts: Counted = field(default_factory=Counted)
     hosts: dict[Address, bool] = field(default_factory=dict)  # what it sends to, and whether that is healthy
     rejected: str = ""
     silent: bool = False  # it did not say what it has
@@ -82,8 +85,8 @@ class Envoy:
         )
         self.process = await Process.start(command, self.home.ended)
 
-    async def observe(self, inner: Inner, now: float) -> str:
-        """Ask it what it has; returns how it ended, when it has ended by itself since the last look."""
+    async def observe(self, inner: Inner, now: float, written: Mapping[str, str]) -> str:
+        """Ask it what it has of what is written; returns how it ended, when it did so by itself since the last look."""
         if self.process is None:
             return ""
         if self.process.exit_code is not None:
@@ -100,6 +103,7 @@ class Envoy:
         self.silent = taken.status != 200
         if not self.silent:
             self.taken = render.taken(taken.text)
+            self.counts = counted(self.counts, self.taken, written)
         if not clusters.slow:
             self.hosts = _hosts(clusters.text)
         self._read_log(self.process)
@@ -159,7 +163,7 @@ class Envoy:
 
     def seen(self) -> RouterSeen:
         """The router as the planner sees it."""
-        return RouterSeen(self.name, self.ready, self.taken, self.rejected, self.silent)
+        return RouterSeen(self.name, self.ready, self.taken, self.rejected, self.silent, self.counts.refused)
 
 
 def _hosts(text: str) -> dict[Address, bool]:

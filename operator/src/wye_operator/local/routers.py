@@ -16,10 +16,11 @@ from wye_operator.local.instances import NOWHERE, Home
 from wye_operator.plan.names import digest
 from wye_operator.plan.record import Record, from_json, to_json
 from wye_operator.plan.wanted import RouterPlan
-from wye_operator.plan.world import Address, InForce, RouterSeen
+from wye_operator.plan.world import Address, InForce, Refused, RouterSeen
 from wye_operator.render import envoy as render
 from wye_operator.render import tls
 from wye_operator.render.envoy import Place
+from wye_operator.render.last_good import refused_in, standing, versions_in, with_last_good
 
 IN_EFFECT = "in-effect.json"
 
@@ -48,13 +49,21 @@ class Router:
         """What the Envoys were last told of who may call."""
         return files.contents(self._auth)
 
+    def refused(self) -> dict[str, Refused]:
+        """What every Envoy refused, so that the files are what they were before it."""
+        return refused_in(files.contents(self._routes)) | refused_in(files.contents(self._auth))
+
     def write(self, wanted: RouterPlan, record: Record) -> bool:
         """Write what the Envoys should take, and what a restart must not forget, in one step; False: nothing new."""
         self._wanted = wanted
         place = Place(str(self._routes), str(self._auth), self.listen, NOWHERE, NOWHERE)
-        in_effect = json.dumps(to_json(record), indent=2).encode() + b"\n"
-        changed = files.swap(self._routes, {**render.route_files(wanted, place), IN_EFFECT: in_effect})
-        changed |= files.swap(self._auth, render.auth_files(wanted, files.contents(self._auth)), 0o600)
+        routers, good = self.seen(), record.acknowledged
+        routes = with_last_good(render.route_files(wanted, place), files.contents(self._routes), routers, good)
+        had = files.contents(self._auth)
+        auth = with_last_good(render.auth_files(wanted, had), had, routers, good)
+        in_effect = json.dumps(to_json(standing(record, self.record(), routes, auth)), indent=2).encode() + b"\n"
+        changed = files.swap(self._routes, {**routes, IN_EFFECT: in_effect})
+        changed |= files.swap(self._auth, auth, 0o600)
         if changed:
             for envoy in self.envoys:
                 envoy.rejected = ""
@@ -67,8 +76,9 @@ class Router:
 
     async def observe(self, inner: Inner, now: float) -> None:
         """Ask every Envoy what it has."""
+        written = versions_in({**files.contents(self._routes), **files.contents(self._auth)})
         for envoy in self.envoys:
-            death = await envoy.observe(inner, now)
+            death = await envoy.observe(inner, now, written)
             self.news += [death] if death else []
             if self._wanted is not None and envoy.has(self._wanted):  # its log may have told of what came before
                 envoy.rejected = ""

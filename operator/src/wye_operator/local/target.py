@@ -144,6 +144,7 @@ class EndpointTarget:
             now=settings.now(),
             written_keys=written_keys(files),
             written_open=written_open(files),
+            refused=self.router.refused() if self.router else {},
             key_sets=self._key_sets(found, written_key_sets(files)),
             deadlines=self.machine.deadlines,
             tls=replace(found.tls, in_force=self.router.tls) if self.router else found.tls,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from wye_operator.plan.names import mirror_cluster
 from wye_operator.plan.record import Cluster, Published
 from wye_operator.plan.wanted import Hosts, RouterPlan
-from wye_operator.plan.world import RouterSeen, WorkloadSeen, World
+from wye_operator.plan.world import KINDS, RouterSeen, WorkloadSeen, World
 
 PASSED = "passed"  # all versions that no router says it has, and some router may have had meanwhile, as one
 
@@ -42,20 +42,35 @@ class Known:
 
 def has_taken(router: RouterSeen, wanted: RouterPlan) -> bool:
     """Whether a router has the clusters, the routes, the keys and the certificate."""
-    taken = router.taken
-    certificate = wanted.tls.version if wanted.tls else ""
-    return (
-        taken.clusters == wanted.clusters_version
-        and taken.routes == wanted.routes.version
-        and (taken.auth == wanted.auth.version or not wanted.auth.version)
-        and (taken.certificate == certificate or not certificate)
-    )
+    return not _lacking(router, wanted)
 
 
 def has_everything(router: RouterSeen, wanted: RouterPlan) -> bool:
     """Whether it has the addresses, too."""
+    return has_taken(router, wanted) and _has_hosts(router, wanted)
+
+
+def is_behind(router: RouterSeen, wanted: RouterPlan) -> bool:
+    """Whether it may still take something: it lacks more than what every router has refused."""
+    return bool(_lacking(router, wanted) - wanted.refused.keys()) or not _has_hosts(router, wanted)
+
+
+def _lacking(router: RouterSeen, wanted: RouterPlan) -> frozenset[str]:
+    has = router.taken.versions
+    return frozenset(kind for kind, version in wanted.versions.items() if has[kind] != version)
+
+
+def _has_hosts(router: RouterSeen, wanted: RouterPlan) -> bool:
     known = router.taken.endpoints
-    return has_taken(router, wanted) and all(known.get(h.cluster, h.version) == h.version for h in wanted.hosts)
+    return all(known.get(h.cluster, h.version) == h.version for h in wanted.hosts)
+
+
+def acknowledged(world: World) -> dict[str, str]:
+    """The version that all ready routers had last, by kind of file."""
+    ready = [router.taken.versions for router in world.routers if router.ready]
+    told = {kind: {has[kind] for has in ready} for kind in KINDS}
+    everywhere = {kind: version for kind, (version, *others) in told.items() if version and not others} if ready else {}
+    return {**world.record.acknowledged, **everywhere}
 
 
 def known_to(world: World) -> Known:

@@ -168,12 +168,8 @@ def _absence(facts: Facts, name: str) -> str:
 
 def _router_problems(facts: Facts) -> Iterator[Problem]:
     ready = [router for router in facts.world.routers if router.ready]
-    for router in facts.world.routers:
-        if router.rejected and not has_everything(router, facts.router):  # else it took it after all, when asked again
-            yield Problem(
-                Reason.ROUTER_REJECTED,
-                f"router {router.name} rejected the update and keeps the last good one: {router.rejected}",
-            )
+    for sentence in _rejections(facts):
+        yield Problem(Reason.ROUTER_REJECTED, sentence)
     if not ready:
         yield Problem(Reason.ROUTER_STARTING, "no router is ready yet")
     elif len(ready) < len(facts.world.routers):
@@ -193,6 +189,17 @@ def _router_problems(facts: Facts) -> Iterator[Problem]:
             Reason.ROUTER_BEHIND,
             f"{len(behind)} of {len(ready)} routers have not taken version {facts.router.version} yet{who}",
         )
+
+
+def _rejections(facts: Facts) -> list[str]:
+    """In Envoy's words, by all routers or by some."""
+    kept = "every router rejected the update and keeps the last good one, which routers that start begin with"
+    by_all = [f"{kept}: {why}" for why in sorted(set(facts.router.refused.values()))]
+    return by_all or [
+        f"router {router.name} rejected the update and keeps the last good one: {router.rejected}"
+        for router in facts.world.routers
+        if router.rejected and not has_everything(router, facts.router)  # else it took it after all, when asked again
+    ]
 
 
 def _behind(facts: Facts) -> list[RouterSeen]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wye_operator.api.status import DeploymentStatus
-from wye_operator.plan.acknowledged import extended, has_everything, held_versions, known_to
+from wye_operator.plan.acknowledged import acknowledged, extended, held_versions, is_behind, known_to
 from wye_operator.plan.auth import NOBODY, keys_for
 from wye_operator.plan.deployment_status import deployment_status
 from wye_operator.plan.endpoint_status import endpoint_events, endpoint_status
@@ -106,6 +106,7 @@ def _record(world: World, routing: Routing, router: RouterPlan) -> Record:
         routes=extended(world.record.routes, routes, held_versions(world, "routes")),
         hosts={name: world.record.hosts.get(name, world.now) for name in sorted(fed)},
         auth=_auth_record(world, router),
+        acknowledged=acknowledged(world),
     )
 
 
@@ -124,7 +125,7 @@ def _taken_mirrors(world: World, routing: Routing) -> dict[str, int]:
 
 def _asking(world: World, router: RouterPlan, record: Record) -> float | None:
     """Routers are asked again while one of them has not taken what is written."""
-    behind = [r for r in world.routers if r.ready and not has_everything(r, router)]
+    behind = [r for r in world.routers if r.ready and is_behind(r, router)]
     if world.routers and not behind:
         return ASK_AGAIN if router.auth.retiring else None  # old keys end in the next pass
     has_routing = (router.clusters_version, router.routes.version)

@@ -52,6 +52,7 @@ class Record:
     routes: tuple[Published, ...] = ()
     hosts: Mapping[str, float] = field(default_factory=dict)  # since when a cluster has had addresses
     auth: Published | None = None  # of the file with keys or issuers; None: an earlier version wrote it
+    acknowledged: Mapping[str, str] = field(default_factory=dict)  # the version that all routers had last, by kind
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def to_json(record: Record) -> dict[str, Any]:
         "routes": [_published_to_json(p) for p in record.routes],
         "hosts": dict(sorted(record.hosts.items())),
         "auth": None if record.auth is None else _published_to_json(record.auth),
+        "acknowledged": dict(sorted(record.acknowledged.items())),
     }
 
 
@@ -75,6 +77,7 @@ def from_json(data: Mapping[str, Any]) -> Record:
         routes=tuple(_published_from_json(p) for p in data["routes"]),
         hosts={str(name): float(since) for name, since in _mapping(data["hosts"]).items()},
         auth=None if data.get("auth") is None else _published_from_json(data["auth"]),
+        acknowledged={str(kind): str(version) for kind, version in _mapping(data.get("acknowledged", {})).items()},
     )
 
 

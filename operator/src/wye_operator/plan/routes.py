@@ -44,7 +44,7 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
     tls = tls_for(world, spec)
     routes = replace(_routes(spec, members, routing, known), **callers_of(world, spec, secure=tls is not None))
     auth = auth_for(world, spec)
-    return RouterPlan(
+    router = RouterPlan(
         listener=_listener(spec, secure=tls is not None),
         clusters=clusters,
         clusters_version=version,
@@ -55,6 +55,13 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
         settings=_settings(world, spec, _patience(members)),
         tls=tls,
     )
+    return replace(router, refused=_refused(world, router))
+
+
+def _refused(world: World, router: RouterPlan) -> dict[str, str]:
+    """What routers refused of this and of nothing else, and why."""
+    wanted = router.versions
+    return {kind: of.why for kind, of in sorted(world.refused.items()) if wanted.get(kind) == of.version}
 
 
 def _listener(spec: EndpointSpec, *, secure: bool) -> Listener:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.plan.names import LATER, digest
 from wye_operator.plan.record import Cluster, Record
-from wye_operator.plan.world import Address, Certificate, Keys, WrittenKey
+from wye_operator.plan.world import KINDS, Address, Certificate, Keys, WrittenKey
 
 ROUTER_MEMORY = "512Mi"  # of a router whose Endpoint names no resources
 
@@ -247,6 +247,14 @@ class RouterPlan:
     version: str  # of clusters, routes, auth and certificate together: `status.router.version`
     settings: RouterSettings = RouterSettings()
     tls: Tls | None = None  # None: routers listen without it
+    refused: Mapping[str, str] = field(default_factory=dict)  # what every router refused of this, and why, by kind
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What a router should say that it has, by kind of file; addresses are not among them."""
+        certificate = self.tls.version if self.tls else ""
+        named = (self.clusters_version, self.routes.version, self.auth.version, certificate)
+        return {kind: version for kind, version in zip(KINDS, named, strict=True) if version}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from wye_operator.plan.record import Record
 InForce = Literal["nothing", "plain", "placeholder", "certificate"]
 LOCAL_SOURCES = ("configmap", "file", *FETCHED)  # of models: the schemes that the twin reads,
 CLUSTER_SOURCES = ("configmap", "pvc", *FETCHED)  # and those that a pod can have
+KINDS = ("clusters", "routes", "auth", "certificate")  # of files that a router says the version of
 THIS_CLUSTER = "cluster"  # where the keys of its ServiceAccount tokens come from
 
 
@@ -149,7 +150,8 @@ class WorkloadSeen:
 class Taken:
     """What a router says of itself: the versions that it has, and the copies that it did not make.
 
-    `endpoints` is by cluster. Empty strings before the first file was taken.
+    `endpoints` is by cluster. Empty strings before the first file was taken. `refusals`: how many updates it refused
+    since it started, by kind of file.
     """
 
     clusters: str = ""
@@ -158,17 +160,36 @@ class Taken:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)  # by mirror cluster
     certificate: str = ""
+    refusals: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """By kind of file; addresses are not among them."""
+        return {kind: str(getattr(self, kind)) for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
 class RouterSeen:
-    """One router; `rejected` is its own reason for the last update it refused, `silent` that nobody could ask it."""
+    """One router; `rejected` is its own reason for the last update it refused, `silent` that nobody could ask it.
+
+    `refused`: which of the files it refused as they are written now.
+    """
 
     name: str
     ready: bool
     taken: Taken = Taken()
     rejected: str = ""
     silent: bool = False
+    refused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What every ready router refused, so that their files hold what they took before it."""
+
+    version: str
+    content: str  # its digest: the same version may be written in another way
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +274,7 @@ class World:
     now: float
     written_keys: tuple[WrittenKey, ...] = ()  # those that the routers' file holds now, of whatever plan
     written_open: bool = False  # whether that file lets everybody in
+    refused: Mapping[str, Refused] = field(default_factory=dict)  # by kind of file
     key_sets: Mapping[str, KeySet] = field(default_factory=dict)  # of token issuers, by jwksUri or THIS_CLUSTER
     deadlines: Deadlines = Deadlines()
     sources: tuple[str, ...] = LOCAL_SOURCES

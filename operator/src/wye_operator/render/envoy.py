@@ -31,13 +31,22 @@ MEMORY_ACTIONS = {"shrink_heap": 0.7, "stop_accepting_requests": 0.8}
 RUNTIME = {"re2.max_program_size.error_level": 2000, "re2.max_program_size.warn_level": 2000}
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
 NOT_MADE = "upstream_(?:rq_active_overflow|rq_pending_overflow|rq_pending_failure_eject|cx_none_healthy)"
-SAID = rf"version_text|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}"
+REFUSALS = r"(?:cds|rds\.\w+|http_filter\.\w+|sds\.\w+)\.update_rejected"
+SAID = rf"version_text|{REFUSALS}|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}"
 TAKEN_PATH = f"/stats/prometheus?text_readouts&filter={quote(SAID)}"
 READY_PATH = "/ready"
 
 SAMPLE = re.compile(r"^(envoy_\w+_version_text)\{(.*)\} ", re.MULTILINE)
 UNCOPIED = re.compile(r"^envoy_vhost_route_upstream_rq_total\{(.*)\} (\d+)", re.MULTILINE)
+REJECTED = re.compile(r"^(envoy_\w+)_update_rejected\{.*\} (\d+)", re.MULTILINE)
 DROPPED = re.compile(rf"^envoy_cluster_{NOT_MADE}\{{(.*)\}} (\d+)", re.MULTILINE)
+# What Envoy calls its files in its figures, by kind.
+FIGURES = {
+    "clusters": "envoy_cluster_manager_cds",
+    "routes": "envoy_http_rds",
+    "auth": "envoy_extension_config_discovery_http_filter_auth",
+    "certificate": "envoy_sds",
+}
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 REFUSED = "update rejected:"
 FAILED = "update failure:"
@@ -107,13 +116,12 @@ def taken(stats: str) -> Taken:
     """What a router has, from the page at `TAKEN_PATH`."""
     versions = dict(_versions(stats))
     endpoints = {k[1]: v for k, v in versions.items() if k[0] == "envoy_cluster_version_text"}
+    rejected = {figure: int(count) for figure, count in REJECTED.findall(stats)}
     return Taken(
-        clusters=versions.get(("envoy_cluster_manager_cds_version_text", ""), ""),
-        routes=versions.get(("envoy_http_rds_version_text", ""), ""),
-        auth=versions.get(("envoy_extension_config_discovery_http_filter_auth_version_text", ""), ""),
-        certificate=versions.get(("envoy_sds_version_text", ""), ""),
+        **{kind: versions.get((f"{figure}_version_text", ""), "") for kind, figure in FIGURES.items()},
         endpoints=endpoints,
         left_out=_left_out(stats),
+        refusals={kind: rejected[figure] for kind, figure in FIGURES.items() if rejected.get(figure)},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wye_operator.plan.world import Address
+from wye_operator.plan.world import Address, RouterSeen
 from wye_operator.render.envoy import Place
 
 SERVING, INNER, ADMIN = 8080, 8081, 9901
@@ -35,7 +35,8 @@ class Images:
 class ClusterPlace:
     """Where the objects of one Endpoint's name live. `nonce` makes routers read all files again.
 
-    `auth_in_force` is the `data` of the routers' Secret as it is: it stays while a plan has no keys to put there.
+    `auth_in_force` is the `data` of the routers' Secret as it is: it stays while a plan has no keys to put there. So is
+    `routes_in_force` of their ConfigMap: what all routers had last is kept while they may refuse what is new.
     """
 
     name: str
@@ -45,6 +46,8 @@ class ClusterPlace:
     images: Images
     operator_namespace: str
     auth_in_force: Mapping[str, str] = field(default_factory=dict)
+    routes_in_force: Mapping[str, str] = field(default_factory=dict)
+    routers: tuple[RouterSeen, ...] = ()  # what they say of the files in force
     nonce: str = ""
     network_policies: bool = True
     metrics_from: tuple[Mapping[str, Any], ...] = ()  # peers of a NetworkPolicy

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 
 from wye_operator.plan.names import CONFIG, ORIGIN, digest
-from wye_operator.plan.record import Record, to_json
+from wye_operator.plan.record import Record, from_json, to_json
 from wye_operator.plan.wanted import ROUTER_MEMORY, RouterPlan
 from wye_operator.render.envoy import auth_files, bootstrap, route_files
 from wye_operator.render.kubernetes.around import disruption_budgets, network_policies, service_account
@@ -16,6 +17,7 @@ from wye_operator.render.kubernetes.metadata import Owner, annotated, endpoint_o
 from wye_operator.render.kubernetes.place import ADMIN, ROUTER_PLACE, ClusterPlace
 from wye_operator.render.kubernetes.pods import PORTS, container, pod_spec, pod_template, probe
 from wye_operator.render.kubernetes.quantities import canonical_resources
+from wye_operator.render.last_good import standing, with_last_good
 from wye_operator.render.process import router_argv
 from wye_operator.render.resources import Json, canonical
 
@@ -33,9 +35,10 @@ def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> I
     """Everything for one Endpoint but its keys; what others need comes first."""
     owner = endpoint_owner(place)
     start = bootstrap(router, ROUTER_PLACE)
+    routes, auth = _routes(router, record, place), _auth(router, record, place)
     yield service_account(owner)
-    yield object_of(owner, ("v1", "ConfigMap"), {"data": _files(router, record, place, start)})
-    yield object_of(owner, ("v1", "Secret"), {"type": "Opaque", "data": _auth(router, place)})
+    yield object_of(owner, ("v1", "ConfigMap"), {"data": _files((routes, auth), record, place, start)})
+    yield object_of(owner, ("v1", "Secret"), {"type": "Opaque", "data": _encoded(auth)})
     service = _service(owner, router)
     yield service
     yield from exposed(owner, router, service)
@@ -44,20 +47,41 @@ def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> I
     yield _deployment(owner, router, _template(owner, router, place, digest(start.decode())))
 
 
-def _files(router: RouterPlan, record: Record, place: ClusterPlace, start: bytes) -> dict[str, str]:
+def _routes(router: RouterPlan, record: Record, place: ClusterPlace) -> dict[str, bytes]:
+    in_force = {name: content.encode() for name, content in place.routes_in_force.items()}
+    return with_last_good(route_files(router, ROUTER_PLACE), in_force, place.routers, record.acknowledged)
+
+
+def _auth(router: RouterPlan, record: Record, place: ClusterPlace) -> dict[str, bytes]:
+    """Who may call, and the certificate. What is missing of them: what is in force, and where nothing is, nobody."""
+    in_force = {name: base64.b64decode(content) for name, content in place.auth_in_force.items()}
+    return with_last_good(auth_files(router, in_force), in_force, place.routers, record.acknowledged)
+
+
+def _files(
+    written: tuple[dict[str, bytes], dict[str, bytes]], record: Record, place: ClusterPlace, start: bytes
+) -> dict[str, str]:
+    """The routes, and what is beside them."""
+    ended = standing(record, record_in(place.routes_in_force), *written)
     files = {
         BOOTSTRAP: start,
-        RECORD: canonical(to_json(record)),
-        **route_files(router, ROUTER_PLACE),
+        RECORD: canonical(to_json(ended)),
+        **written[0],
         **({NONCE: place.nonce.encode()} if place.nonce else {}),
     }
     return {name: content.decode() for name, content in sorted(files.items())}
 
 
-def _auth(router: RouterPlan, place: ClusterPlace) -> dict[str, str]:
-    """Who may call, and the certificate. What is missing of them: what is in force, and where nothing is, nobody."""
-    in_force = {name: base64.b64decode(content) for name, content in place.auth_in_force.items()}
-    return {name: base64.b64encode(content).decode() for name, content in auth_files(router, in_force).items()}
+def record_in(files: Mapping[str, str]) -> Record:
+    """The record in the `data` of the routers' ConfigMap; an empty one where that has none."""
+    try:
+        return from_json(json.loads(files[RECORD]))
+    except (KeyError, TypeError, ValueError):
+        return Record()
+
+
+def _encoded(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(content).decode() for name, content in files.items()}
 
 
 def _service(owner: Owner, router: RouterPlan) -> Json:
