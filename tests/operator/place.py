@@ -65,6 +65,7 @@ class Pods:
         self.has: dict[str, tuple[str, Taken]] = {}
         self.asleep: set[str] = set()  # routers that read nothing
         self.silent: set[str] = set()  # routers that do not answer
+        self.refuses = ""  # no router takes routes that have this in them
         self.left_out: dict[str, int] = {}  # copies that a router did not make
         self.signatures: dict[str, Signature | str] = {}  # by owner
         self.asked = 0
@@ -80,7 +81,8 @@ class Pods:
             return None
         bump = (metadata.get("annotations") or {}).get(BUMPED, "")
         if name not in self.has or (self.has[name][0] != bump and name not in self.asleep):
-            self.has[name] = (bump, self._read(metadata["labels"][ENDPOINT]))
+            before = self.has[name][1] if name in self.has else Taken()
+            self.has[name] = (bump, self._read(metadata["labels"][ENDPOINT], before))
         return replace(self.has[name][1], left_out=self.left_out)
 
     def forget(self, pods: Any) -> None:
@@ -89,7 +91,7 @@ class Pods:
     def _at(self, host: str) -> dict[str, Any]:
         return next(o for (k, _, _), o in self.api.objects.items() if k == PODS and o["status"]["podIP"] == host)
 
-    def _read(self, name: str) -> Taken:
+    def _read(self, name: str, before: Taken) -> Taken:
         files = self.api.find(CONFIGMAPS, f"{name}-router")["data"]
         kept = self.api.find(SECRETS, f"{name}-router")["data"]
         auth, tls = (json.loads(base64.b64decode(kept.get(f, "e30="))) for f in ("auth.json", "tls.json"))
@@ -101,7 +103,10 @@ class Pods:
             for body in [json.loads(text)]
         }
         shown = tls.get("version_info", "")
-        return Taken(versions["cds.json"], versions["rds.json"], auth["version_info"], hosts, certificate=shown)
+        taken = Taken(versions["cds.json"], versions["rds.json"], auth["version_info"], hosts, certificate=shown)
+        if not self.refuses or self.refuses not in files["rds.json"]:
+            return replace(taken, refusals=before.refusals)
+        return replace(taken, routes=before.routes, refusals={"routes": before.refusals.get("routes", 0) + 1})
 
 
 class Machinery:

@@ -490,7 +490,9 @@ async def test_keys_are_made_once_and_a_rotation_stays(place):
     await place.reads.refresh()
     await place.settle()
     assert place.api.find(SECRETS, "fraud-keys")["data"]["primaryKey"] == "bmV3"
-    assert [c for c in place.api.writes if c[1] == "secrets"] == [("apply", "secrets", "fraud-router")] * 2
+    # the first; the new; and once routers took that, without the old beside it
+    assert [c for c in place.api.writes if c[1] == "secrets"] == [("apply", "secrets", "fraud-router")] * 3
+    assert list(place.api.find(SECRETS, "fraud-router")["data"]) == ["auth.json"]
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.operator.place import Place, deployment, endpoint
 
-from wye_operator.cluster.kinds import ENDPOINTS, PODS
+from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, PODS
 
 LINE = "2026-10-01T10:00:00.000 warning Filesystem config update rejected: route: unknown weighted cluster 'ghost'"
 SERVED = '{"status":200,"path":"/score"}'
@@ -105,3 +105,22 @@ async def test_a_router_that_cannot_be_reached_is_named(place):
     assert place.ready(ENDPOINTS, "fraud") == ("False", "RouterBehind")
     assert f"router {router_of(place)} cannot be reached on its inner port" in message(place)
     assert place.status(ENDPOINTS, "fraud")["router"]["version"] == version
+
+
+async def test_what_every_router_refused_is_taken_back_for_those_that_start(place):
+    place.pods.asleep.clear()
+    place.pods.refuses, place.api.logs[router_of(place)] = '"green","weight":5000', LINE
+    place.api.user(endpoint(traffic=NEW))
+    await place.settle(seconds=20)
+    assert message(place).startswith("every router rejected the update")
+    assert '"blue","weight":10000' in place.api.find(CONFIGMAPS, "fraud-router")["data"]["rds.json"]
+    place.api.logs.clear()
+    place.api.remove(PODS, router_of(place))
+    place.pods.has.clear()
+    place.restart()
+    await place.settle(seconds=60)
+    assert "unknown weighted cluster 'ghost'" in message(place), "a new operator knows why"
+    assert place.pods.has[router_of(place)][1].refusals == {}, "what started anew took what it found"
+    place.api.user(endpoint(traffic={"blue": 40, "green": 60}))
+    await place.settle()
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")

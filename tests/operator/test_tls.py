@@ -70,7 +70,8 @@ async def test_another_certificate_is_live_without_a_restart(place):
     await later(place)
     assert shown(place)[0] == renewed.chain
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
-    assert {call[1] for call in place.api.writes} <= {"secrets", "pods", "mlendpoints"}  # and no Deployment
+    written = {call[1] for call in place.api.writes}
+    assert written <= {"secrets", "configmaps", "pods", "mlendpoints"}, "and no Deployment"
 
 
 BAD = {

@@ -196,7 +196,8 @@ async def test_a_key_that_is_replaced_goes_through_every_router_before_the_old_o
     await place.reads.refresh()
     await settle(place)
     files = [base64.b64decode(body["data"]["auth.json"]).decode() for body in told]
-    assert [("new-primary" in text, old in text) for text in files] == [(True, True), (True, False)]
+    assert [("new-primary" in text, old in text) for text in files] == [(True, True), (True, False), (True, False)]
+    assert "last-good-auth.json" not in told[-1]["data"], "no key outlives the change"
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 
