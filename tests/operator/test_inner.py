@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from wye_operator import issuers
 from wye_operator.cluster import inner
 from wye_operator.cluster.inner import MOST_BYTES, Inner
 from wye_operator.telemetry import Metrics
@@ -33,7 +34,7 @@ async def pod(monkeypatch):
     application.router.add_get("/{path:.*}", answer)
     async with TestServer(application, host=HOST) as server:
         monkeypatch.setattr(inner, "INNER", server.port)
-        async with inner.session() as session:
+        async with issuers.session() as session:
             yield Inner(session, Metrics()), answers, asked
 
 

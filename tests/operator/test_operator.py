@@ -9,7 +9,7 @@ import pytest
 
 from wye_operator.cluster.client import PAGE
 from wye_operator.cluster.errors import Forbidden, NotFound
-from wye_operator.cluster.follow import EVERY
+from wye_operator.cluster.follow import LIST_EVERY
 from wye_operator.cluster.handlers import settings_for
 from wye_operator.cluster.kinds import ENDPOINTS, FOLLOWED, OPTIONAL, PODS, SERVICES, WATCHED
 from wye_operator.cluster.operator import OVERDUE, SILENCE, Operator, Options, cannot_serve, lease_name
@@ -112,7 +112,7 @@ async def test_what_is_refused_is_said_by_readiness_and_no_start_would_mend_it(o
     refusal = Forbidden('services is forbidden: User "wye" cannot list', status=403)
     operator.api.fail = lambda verb, kind, name: refusal if kind == SERVICES else None
     operator.feed.whole.clear()
-    operator.time += EVERY + 1
+    operator.time += LIST_EVERY + 1
     with pytest.raises(Forbidden):
         await operator.feed.list(SERVICES)
     assert operator.health() == ""
@@ -128,7 +128,7 @@ async def test_it_is_not_ready_before_it_has_seen_everything(operator):
     operator.feed.whole.clear()
     assert operator.health() == ""
     assert operator.readiness() == "the cluster is not listed yet"
-    operator.time += EVERY + 1
+    operator.time += LIST_EVERY + 1
     operator._began = 1000.0
     assert operator.health() == "the first lists stand still"
 

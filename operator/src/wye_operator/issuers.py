@@ -110,6 +110,16 @@ class KeySets(Generic[User]):
         return AGAIN[failures - 1] if 0 < failures <= len(AGAIN) else EVERY
 
 
+def session() -> aiohttp.ClientSession:
+    """For questions to whoever is not the API server: nothing of its credentials, and nothing is unpacked."""
+    return aiohttp.ClientSession(
+        trust_env=False,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
 async def read_key_set(session: aiohttp.ClientSession, uri: str) -> KeySet:
     """The key set at an address. Raises Unread, whatever is wrong with the address or with what it answers."""
     try:

@@ -22,7 +22,7 @@ from wye_operator.plan.names import MANAGED_BY, MANAGER
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
-AFTER_RELIST, EVERY, SLACK = 2.0, 600.0, 30.0
+AFTER_RELIST, LIST_EVERY, SLACK = 2.0, 600.0, 30.0
 AGAIN = 60.0  # seconds after which a kind that is not there is asked for again
 SHORTEST = 1.0  # seconds between two watches of a kind
 RETRIES = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0)
@@ -110,7 +110,7 @@ class Feed:
 
     async def _until_stale(self) -> str:
         try:
-            async with asyncio.timeout(EVERY):
+            async with asyncio.timeout(LIST_EVERY):
                 await self._stale.wait()
         except TimeoutError:
             return "time"
@@ -135,7 +135,7 @@ class Feed:
             await asyncio.sleep(begun + SHORTEST - self.clock())  # some end at once, again and again
             begun = self.clock()
             try:
-                if kind not in self._versions or self.clock() - listed_at > EVERY - SLACK:
+                if kind not in self._versions or self.clock() - listed_at > LIST_EVERY - SLACK:
                     self._versions[kind], listed_at = await self.list(kind), self.clock()
                 await self._watch(kind)
                 failures = 0

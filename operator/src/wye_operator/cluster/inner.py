@@ -35,11 +35,6 @@ class Asks(Protocol):
         """These pods are gone."""
 
 
-def session() -> aiohttp.ClientSession:
-    """For questions to whoever is not the API server: nothing of its credentials, and nothing is unpacked."""
-    return aiohttp.ClientSession(trust_env=False, auto_decompress=False, headers={"Accept-Encoding": "identity"})
-
-
 class Inner:
     """Asks the pods of a cluster."""
 

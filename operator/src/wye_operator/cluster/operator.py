@@ -20,8 +20,8 @@ from wye_operator.cluster.base import Cluster
 from wye_operator.cluster.client import Client, Connection
 from wye_operator.cluster.counting import Counting
 from wye_operator.cluster.errors import ApiError, Forbidden, NotFound
-from wye_operator.cluster.follow import EVERY, Feed
-from wye_operator.cluster.inner import Inner, session
+from wye_operator.cluster.follow import LIST_EVERY, Feed
+from wye_operator.cluster.inner import Inner
 from wye_operator.cluster.kinds import CONFIGMAPS, FOLLOWED, OURS, SECRETS, WATCHED, Kind
 from wye_operator.cluster.lease import Lease
 from wye_operator.cluster.passes import Passes
@@ -32,7 +32,7 @@ from wye_operator.cluster.store import Key, Store
 from wye_operator.cluster.terms import Terms
 from wye_operator.cluster.upgrades import Upgrades
 from wye_operator.errors import WyeError
-from wye_operator.issuers import KeySets
+from wye_operator.issuers import KeySets, session
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace
 from wye_operator.telemetry import Metrics
@@ -203,11 +203,11 @@ class Operator:
         if self._work is None or self._work.done():
             return "the operator has ended"
         if not self.feed.whole.is_set():
-            return "" if self.feed.failing or now - self._began < EVERY else "the first lists stand still"
+            return "" if self.feed.failing or now - self._began < LIST_EVERY else "the first lists stand still"
         silent = [k.plural for k in FOLLOWED if now - self.feed.heard.get(k, now) > SILENCE]
         if silent:
             return f"the watches of {', '.join(silent)} stand still"
-        if now - self.feed.tried_at > 2 * EVERY:
+        if now - self.feed.tried_at > 2 * LIST_EVERY:
             return "the lists stand still"
         overdue = self.workers.schedule.overdue(now)
         if self.lease.leading and overdue > OVERDUE:

@@ -26,12 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import aiohttp
-
 from wye_operator import settings
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.errors import WyeError
-from wye_operator.issuers import KeySets, read_key_set
+from wye_operator.issuers import KeySets, read_key_set, session
 from wye_operator.local import files
 from wye_operator.local.envoy import find_envoy
 from wye_operator.local.envoys import Envoy
@@ -110,7 +108,7 @@ class Twin:
         read_folder(self._directory)  # a mistake is said before anything is written
         self._state.hold()
         self._ports = Ports(self._options.port, self._state)
-        self._session = aiohttp.ClientSession(trust_env=False)
+        self._session = session()
         try:
             self._open()
             await self._pass()
