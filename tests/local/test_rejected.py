@@ -19,7 +19,7 @@ MUTANTS = {
     "clusters": ("cds.json", b'"connect_timeout":"0.25s"', b'"connect_timeout":"-1s"', "Expected positive duration"),
     "addresses": ("eds-green.json", b'"address":"127.', b'"address":"localhost.', "malformed IP address: localhost."),
 }
-CALLERS = ("auth.json", b'"ALLOW"', b'"PERHAPS"', "PERHAPS")
+CALLERS = ("auth.json", b"http.rbac.v3.RBAC", b"http.rbac.v3.Ghost", "Ghost")
 
 
 @pytest.fixture
