@@ -7,6 +7,7 @@ import json
 
 from local.load import Caller, Load
 from wye_operator.cli.main import main
+from wye_operator.local.routers import Router
 
 
 def files_of(state, endpoint="fraud"):
@@ -22,10 +23,28 @@ async def test_a_folder_is_served_at_its_url_with_its_key(manifests, up):
         async with Caller(run.port, run.key) as caller:
             answer = await caller.call()
         assert (answer.status, answer.deployment, answer.json()["answer"]) == (200, "blue", "blue")
-        assert [line for line in run.words.said if "curl" in line] == [
+        await run.until(lambda _: told_how_to_call(run))
+        assert told_how_to_call(run) == [
             f"\ncall it:\n  curl -s http://127.0.0.1:{run.port}/score -H 'Authorization: Bearer "
             f"{run.twin.keys('fraud').primary}' -d '{{\"x\": [[0, 0]]}}'\n"
         ]
+
+
+def told_how_to_call(run) -> list[str]:
+    return [line for line in run.words.said if "curl" in line]
+
+
+async def test_how_to_call_is_told_when_the_router_reaches_the_model(manifests, up, monkeypatch):
+    """Its own question to the model is later than the twin's: until then callers get 503."""
+    manifests.endpoint()
+    manifests.deployment("blue")
+    reached, uses = [], Router.uses
+    monkeypatch.setattr(Router, "uses", lambda router, address: bool(reached) and uses(router, address))
+    async with up() as run:
+        await run.traffic("blue=100")
+        assert told_how_to_call(run) == []
+        reached.append("blue")
+        await run.until(lambda _: told_how_to_call(run))
 
 
 async def test_twenty_weight_edits_under_load_lose_nothing(manifests, up):

@@ -69,7 +69,7 @@ class Reporter:
             if event.reason not in IN_LINE:
                 text = f"{event.name}: {event.message}"
                 self._once(f"event {event.kind} {event.name} {event.reason}", text, fine=event.type == "Normal")
-        if status is not None and _answers(status) and target.label not in self._shown:
+        if status is not None and _answers(status) and target.reached and target.label not in self._shown:
             self._shown.add(target.label)
             self._voice.say(_how_to_call(target, wanted))
 

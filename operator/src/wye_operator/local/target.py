@@ -306,6 +306,13 @@ class EndpointTarget:
         shutil.rmtree(self.machine.routers / self.label, ignore_errors=True)
 
     @property
+    def reached(self) -> bool:
+        """Whether the router, too, found an instance of each Deployment that has ready ones."""
+        ready = [[i.address for i in group.instances if i.ready] for group in self.groups.values()]
+        router = self.router
+        return router is not None and all(any(map(router.uses, addresses)) for addresses in ready if addresses)
+
+    @property
     def settled(self) -> bool:
         """Whether everything is as the last Plan wants it."""
         router_settled = self.router is None or self.router.settled
