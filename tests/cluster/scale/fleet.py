@@ -18,7 +18,7 @@ from wye_operator.cluster.kinds import (
     CONFIGMAPS,
     DEPLOYMENTS,
     ENDPOINTS,
-    POLICIES,
+    NETWORK_POLICIES,
     SECRETS,
     SERVICES,
     WORKLOADS,
@@ -32,7 +32,7 @@ NAMES = ("blue", "green", "violet")
 AT_ONCE = 8
 TELL = 30.0  # seconds between two lines that say how far it is
 TRAFFIC = {"blue": 60, "green": 40}
-CHILDREN = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, SECRETS)  # that the operator makes
+CHILDREN = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, NETWORK_POLICIES, SECRETS)  # that the operator makes
 
 
 def manifests(namespace: str, name: str) -> list[Object]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from wye_operator import settings
 from wye_operator.cli.arguments import Commands, command, port, seconds
-from wye_operator.cluster.terms import POLICIES, Terms
+from wye_operator.cluster.terms import UPGRADE_POLICIES, Terms
 from wye_operator.plan.world import Deadlines
 from wye_operator.render.kubernetes import ClusterPlace, Images
 from wye_operator.telemetry import log_as_json
@@ -73,7 +73,7 @@ def _add_upgrades(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--upgrade-policy",
-        choices=POLICIES,
+        choices=UPGRADE_POLICIES,
         default=defaults.policy,
         help="OnSpecChange: what runs keeps its pods until it is edited",
     )

@@ -25,7 +25,7 @@ from wye_operator.cluster.kinds import (
     ENDPOINTS,
     HTTP_ROUTES,
     INGRESSES,
-    POLICIES,
+    NETWORK_POLICIES,
     SECRETS,
     SERVICES,
     WORKLOADS,
@@ -45,7 +45,7 @@ from wye_operator.render.kubernetes import ClusterPlace, keys_object, objects_fo
 from wye_operator.render.kubernetes.metadata import annotated
 
 log = logging.getLogger(__name__)
-REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, POLICIES, BUDGETS, INGRESSES, HTTP_ROUTES)
+REMOVABLE = (WORKLOADS, SERVICES, CONFIGMAPS, ACCOUNTS, NETWORK_POLICIES, BUDGETS, INGRESSES, HTTP_ROUTES)
 NO_VERSION = "1"  # of any object: the first ones that an API server writes are its own
 # times that one child may be missing and made anew, or be written by another operator, and the seconds for it
 MOST_MADE, MOST_FOUGHT, WITHIN = 4, 3, 60.0

@@ -45,7 +45,7 @@ CONFIGMAPS = Kind("v1", "ConfigMap", "configmaps")
 SECRETS = Kind("v1", "Secret", "secrets")
 ACCOUNTS = Kind("v1", "ServiceAccount", "serviceaccounts")
 SLICES = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
-POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+NETWORK_POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 INGRESSES = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 HTTP_ROUTES = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
@@ -55,11 +55,11 @@ PAGES = Kind("v1", "", "pages")  # of the server itself, no objects
 
 OURS = (ENDPOINTS, DEPLOYMENTS)  # what users write
 WATCHED = (ENDPOINTS, DEPLOYMENTS, WORKLOADS, PODS)  # through kopf
-FOLLOWED = (SERVICES, CONFIGMAPS, ACCOUNTS, SLICES, POLICIES, BUDGETS, INGRESSES)  # more cheaply, by `follow`
+FOLLOWED = (SERVICES, CONFIGMAPS, ACCOUNTS, SLICES, NETWORK_POLICIES, BUDGETS, INGRESSES)  # more cheaply, by `follow`
 OPTIONAL = (HTTP_ROUTES,)  # the same where the cluster knows them
-READ = (SECRETS,)  # by GET only, so that no list of all Secrets is needed
-EVERY = (*WATCHED, *FOLLOWED, *OPTIONAL, *READ, EVENTS, LEASES)
-BY_TYPE: Mapping[tuple[str, str], Kind] = {(kind.api_version, kind.name): kind for kind in EVERY}
+READ_BY_NAME = (SECRETS,)  # by GET only, so that no list of all Secrets is needed
+KINDS = (*WATCHED, *FOLLOWED, *OPTIONAL, *READ_BY_NAME, EVENTS, LEASES)
+BY_TYPE: Mapping[tuple[str, str], Kind] = {(kind.api_version, kind.name): kind for kind in KINDS}
 
 
 def kind_of(manifest: Mapping[str, Any]) -> Kind:

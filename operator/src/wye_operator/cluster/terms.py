@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Policy = Literal["Automatic", "OnSpecChange"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
+UPGRADE_POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True)

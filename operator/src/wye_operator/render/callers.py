@@ -13,7 +13,7 @@ RATE_MESSAGE = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 TICK_SECONDS = 0.1  # tokens come back this often, or as they are whole
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-SENT = (
+ALLOWED_HEADERS = (
     "authorization",
     "api-key",
     "content-type",
@@ -21,7 +21,7 @@ SENT = (
     "x-ms-client-request-id",
     "x-request-id",
 )
-READ = (
+EXPOSED_HEADERS = (
     *("azureml-model-deployment", "x-request-id", "x-ms-client-request-id", "retry-after"),
     *("ms-azureml-model-time", "ms-azureml-model-error-statuscode", "ms-azureml-model-error-reason"),
 )
@@ -58,8 +58,8 @@ def _cors(cors: Cors) -> Json:
         {
             "allow_origin_string_match": [_origin(origin) for origin in sorted(cors.origins)],
             "allow_methods": METHODS,
-            "allow_headers": ", ".join((*SENT, *sorted(cors.headers))),
-            "expose_headers": ", ".join(READ),
+            "allow_headers": ", ".join((*ALLOWED_HEADERS, *sorted(cors.headers))),
+            "expose_headers": ", ".join(EXPOSED_HEADERS),
             "max_age": str(cors.max_age_seconds),
         },
     )
@@ -109,5 +109,6 @@ def _hashed(split: Json, policy: Json) -> Json:
 
 
 def _cookie(sticky: Sticky) -> Json:
-    value = f"{sticky.cookie}=%REQ(X-REQUEST-ID)%; Path=/; HttpOnly; SameSite=Lax" + "; Secure" * sticky.secure
+    attributes = ("Path=/", "HttpOnly", "SameSite=Lax", *(("Secure",) if sticky.secure else ()))
+    value = "; ".join((f"{sticky.cookie}=%REQ(X-REQUEST-ID)%", *attributes))
     return {"header": {"key": "set-cookie", "value": value}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}

@@ -14,7 +14,9 @@ from wye_operator.render.resources import Json, extension, header
 CEL_FILTER = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 REQUEST_ID = "%REQ(X-REQUEST-ID)%"
 GRPC = r"application/grpc(\+.*)?"  # what Envoy, too, takes for gRPC: gRPC-Web is not
-UNKNOWN, INVALID, DEADLINE, MISSING, DENIED, EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 2, 3, 4, 5, 7, 8, 14, 16
+# gRPC's own names and numbers
+UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND = 2, 3, 4, 5
+PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 7, 8, 14, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,20 @@ LATER = (("retry-after", "2"),)
 
 # The first that fits. 408 comes before the flags: the same flag stands for a caller and for a model that fell silent.
 ANSWERS: tuple[Mapped, ...] = (
-    Mapped("UploadTimeout", "the request stopped arriving", DEADLINE, was=408),
+    Mapped("UploadTimeout", "the request stopped arriving", DEADLINE_EXCEEDED, was=408),
     Mapped(
         "RequestTimeout",
         "the deployment was silent for longer than its requestTimeoutMs",
-        DEADLINE,
+        DEADLINE_EXCEEDED,
         ("SI", "UT"),
         status=504,
     ),
-    Mapped("RequestTimeout", TOO_LONG, DEADLINE, ("DT", "UMSDR"), status=504),
-    Mapped("RequestTimeout", TOO_LONG, DEADLINE, details="max_duration_timeout", status=504),  # without a flag
+    Mapped("RequestTimeout", TOO_LONG, DEADLINE_EXCEEDED, ("DT", "UMSDR"), status=504),
+    Mapped("RequestTimeout", TOO_LONG, DEADLINE_EXCEEDED, details="max_duration_timeout", status=504),  # without a flag
     Mapped(
         "TooManyRequests",
         "the router holds as many requests for the deployment as it may",
-        EXHAUSTED,
+        RESOURCE_EXHAUSTED,
         ("UO",),
         status=429,
         headers=SOON,
@@ -74,7 +76,7 @@ ANSWERS: tuple[Mapped, ...] = (
         status=503,
         headers=SOON,
     ),
-    Mapped("NotFound", "there is nothing here", MISSING, ("NR",), status=404),
+    Mapped("NotFound", "there is nothing here", NOT_FOUND, ("NR",), status=404),
     Mapped(
         "Unauthorized",
         "a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY",
@@ -82,20 +84,22 @@ ANSWERS: tuple[Mapped, ...] = (
         was=401,
         headers=(("www-authenticate", "Bearer"),),
     ),
-    Mapped("Forbidden", "this is not allowed here", DENIED, was=403),
-    Mapped("PayloadTooLarge", "the request body is larger than limits.maxRequestBytes", EXHAUSTED, was=413),
+    Mapped("Forbidden", "this is not allowed here", PERMISSION_DENIED, was=403),
+    Mapped("PayloadTooLarge", "the request body is larger than limits.maxRequestBytes", RESOURCE_EXHAUSTED, was=413),
     Mapped(
         "RateLimited",
         "more requests came than limits.requestsPerSecond",
-        EXHAUSTED,
+        RESOURCE_EXHAUSTED,
         was=429,
         headers=SOON,
     ),
-    Mapped("HeadersTooLarge", "the request headers are larger than 60 KiB, or more than 100", EXHAUSTED, was=431),
-    Mapped("UpgradeRequired", "HTTP/1.1 or HTTP/2 is needed", INVALID, was=426),
-    Mapped("BadRequest", "this is not a valid HTTP request", INVALID, was=400),
+    Mapped(
+        "HeadersTooLarge", "the request headers are larger than 60 KiB, or more than 100", RESOURCE_EXHAUSTED, was=431
+    ),
+    Mapped("UpgradeRequired", "HTTP/1.1 or HTTP/2 is needed", INVALID_ARGUMENT, was=426),
+    Mapped("BadRequest", "this is not a valid HTTP request", INVALID_ARGUMENT, was=400),
     # What the routes themselves refuse: the route is named after the error, and its body is the sentence.
-    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", MISSING, was=404),
+    Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", NOT_FOUND, was=404),
     Mapped("%ROUTE_NAME%", "%LOCAL_REPLY_BODY%", UNAVAILABLE, was=503, headers=LATER),
 )
 OTHERS = Mapped("RouterError", "the router cannot take this request", UNKNOWN)

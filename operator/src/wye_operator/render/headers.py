@@ -6,11 +6,9 @@ CEL stands in Envoy's own format strings: `%CEL(…)%` is empty, and a header wi
 from __future__ import annotations
 
 from wye_operator.render.clusters import LABEL
-from wye_operator.render.resources import Json, extension, header
+from wye_operator.render.resources import COMPOSITE, EXECUTE, MATCHED, MUTATION, Json, extension, header
 from wye_operator.render.routes import PIN
-from wye_operator.render.tokens import COMPOSITE, EXECUTE, MATCHED
 
-MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 SKIP = "envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
 EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 

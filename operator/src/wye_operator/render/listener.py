@@ -23,8 +23,8 @@ from wye_operator.render.routes import NAME as ROUTES_NAME
 from wye_operator.render.tls import transport_socket
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-SLOW = "10s"
-INNER = ("/ready", "/stats/prometheus")
+HEADERS_TIMEOUT = "10s"
+INNER_PATHS = ("/ready", "/stats/prometheus")
 
 # Azure's traffic log, as far as the router knows it. Never a body, a query string, or a header but those named here.
 TRAFFIC_LOG = {
@@ -71,7 +71,7 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
     made = _listener("data", listen, manager)
     if of.tls:
         # who never ends the handshake gets as long as who never ends the headers
-        handshake = {"transport_socket": transport_socket(auth), "transport_socket_connect_timeout": SLOW}
+        handshake = {"transport_socket": transport_socket(auth), "transport_socket_connect_timeout": HEADERS_TIMEOUT}
         made["filter_chains"][0] |= handshake
     return made
 
@@ -79,7 +79,9 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
 def inner_listener(listen: Address) -> Json:
     """Two pages of the admin port and nothing else of it."""
     get = [{"name": ":method", "string_match": {"exact": "GET"}}]
-    listed: list[Json] = [{"match": {"path": path, "headers": get}, "route": {"cluster": ADMIN}} for path in INNER]
+    listed: list[Json] = [
+        {"match": {"path": path, "headers": get}, "route": {"cluster": ADMIN}} for path in INNER_PATHS
+    ]
     listed.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
     host = {"name": "inner", "domains": ["*"], "routes": listed}
     manager = {
@@ -158,7 +160,7 @@ def _paths() -> Json:
 def _bounds() -> Json:
     return {
         "max_request_headers_kb": 60,
-        "request_headers_timeout": SLOW,  # a caller that never ends its headers
+        "request_headers_timeout": HEADERS_TIMEOUT,  # a caller that never ends its headers
         "stream_idle_timeout": "60s",  # where no route says otherwise
         "common_http_protocol_options": {
             "idle_timeout": "120s",

@@ -10,6 +10,12 @@ from wye_operator.plan.world import Address
 
 Json = dict[str, Any]
 
+# Messages by which a filter runs for some requests only, and one that changes headers.
+MATCHED = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+COMPOSITE = "envoy.extensions.filters.http.composite.v3.Composite"
+EXECUTE = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"
+MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+
 BUFFER_BYTES = 32 * 1024  # of one connection, each way: what a slow reader can make the router hold
 
 # of HTTP/2: what one stream and one connection may send before it is read

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wye_operator.plan.wanted import Trusted
-from wye_operator.render.resources import Json, extension, typed
+from wye_operator.render.resources import COMPOSITE, EXECUTE, MATCHED, MUTATION, Json, extension, typed
 
-MATCHED = "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
-COMPOSITE = "envoy.extensions.filters.http.composite.v3.Composite"
-EXECUTE = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"
 JWT = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 CLAIMS = "envoy.extensions.filters.http.rbac.v3.RBAC"
-MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 
 PAYLOADS = "envoy.filters.http.jwt_authn"  # where the first filter leaves what a token says, for the second
 SUBJECT = "[ -~]+"  # as OpenID Connect has it; anything else could not be a header
