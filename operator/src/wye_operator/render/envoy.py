@@ -7,6 +7,7 @@ listeners and starts routers anew when it changes; all else is taken from watche
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -31,14 +32,14 @@ MEMORY_ACTIONS = {"shrink_heap": 0.7, "stop_accepting_requests": 0.8}
 RUNTIME = {"re2.max_program_size.error_level": 2000, "re2.max_program_size.warn_level": 2000}
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
 NOT_MADE = "upstream_(?:rq_active_overflow|rq_pending_overflow|rq_pending_failure_eject|cx_none_healthy)"
-REFUSALS = r"(?:cds|rds\.\w+|http_filter\.\w+|sds\.\w+)\.update_rejected"
+REFUSALS = r"(?:cds|rds\.\w+|http_filter\.\w+|sds\.\w+)\.update_(?:rejected|failure)"
 SAID = rf"version_text|{REFUSALS}|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}"
 TAKEN_PATH = f"/stats/prometheus?text_readouts&filter={quote(SAID)}"
 READY_PATH = "/ready"
 
 SAMPLE = re.compile(r"^(envoy_\w+_version_text)\{(.*)\} ", re.MULTILINE)
 UNCOPIED = re.compile(r"^envoy_vhost_route_upstream_rq_total\{(.*)\} (\d+)", re.MULTILINE)
-REJECTED = re.compile(r"^(envoy_\w+)_update_rejected\{.*\} (\d+)", re.MULTILINE)
+REFUSED_SO_OFTEN = re.compile(r"^(envoy_\w+)_update_(?:rejected|failure)\{.*\} (\d+)", re.MULTILINE)
 DROPPED = re.compile(rf"^envoy_cluster_{NOT_MADE}\{{(.*)\}} (\d+)", re.MULTILINE)
 # What Envoy calls its files in its figures, by kind.
 FIGURES = {
@@ -116,12 +117,14 @@ def taken(stats: str) -> Taken:
     """What a router has, from the page at `TAKEN_PATH`."""
     versions = dict(_versions(stats))
     endpoints = {k[1]: v for k, v in versions.items() if k[0] == "envoy_cluster_version_text"}
-    rejected = {figure: int(count) for figure, count in REJECTED.findall(stats)}
+    refused = Counter[str]()
+    for figure, count in REFUSED_SO_OFTEN.findall(stats):
+        refused[figure] += int(count)
     return Taken(
         **{kind: versions.get((f"{figure}_version_text", ""), "") for kind, figure in FIGURES.items()},
         endpoints=endpoints,
         left_out=_left_out(stats),
-        refusals={kind: rejected[figure] for kind, figure in FIGURES.items() if rejected.get(figure)},
+        refusals={kind: refused[figure] for kind, figure in FIGURES.items() if refused[figure]},
     )
 
 
