@@ -26,6 +26,8 @@ CRDS = CHECKOUT / "crds"
 FAILED = pytest.StashKey[bool]()
 FIGURES = pytest.StashKey[list[str]]()
 OPERATOR = "wye-system"
+BUILD = ("cluster", "images", "image", "promtool", "stores")  # fixtures that build what the machine does not have yet
+FIRST_BUILD = 3000  # seconds for the test that comes first to one of them: Kubernetes takes 15 minutes on 2 cores
 BEGUN = now()
 
 
@@ -151,6 +153,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What is marked `last` looks back on all the others.
     """
     items.sort(key=lambda item: (item.get_closest_marker("last") is not None, "operator" in item.fixturenames))
+    for fixture in BUILD:
+        first = next((item for item in items if fixture in item.fixturenames), None)
+        if first is not None:
+            first.add_marker(pytest.mark.timeout(FIRST_BUILD))
 
 
 @pytest.fixture
