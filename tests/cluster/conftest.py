@@ -26,7 +26,7 @@ CRDS = CHECKOUT / "crds"
 FAILED = pytest.StashKey[bool]()
 FIGURES = pytest.StashKey[list[str]]()
 OPERATOR = "wye-system"
-BUILD = ("cluster", "images", "image", "promtool", "stores")  # fixtures that build what the machine does not have yet
+BUILD = ("cluster", "images", "image", "promtool", "filled")  # fixtures that build what the machine does not have yet
 FIRST_BUILD = 3000  # seconds for the test that comes first to one of them: Kubernetes takes 15 minutes on 2 cores
 BEGUN = now()
 

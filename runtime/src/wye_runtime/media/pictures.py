@@ -1,7 +1,7 @@
 """A picture's bytes as a model's decoder may have them: whole, of a bounded size, and never a JPEG.
 
 The decoder inside of a model (onnxruntime-extensions 0.15, libjpeg) ends the whole process on bytes that are no JPEG,
-and never ends on one that is cut off: docs/decisions/0013. So JPEGs are decoded here, by libjpeg-turbo, which says
+and never ends on one that is cut off: docs/decisions/0015. So JPEGs are decoded here, by libjpeg-turbo, which says
 what is wrong, and go on as PNG without compression. PNGs go on as they came, once their parts and sums are right.
 """
 
