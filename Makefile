@@ -31,7 +31,7 @@ test: check ## check, and all tests that need no root, whole files side by side 
 
 e2e: setup ## the tests in a real cluster: needs Docker, or root on a Debian (docs/guides/development-cluster.md)
 	@echo "== tests in a cluster"
-	@WYE_E2E=1 $(BIN)/python -m pytest -v --durations=12 tests/cluster tests/images tests/chart tests/sweep tests/clients $(ARGS)
+	@WYE_E2E=1 $(BIN)/python -m pytest -v --durations=12 tests/cluster tests/images tests/chart tests/sweep tests/clients tests/runtime/test_models.py $(ARGS)
 
 cluster-up: ## start a cluster to develop with: kind where Docker is, else processes (root, Debian); cold 15 min, warm 12 s
 	@tests/cluster/cluster up

@@ -195,6 +195,12 @@ def zipmap() -> ModelProto:
     return model([node], [tensor("x", "FP32", ["N", 3])], [output])
 
 
+def lower_case(locale="xx_XX.UTF-8") -> ModelProto:
+    """x [N] of strings -> y, in the small letters of a language that no machine has."""
+    node = helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale=locale)
+    return model([node], [tensor("x", "BYTES", ["N"])], [tensor("y", "BYTES", ["N"])])
+
+
 def float8() -> ModelProto:
     """A type that ONNX has and the protocol has not."""
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT8E4M3FN, ["N"]) for name in ("x", "y")]

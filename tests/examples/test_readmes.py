@@ -9,7 +9,11 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from examples.conftest import script
+from wye_runtime.media import decodable
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -105,7 +109,40 @@ def test_expose(checkout: Path, shell: dict[str, str], local_up) -> None:
     assert outputs(checkout, "expose", shell, local_up)
 
 
-@pytest.mark.parametrize("example", ["quickstart", "fraud", "phishing", "expose"])
+def test_detection(checkout: Path, shell: dict[str, str], local_up) -> None:
+    outputs(checkout, "detection", shell, local_up)
+    answer = json.loads((checkout / "answer.json").read_text())
+    folder = checkout / "examples/detection"
+    picture = np.frombuffer((folder / "scene.jpg").read_bytes(), np.uint8)
+    session = script("detection", "train").session(folder / "models/detector.onnx")
+    boxes, classes, confidence = session.run(None, {"image": decodable(picture)})
+    kinds = ("circle", "square", "triangle")
+    wanted = {"boxes": boxes, "classes": [kinds[each] for each in classes], "confidence": confidence}
+    assert len(boxes) == 3
+    assert {key: np.float32(value).tolist() for key, value in answer.items() if key != "classes"} == {
+        key: wanted[key].tolist() for key in ("boxes", "confidence")
+    }
+    assert sorted(answer["classes"]) == sorted(wanted["classes"]) == sorted(kinds)
+    assert (checkout / "found.jpg").stat().st_size > 10_000
+
+
+def test_embeddings(checkout: Path, shell: dict[str, str], local_up) -> None:
+    [*_, said] = outputs(checkout, "embeddings", shell, local_up)
+    search, passages = script("embeddings", "search"), script("embeddings", "passages").passages()
+    assert len(json.loads(said)["embedding"]) == 96
+    chosen = [each for each in passages if each.topic in ("import", "comparisons", "booleans", "for", "raise", "with")]
+    with local_up(checkout / "examples/embeddings") as up:
+        asked = ["import a module from a package", "compare two objects for equality", "", "§"]
+        *questions, empty, unknown = search.embedded(up.url, up.key, asked)
+        known = search.embedded(up.url, up.key, [each.text for each in chosen])
+        found = [search.nearest(each, known, chosen)[0][1].topic for each in questions]
+    assert found == ["import", "comparisons"]
+    assert np.allclose(np.linalg.norm(known, axis=1), 1, atol=1e-5)
+    assert not empty.any()
+    assert not unknown.any()
+
+
+@pytest.mark.parametrize("example", ["quickstart", "fraud", "phishing", "expose", "detection", "embeddings"])
 def test_the_manifests_are_valid_without_a_warning(example: str, shell: dict[str, str]) -> None:
     command = ["wye", "validate", f"examples/{example}", "--output", "json"]
     done = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, check=False)

@@ -36,6 +36,10 @@ BROKEN = {
     "empty": (lambda: b"", "is no ONNX model, or only a part of one"),
     "truncated": (lambda: halved(toys.linear()), "is no ONNX model, or only a part of one"),
     "a newer opset": (lambda: toys.newer(toys.linear(), opset=99).SerializeToString(), "uses a newer opset"),
+    "a language that is not here": (
+        lambda: toys.lower_case().SerializeToString(),
+        "set the attribute locale of its StringNormalizer to C.UTF-8",
+    ),
     "a newer IR": (lambda: toys.newer(toys.linear(), ir=99).SerializeToString(), "has a newer IR version"),
     "a sequence of maps": (lambda: toys.zipmap().SerializeToString(), "output y is seq.*zipmap=False"),
     "float8": (lambda: toys.float8().SerializeToString(), r"input x is tensor\(float8e4m3fn\), which has no datatype"),

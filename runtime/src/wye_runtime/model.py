@@ -348,6 +348,11 @@ def why_not_loaded(artifact: Artifact, said: str) -> str:
         why = f"{name} has the operator {operator}, which onnxruntime-extensions does not have"
     elif "ValidateOpsetForDomain" in said or "opset" in said:
         why = f"{name} uses a newer opset than ONNX Runtime {ort.__version__} reads: export it with an older one"
+    elif "Failed to construct locale" in said:
+        why = (
+            f"{name} changes the case of strings by a language of the machine, which has none here: set the attribute "
+        )
+        why += "locale of its StringNormalizer to C.UTF-8"
     elif "Unsupported model IR version" in said:
         why = f"{name} has a newer IR version than ONNX Runtime {ort.__version__} reads: save it with an older one"
     elif "INVALID_PROTOBUF" in said or "No graph was found" in said:
