@@ -25,7 +25,7 @@ def scene(random: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
     """Pixels [height, width, 3] (red, green, blue), and what is in them."""
     ground = random.integers(0, 256, 3)
     slope = np.linspace(-30, 30, WIDTH)[None, :, None] * random.uniform(-1, 1)
-    noise = random.normal(0, 12, (HEIGHT, WIDTH, 3))
+    noise = 12 * random.standard_normal((HEIGHT, WIDTH, 3), np.float32)
     image = Image.fromarray(np.clip(ground + slope + noise, 0, 255).astype(np.uint8))
     things: list[Thing] = []
     for _ in range(random.integers(1, 6)):

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
-SCENES, ELSEWHERE, ROUNDS = 400, 24, 20
+SCENES, ELSEWHERE, ROUNDS = 300, 24, 20
 ENLARGED = 10  # shares of a picture are too small numbers to learn well
 NEAR = 0.75 * 2 * STRIDE / SIDE  # a cell whose centre is that close to a thing's says where the thing is
 AWAY = 3 * 2 * STRIDE / SIDE  # one that is further away than that says "nothing"; those between say what they like
@@ -68,7 +68,9 @@ def layers(network: MLPClassifier | MLPRegressor, enlarged: float = 1) -> Layers
 def examples(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Windows, what has its centre there (0: nothing), and its edges from there: top, left, bottom, right."""
     random = np.random.default_rng(0)
-    prepare = ort.InferenceSession(preparation().SerializeToString(), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    prepare = ort.InferenceSession(preparation().SerializeToString(), options, providers=["CPUExecutionProvider"])
     windows, kinds, corners = [], [], []
     for _ in range(count):
         pixels, things = scene(random)
@@ -113,7 +115,7 @@ def session(model: Path) -> ort.InferenceSession:
 
 def show(model: Path) -> None:
     """Looks at a scene that the model has not seen; scene.jpg is also what the page sends."""
-    pixels, things = scene(np.random.default_rng(7))
+    pixels, things = scene(np.random.default_rng(8))
     Image.fromarray(pixels).save(HERE / "scene.jpg", quality=90)
     image = np.frombuffer((HERE / "scene.jpg").read_bytes(), np.uint8)
     boxes, classes, confidence = session(model).run(None, {"image": image})
