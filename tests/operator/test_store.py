@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wye_operator import settings
 from wye_operator.cluster.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, PODS
+from wye_operator.cluster.pods import ports_of
 from wye_operator.cluster.store import Key, Store
 
 FRAUD = Key("default", "fraud")
@@ -109,6 +110,18 @@ def test_objects_are_slim():
     kept = store.get(ENDPOINTS, "default", "fraud")["metadata"]
     assert "managedFields" not in kept
     assert kept["annotations"] == {"mine": "1"}
+
+
+def test_of_a_pod_its_node_and_its_ports_are_kept():
+    """Where another server listens: without them a router would ask it at our runtime's port."""
+    ports = [{"name": "http", "containerPort": 8000, "protocol": "TCP"}, {"name": "ready", "containerPort": 8001}]
+    container = {"name": "model", "image": "triton", "env": [{"name": "a", "value": "b"}], "ports": ports}
+    metadata = {"name": "p", "namespace": "default", "labels": {"wye.dev/endpoint": "fraud"}}
+    store = Store()
+    store.put(PODS, {"metadata": metadata, "spec": {"nodeName": "n", "containers": [container], "volumes": [{}]}})
+    kept = store.get(PODS, "default", "p")
+    assert ports_of(kept) == {"http": 8000, "ready": 8001}
+    assert kept["spec"] == {"nodeName": "n", "containers": [{"ports": ports}]}
 
 
 CHANGES = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30)

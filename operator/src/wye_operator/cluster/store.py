@@ -52,7 +52,9 @@ def slim(kind: Kind, body: Object) -> Object:
         metadata["annotations"] = {k: v for k, v in annotations.items() if k != APPLIED_BY_KUBECTL}
     slimmed = {**body, "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
     if kind == PODS:
-        slimmed["spec"] = {"nodeName": (body.get("spec") or {}).get("nodeName")}
+        spec = body.get("spec") or {}
+        listening = [{"ports": ports} for each in spec.get("containers") or () if (ports := each.get("ports"))]
+        slimmed["spec"] = {"nodeName": spec.get("nodeName"), "containers": listening}
     return slimmed
 
 
