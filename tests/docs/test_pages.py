@@ -46,13 +46,13 @@ def names_of(page: Path) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The arguments of every call of `wye`: up to a pipe, and not where something is left out of it.
+    """The arguments of every call of `wye`: up to a pipe or a file, and not where something is left out of it.
 
     A sentence may name a command without its arguments; then its help is called for.
     """
     found, names = [], names_of(page)
     for line in [*lines_of(page), *names]:
-        for part in re.split(r"\s(?:\||&&|;)\s", line.removeprefix(".venv/bin/")):
+        for part in re.split(r"\s(?:\||&&|;|>)\s", line.removeprefix(".venv/bin/")):
             if part.startswith("wye ") and "…" not in part and " ..." not in part:
                 words = shlex.split(part)[1:]
                 named = line in names and all(word.isalpha() and word.islower() for word in words)

@@ -16,6 +16,11 @@ from wye_operator.plan.world import CLUSTER_SOURCES, World
 from wye_operator.render.kubernetes import ClusterPlace, Images, keys_object, objects_for, status_body
 
 MODEL = {"uri": "https://models/fraud.onnx"}
+ROUTE = {"path": "/", "port": 8000}
+OTHER_SERVER = {
+    "image": "example/triton:1",
+    "inferenceConfig": {"livenessRoute": ROUTE, "readinessRoute": ROUTE, "scoringRoute": ROUTE},
+}
 Edit = tuple[dict[str, Any], dict[str, Any]]  # (Endpoint spec, Deployment spec)
 
 
@@ -90,6 +95,8 @@ DEPLOYMENT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("readinessProbe", {"readinessProbe": {"period": 2}}, MODELS),
     ("startupProbe", {"startupProbe": {"period": 2}}, MODELS),
     ("pod", {"pod": {"nodeSelector": {"a": "b"}}}, MODELS),
+    ("environment", {"environment": OTHER_SERVER}, MODELS),
+    ("codeConfiguration", {"codeConfiguration": {"code": "configmap://code", "scoringScript": "score.py"}}, MODELS),
 ]
 
 
