@@ -65,6 +65,7 @@ def image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_pod_of_a_locally_built_image_answers_through_its_service_by_name(namespace: Namespace, image: str):
     namespace.apply(pod("server", "serve"), service("server"))
     namespace.wait("condition=Ready", "pod/server")
+    until_its_service_answers(namespace, "server")
     url = f"http://server.{namespace.name}.svc.cluster.local/"
     namespace.apply(pod("client", "get", url))
     namespace.wait("jsonpath={.status.phase}=Succeeded", "pod/client")
@@ -74,12 +75,16 @@ def test_a_pod_of_a_locally_built_image_answers_through_its_service_by_name(name
 def test_the_harness_reaches_services_and_pods_from_inside_the_cluster_s_network(namespace: Namespace, image: str):
     namespace.apply(pod("server", "serve"), service("server"))
     namespace.wait("condition=Ready", "pod/server")
-    address = namespace.json("get", "service", "server")["spec"]["clusterIP"]
+    until_its_service_answers(namespace, "server")
     own = namespace.json("get", "pod", "server")["status"]["podIP"]
-    probe = str(build(PROBE) / "probe")
-    until_answered = f"for i in $(seq 50); do {probe} get http://{address} && exit; sleep 0.1; done; exit 1"
-    assert namespace.cluster.run("sh", "-c", until_answered) == "server\n"
-    assert namespace.cluster.run(probe, "get", f"http://{own}:8080") == "server\n"
+    assert namespace.cluster.run(str(build(PROBE) / "probe"), "get", f"http://{own}:8080") == "server\n"
+
+
+def until_its_service_answers(namespace: Namespace, name: str) -> None:
+    """The node knows a Service a moment after its pod is ready; until then it refuses connections."""
+    address = namespace.json("get", "service", name)["spec"]["clusterIP"]
+    asked = f"for i in $(seq 50); do {build(PROBE) / 'probe'} get http://{address} && exit; sleep 0.1; done; exit 1"
+    assert namespace.cluster.run("sh", "-c", asked) == f"{name}\n"
 
 
 def test_the_restricted_profile_is_enforced_in_a_test_s_namespace(namespace: Namespace):
