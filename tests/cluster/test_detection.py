@@ -25,7 +25,7 @@ def test_a_picture_is_answered_by_what_is_in_it(
     env = {**os.environ, **namespace.cluster.env}
     subprocess.run([sys.executable, folder / "train.py"], check=True, capture_output=True, env=env)
     began = time.monotonic()
-    namespace.kubectl("apply", "-k", str(folder))
+    namespace.kubectl("apply", "--server-side", "-k", str(folder))
     Served(namespace, "detection").ready()
     figure(f"examples/detection: Ready {time.monotonic() - began:.1f} s after kubectl apply")
 
