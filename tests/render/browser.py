@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -71,10 +73,10 @@ def opened(page: Page, folder: Path) -> Any:
     """What the page told once the browser had opened it."""
     argv = (installed(), *FLAGS, f"--user-data-dir={folder}", f"{page.origin}/")
     with (folder / "log").open("wb") as log:
-        browser = subprocess.Popen(argv, stdout=log, stderr=log)
+        browser = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
     try:
         assert page.came.wait(DEADLINE), (folder / "log").read_text()[-2000:]
     finally:
-        browser.kill()
+        os.killpg(browser.pid, signal.SIGKILL)  # Debian's program is a script: the browser itself is its child
         browser.wait()
     return page.told
