@@ -127,12 +127,6 @@ def begun() -> str:
     return BEGUN
 
 
-@pytest.fixture(scope="session")
-def planted() -> list[tuple[str, str, str]]:
-    """Refusals that a test brought about: since, until, resource."""
-    return []
-
-
 @pytest.fixture
 def every_scenario(request: pytest.FixtureRequest) -> None:
     """Skips where not all scenarios ran, or one of them failed: nothing can be said of all of them then."""
