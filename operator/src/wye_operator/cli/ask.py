@@ -48,6 +48,17 @@ def deployments_of(api: Api, endpoint: str) -> list[Object]:
     return api.find(DEPLOYMENTS, api.namespace, fields=f"spec.endpointName={endpoint}")
 
 
+def resources_of(api: Api, name: str = "", *, everywhere: bool = False) -> tuple[list[Object], list[Object]]:
+    """(Endpoints, Deployments): of one name, where either may be missing, of a namespace, or all."""
+    if not name:
+        namespace = None if everywhere else api.namespace
+        return api.find(ENDPOINTS, namespace), api.find(DEPLOYMENTS, namespace)
+    found, deployments = look_up(api, ENDPOINTS, name), deployments_of(api, name)
+    if found is None and not deployments:
+        raise WyeError(absent(api, name))
+    return [found] if found else [], deployments
+
+
 def pods_of(api: Api, endpoint: str = "", *, everywhere: bool = False) -> list[Object]:
     """The pods that Wye made: for one Endpoint, for all of a namespace, or for all."""
     labels = f"{OURS},{ENDPOINT}={endpoint}" if endpoint else OURS

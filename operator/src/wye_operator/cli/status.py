@@ -13,14 +13,13 @@ from typing import Any, NoReturn
 from wye_operator import settings
 from wye_operator.cli import drawing
 from wye_operator.cli.arguments import Commands, add_access, command
-from wye_operator.cli.ask import absent, access_of, deployments_of, look_up, pods_of
+from wye_operator.cli.ask import access_of, pods_of, resources_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.seen import Endpoint, seen
 from wye_operator.cli.terminal import console
 from wye_operator.cli.tree import tree
 from wye_operator.cli.where import endpoint_name
 from wye_operator.cluster.errors import Forbidden
-from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
 from wye_operator.errors import WyeError
 
 NOT_READY = 3
@@ -80,15 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _look(api: Api, name: str, *, everywhere: bool) -> View:
     """Everything as it is now; pods that may not be listed are left out."""
-    endpoints: list[Object]
-    if name:
-        found, deployments = look_up(api, ENDPOINTS, name), deployments_of(api, name)
-        if found is None and not deployments:
-            raise WyeError(absent(api, name))
-        endpoints = [found] if found else []
-    else:
-        namespace = None if everywhere else api.namespace
-        endpoints, deployments = api.find(ENDPOINTS, namespace), api.find(DEPLOYMENTS, namespace)
+    endpoints, deployments = resources_of(api, name, everywhere=everywhere)
     try:
         pods, unseen = pods_of(api, name, everywhere=everywhere), ""
     except Forbidden as error:

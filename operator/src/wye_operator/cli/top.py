@@ -14,7 +14,7 @@ from typing import Any
 
 from wye_operator import settings
 from wye_operator.cli.arguments import Commands, add_access, command, seconds
-from wye_operator.cli.ask import absent, access_of, deployments_of, look_up, pods_of
+from wye_operator.cli.ask import access_of, pods_of, resources_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.loads import HEAD, LEFT, as_data, cells, rows
 from wye_operator.cli.seen import Endpoint, label_of, seen
@@ -22,7 +22,7 @@ from wye_operator.cli.terminal import console
 from wye_operator.cli.twin import objects_of
 from wye_operator.cli.watching import Look, Pod, Watch, watching
 from wye_operator.cli.where import Folder, InCluster, folder_or_name, where
-from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, Object
+from wye_operator.cluster.kinds import Object
 from wye_operator.errors import WyeError
 from wye_operator.local.state import FOLDER
 from wye_operator.plan.names import COMPONENT, ENDPOINT, OWNER
@@ -187,15 +187,7 @@ def _coloured(show: Show, first: Look | None, last: Look) -> Any:
 
 def _of_cluster(api: Api, name: str, *, everywhere: bool) -> Scene:
     """The Endpoints of a cluster with their pods."""
-    endpoints: list[Object]
-    if name:
-        found, deployments = look_up(api, ENDPOINTS, name), deployments_of(api, name)
-        if found is None and not deployments:
-            raise WyeError(absent(api, name))
-        endpoints = [found] if found else []
-    else:
-        namespace = None if everywhere else api.namespace
-        endpoints, deployments = api.find(ENDPOINTS, namespace), api.find(DEPLOYMENTS, namespace)
+    endpoints, deployments = resources_of(api, name, everywhere=everywhere)
     bodies = pods_of(api, name, everywhere=everywhere)
     named = _names(deployments)
     pods = tuple(_pod(body, named) for body in bodies if _gives_figures(body))
