@@ -1,10 +1,14 @@
-"""An update that routers refuse, although the operator found nothing wrong with it: told in Envoy's words, harmless."""
+"""An update that routers refuse, although the operator found nothing wrong with it: told in Envoy's words, harmless.
+
+Routers that start anew meanwhile have what the others go on with.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from cluster.serving import Served, deployment, endpoint, waited
 
@@ -37,10 +41,26 @@ def test_an_update_that_routers_refuse(served: Served, operator: str, figure: Fi
         took = waited(lambda: ready(served)["reason"] == "RouterRejected", 60)
         assert "unknown weighted cluster 'ghost'" in ready(served)["message"]
         assert (served.traffic(), status(served)["router"]["version"]) == (OLD, version)
-    figure(f"a refused update is told after {took:.1f} s, lost {load.lost} of {load.answers.total()}")
+        waited(lambda: ready(served)["message"].startswith("every router rejected"), 60)
+        replaced(served)
+        assert ready(served)["reason"] == "RouterRejected"
+        assert "unknown weighted cluster 'ghost'" in ready(served)["message"]
+    lost = f"lost {load.lost} of {load.answers.total()}"
+    figure(f"a refused update is told after {took:.1f} s, both routers replaced meanwhile, {lost}")
     served.lost_nothing(load)
     served.ready()  # the operator as it was writes what routers take
     assert served.traffic() == NEW
+
+
+def replaced(served: Served) -> None:
+    """One router after the other is deleted, and its successor is ready."""
+    for pod in served.pods("router"):
+        served.namespace.kubectl("delete", "pod", pod, "--wait=false")
+        waited(partial(is_replaced, served, pod), 60)
+
+
+def is_replaced(served: Served, pod: str) -> bool:
+    return pod not in served.pods("router") and status(served)["router"]["readyReplicas"] == 2
 
 
 def status(served: Served) -> dict:

@@ -6,6 +6,7 @@ import pytest
 from tests.operator.place import Place, deployment, endpoint
 
 from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, PODS
+from wye_operator.render.kubernetes import routers
 
 LINE = "2026-10-01T10:00:00.000 warning Filesystem config update rejected: route: unknown weighted cluster 'ghost'"
 SERVED = '{"status":200,"path":"/score"}'
@@ -124,3 +125,26 @@ async def test_what_every_router_refused_is_taken_back_for_those_that_start(plac
     place.api.user(endpoint(traffic={"blue": 40, "green": 60}))
     await place.settle()
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+
+
+async def test_what_routers_refused_of_another_operator_is_not_held_against_the_next_one(place, monkeypatch):
+    """It writes the same version otherwise, before the one that ended could take back what it wrote."""
+    as_it_is = routers.route_files
+    place.pods.asleep.clear()
+    place.pods.refuses, place.api.logs[router_of(place)] = "ghost", LINE
+    with monkeypatch.context() as patch:
+        patch.setattr(routers, "route_files", lambda *given: {**as_it_is(*given), **ghost(as_it_is(*given))})
+        place.api.user(endpoint(traffic=NEW))
+        await place.settle(seconds=2)
+    assert "ghost" in place.api.find(CONFIGMAPS, "fraud-router")["data"]["rds.json"]
+    assert place.pods.has[router_of(place)][1].refusals, "it was read"
+    place.restart()
+    place.pods.asleep.add(router_of(place))  # and the next one is not read at once
+    await place.settle(seconds=8)
+    place.pods.asleep.clear()
+    await place.settle(seconds=20)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready"), message(place)
+
+
+def ghost(files):
+    return {"rds.json": files["rds.json"].replace(b'"green","weight":5000', b'"ghost","weight":5000')}

@@ -116,7 +116,7 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     ),
     Reason.ROUTER_REJECTED: _edit(
         "A router refused its new configuration and goes on with the last good one. Where every router did, those that "
-        "start begin with the last good one, too.",
+        "start begin with the last good one, too; the new one is offered again after ten minutes.",
         "The message has the router's own words. Undo the last edit; tell us, as Wye should not write such a thing.",
     ),
     Reason.SCRIPT_IMPORT: _edit(

@@ -82,6 +82,7 @@ async def _place(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> Cl
         auth_in_force=(secret or {}).get("data") or {},
         routes_in_force=(files or {}).get("data") or {},
         routers=memory.routers,
+        now=cluster.now(),
         nonce=nonce_for(files, memory.routers, wanted.record, cluster.now()),
     )
 

@@ -56,7 +56,7 @@ from wye_operator.plan.world import (
 )
 from wye_operator.render.auth import written_key_sets, written_keys, written_open
 from wye_operator.render.kubernetes.routers import RECORD
-from wye_operator.render.last_good import refused_in, versions_in
+from wye_operator.render.last_good import files_in, refused_in
 from wye_operator.render.resources import canonical
 
 # what a spec needs, where it is of a version that is not understood; nothing is made of it
@@ -83,7 +83,7 @@ async def gather(cluster: Cluster, key: Key, memory: Memory) -> World:
     record = _record(cluster, key, endpoint)
     workloads, routers = await asyncio.gather(
         workloads_of(cluster, key, memory, deployments),
-        routers_of(cluster, key, memory, (record, versions_in({**routes, **files}))),
+        routers_of(cluster, key, memory, (record, files_in({**routes, **files}))),
     )
     memory.routers = routers
     return World(

@@ -16,7 +16,16 @@ from wye_operator.cluster.store import Key
 from wye_operator.plan.names import MODEL, ORIGIN, REVISION, ROUTER, model_name
 from wye_operator.plan.record import Record
 from wye_operator.plan.refusals import Counted, counted
-from wye_operator.plan.world import Address, Failure, InstanceSeen, RouterSeen, Signature, Taken, WorkloadSeen
+from wye_operator.plan.world import (
+    Address,
+    Failure,
+    FileSeen,
+    InstanceSeen,
+    RouterSeen,
+    Signature,
+    Taken,
+    WorkloadSeen,
+)
 from wye_operator.render.kubernetes.place import SERVING
 
 
@@ -101,7 +110,7 @@ def _fallback(service: Object | None) -> Address | None:
     return Address(host, ports.get("http", SERVING), ports.get("ready", 0)) if host and host != "None" else None
 
 
-Written = tuple[Record, Mapping[str, str]]  # the record, and the versions in the files beside it
+Written = tuple[Record, Mapping[str, FileSeen]]  # the record, and the files beside it
 
 
 async def routers_of(cluster: Cluster, key: Key, memory: Memory, written: Written) -> tuple[RouterSeen, ...]:
@@ -113,7 +122,7 @@ async def routers_of(cluster: Cluster, key: Key, memory: Memory, written: Writte
 
 
 async def _router(
-    cluster: Cluster, key: Key, pod: Object, known: tuple[Memory, Record, Mapping[str, str]]
+    cluster: Cluster, key: Key, pod: Object, known: tuple[Memory, Record, Mapping[str, FileSeen]]
 ) -> RouterSeen:
     name, (memory, record, written) = pod["metadata"]["name"], known
     if not is_ready(pod):

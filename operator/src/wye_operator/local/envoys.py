@@ -20,7 +20,7 @@ from wye_operator.plan.acknowledged import has_everything
 from wye_operator.plan.masking import masked
 from wye_operator.plan.refusals import Counted, counted
 from wye_operator.plan.wanted import RouterPlan
-from wye_operator.plan.world import Address, RouterSeen, Taken
+from wye_operator.plan.world import Address, FileSeen, RouterSeen, Taken
 from wye_operator.render import envoy as render
 from wye_operator.render.envoy import Place
 from wye_operator.render.process import router_argv
@@ -85,7 +85,7 @@ class Envoy:
         )
         self.process = await Process.start(command, self.home.ended)
 
-    async def observe(self, inner: Inner, now: float, written: Mapping[str, str]) -> str:
+    async def observe(self, inner: Inner, now: float, written: Mapping[str, FileSeen]) -> str:
         """Ask it what it has of what is written; returns how it ended, when it did so by itself since the last look."""
         if self.process is None:
             return ""

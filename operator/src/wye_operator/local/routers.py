@@ -20,7 +20,7 @@ from wye_operator.plan.world import Address, InForce, Refused, RouterSeen
 from wye_operator.render import envoy as render
 from wye_operator.render import tls
 from wye_operator.render.envoy import Place
-from wye_operator.render.last_good import refused_in, standing, versions_in, with_last_good
+from wye_operator.render.last_good import files_in, refused_in, standing, with_last_good
 
 IN_EFFECT = "in-effect.json"
 
@@ -53,14 +53,14 @@ class Router:
         """What every Envoy refused, so that the files are what they were before it."""
         return refused_in(files.contents(self._routes)) | refused_in(files.contents(self._auth))
 
-    def write(self, wanted: RouterPlan, record: Record) -> bool:
+    def write(self, wanted: RouterPlan, record: Record, now: float) -> bool:
         """Write what the Envoys should take, and what a restart must not forget, in one step; False: nothing new."""
         self._wanted = wanted
         place = Place(str(self._routes), str(self._auth), self.listen, NOWHERE, NOWHERE)
         routers, good = self.seen(), record.acknowledged
-        routes = with_last_good(render.route_files(wanted, place), files.contents(self._routes), routers, good)
+        routes = with_last_good(render.route_files(wanted, place), files.contents(self._routes), routers, good, now)
         had = files.contents(self._auth)
-        auth = with_last_good(render.auth_files(wanted, had), had, routers, good)
+        auth = with_last_good(render.auth_files(wanted, had), had, routers, good, now)
         in_effect = json.dumps(to_json(standing(record, self.record(), routes, auth)), indent=2).encode() + b"\n"
         changed = files.swap(self._routes, {**routes, IN_EFFECT: in_effect})
         changed |= files.swap(self._auth, auth, 0o600)
@@ -76,7 +76,7 @@ class Router:
 
     async def observe(self, inner: Inner, now: float) -> None:
         """Ask every Envoy what it has."""
-        written = versions_in({**files.contents(self._routes), **files.contents(self._auth)})
+        written = files_in({**files.contents(self._routes), **files.contents(self._auth)})
         for envoy in self.envoys:
             death = await envoy.observe(inner, now, written)
             self.news += [death] if death else []

@@ -211,7 +211,7 @@ class EndpointTarget:
         if self.router is None:
             return
         if wanted.router is not None:
-            self.changed = self.router.write(wanted.router, wanted.record)
+            self.changed = self.router.write(wanted.router, wanted.record, settings.now())
             await self.router.step(self.machine.inner, now)
             return
         self.last = wanted.record

@@ -14,7 +14,7 @@ from wye_operator.plan.routes import named_by, router_for
 from wye_operator.plan.routing import Routing, routing_for
 from wye_operator.plan.wanted import Listener, Plan, RouterPlan, Routes
 from wye_operator.plan.workloads import grace_left, workloads_for
-from wye_operator.plan.world import EndpointSeen, World
+from wye_operator.plan.world import OFFERED_AGAIN, EndpointSeen, World
 
 ASK_AGAIN, ASK_LATER = 0.25, 4.0  # seconds, while routers have not taken everything; once they are late
 
@@ -61,7 +61,7 @@ def _plan_for(world: World, endpoint: EndpointSeen, members: Members) -> Plan:
         endpoint_status=status,
         deployment_statuses=statuses,
         events=tuple(endpoint_events(facts, endpoint)),
-        look_again=_soonest(_asking(world, router, record), _expiry(world), deadline, *deadlines),
+        look_again=_soonest(_asking(world, router, record), _offer(world), _expiry(world), deadline, *deadlines),
         status_only=bool(endpoint.misfit),
     )
 
@@ -133,6 +133,11 @@ def _asking(world: World, router: RouterPlan, record: Record) -> float | None:
         return ASK_AGAIN  # it lacks keys or addresses, and no record says when those were written
     written = max((history[-1].since for history in (record.clusters, record.routes) if history), default=world.now)
     return ASK_AGAIN if world.now - written < world.deadlines.acknowledge else ASK_LATER
+
+
+def _offer(world: World) -> float | None:
+    """When routers are offered again what all of them refused."""
+    return min((max(of.since + OFFERED_AGAIN - world.now, ASK_LATER) for of in world.refused.values()), default=None)
 
 
 def _expiry(world: World) -> float | None:

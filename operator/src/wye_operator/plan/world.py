@@ -184,12 +184,22 @@ class RouterSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """What every ready router refused, so that their files hold what they took before it."""
+class FileSeen:
+    """What stands in one of the routers' files: the same version may be written in another way, by another operator."""
 
     version: str
-    content: str  # its digest: the same version may be written in another way
+    content: str  # its digest
+
+
+OFFERED_AGAIN = 600.0  # seconds after which what every router refused is written once more
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(FileSeen):
+    """What every ready router refused, so that their files hold what they took before it; `since` in Unix seconds."""
+
     why: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)

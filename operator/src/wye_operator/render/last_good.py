@@ -2,7 +2,7 @@
 
     wanted ──> written, and the last good content beside it ──> every ready router has it: it is the last good one
                  └──> every ready router refuses it: the last good one is written back, and stays until other content
-                      is wanted
+                      is wanted, or for ten minutes: then the same is offered once more
 
 So a router that starts anew begins with what the others go on with, and neither needs the operator for that. Addresses
 are not among these files: those of before are wrong by themselves.
@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 
 from wye_operator.plan.names import digest
 from wye_operator.plan.record import Published, Record
-from wye_operator.plan.world import Refused, RouterSeen
+from wye_operator.plan.world import OFFERED_AGAIN, FileSeen, Refused, RouterSeen
 from wye_operator.render import auth, tls
 from wye_operator.render.resources import canonical
 
@@ -27,9 +27,13 @@ VERSION = b'"version_info":"'  # the last member of each file
 Files = Mapping[str, bytes]
 
 
-def versions_in(files: Files) -> dict[str, str]:
-    """The version of each kind of file, as routers say it back."""
-    return {kind: _version(files[name]) for kind, name in FILES.items() if name in files}
+def files_in(files: Files) -> dict[str, FileSeen]:
+    """What stands in each kind of file; its version is what routers say back."""
+    return {kind: _seen(files[name]) for kind, name in FILES.items() if name in files}
+
+
+def _seen(content: bytes) -> FileSeen:
+    return FileSeen(_version(content), digest(content.decode()))
 
 
 def _version(content: bytes) -> str:
@@ -45,18 +49,24 @@ def refused_in(files: Files) -> dict[str, Refused]:
 
 
 def with_last_good(
-    wanted: Files, had: Files, routers: Sequence[RouterSeen], good: Mapping[str, str]
+    wanted: Files, had: Files, routers: Sequence[RouterSeen], good: Mapping[str, str], now: float
 ) -> dict[str, bytes]:
-    """The files of one folder to write in the place of those it has; `good`: versions that all routers had last."""
+    """The files of one folder to write in the place of those it has.
+
+    `good`: the versions that all routers had last; `now` in Unix seconds.
+    """
     files, refused = dict(wanted), {}
     for kind, name in FILES.items():
         last = _last_good(name, had, good.get(kind, ""))
         if name not in wanted or last is None or _version(wanted[name]) == good[kind]:
             continue
-        refusal = _refusal(kind, wanted[name], had, routers, good[kind])
-        files[BESIDE + name if refusal is None else name] = last
-        if refusal is not None:
-            refused[kind] = asdict(refusal)
+        file, known = _seen(wanted[name]), refused_in(had).get(kind)
+        why = _why(kind, routers, good[kind]) if had.get(name) == wanted[name] else ""
+        if known is not None and known.content == file.content and now - known.since < OFFERED_AGAIN:
+            refused[kind] = asdict(known)
+        elif why:
+            refused[kind] = asdict(Refused(file.version, file.content, why, now))
+        files[name if kind in refused else BESIDE + name] = last
     return {**files, REFUSED: canonical(refused)} if refused else files
 
 
@@ -65,23 +75,16 @@ def _last_good(name: str, had: Files, version: str) -> bytes | None:
     return next(found, None) if version else None
 
 
-def _refusal(kind: str, content: bytes, had: Files, routers: Sequence[RouterSeen], good: str) -> Refused | None:
-    """Why this content is not written, None where it is. A router that has nothing yet may have started with it."""
-    identity = digest(content.decode())
-    known = refused_in(had).get(kind)
-    if known is not None and known.content == identity:
-        return known
+def _why(kind: str, routers: Sequence[RouterSeen], good: str) -> str:
+    """The reason of all ready routers, "" where one has none. One that has nothing yet may have started with it."""
     ready = [router for router in routers if router.ready]
     everyone = all(kind in r.refused and r.taken.versions[kind] in (good, "") for r in ready)
-    why = next((router.rejected for router in ready if router.rejected), "")
-    if had.get(FILES[kind]) == content and why and everyone:
-        return Refused(_version(content), identity, why)
-    return None
+    return next((router.rejected for router in ready if router.rejected), "") if everyone else ""
 
 
 def standing(record: Record, had: Record, *folders: Files) -> Record:
     """The record of files of which some are not what is wanted: it ends with what is written."""
-    written = {kind: version for files in folders for kind, version in versions_in(files).items()}
+    written = {kind: file.version for files in folders for kind, file in files_in(files).items()}
     stands = {kind for files in folders for kind in refused_in(files)}
     if "clusters" in stands:
         record = replace(record, clusters=_until(written["clusters"], had.clusters))

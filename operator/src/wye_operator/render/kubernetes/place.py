@@ -48,6 +48,7 @@ class ClusterPlace:
     auth_in_force: Mapping[str, str] = field(default_factory=dict)
     routes_in_force: Mapping[str, str] = field(default_factory=dict)
     routers: tuple[RouterSeen, ...] = ()  # what they say of the files in force
+    now: float = 0.0  # Unix seconds
     nonce: str = ""
     network_policies: bool = True
     metrics_from: tuple[Mapping[str, Any], ...] = ()  # peers of a NetworkPolicy

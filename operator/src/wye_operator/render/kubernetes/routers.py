@@ -49,13 +49,13 @@ def router_objects(router: RouterPlan, record: Record, place: ClusterPlace) -> I
 
 def _routes(router: RouterPlan, record: Record, place: ClusterPlace) -> dict[str, bytes]:
     in_force = {name: content.encode() for name, content in place.routes_in_force.items()}
-    return with_last_good(route_files(router, ROUTER_PLACE), in_force, place.routers, record.acknowledged)
+    return with_last_good(route_files(router, ROUTER_PLACE), in_force, place.routers, record.acknowledged, place.now)
 
 
 def _auth(router: RouterPlan, record: Record, place: ClusterPlace) -> dict[str, bytes]:
     """Who may call, and the certificate. What is missing of them: what is in force, and where nothing is, nobody."""
     in_force = {name: base64.b64decode(content) for name, content in place.auth_in_force.items()}
-    return with_last_good(auth_files(router, in_force), in_force, place.routers, record.acknowledged)
+    return with_last_good(auth_files(router, in_force), in_force, place.routers, record.acknowledged, place.now)
 
 
 def _files(
