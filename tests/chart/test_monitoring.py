@@ -75,6 +75,15 @@ def test_every_metric_that_is_read_is_one_that_is_given_out() -> None:
             assert {found, plain} & NAMES, f"{where} reads {found}, which is nobody's"
 
 
+def test_a_line_is_called_by_labels_that_its_query_keeps() -> None:
+    for name, board in dashboards.every().items():
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                kept = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", target["expr"]))))
+                named = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+                assert named <= kept, f"{name}: {panel['title']}"
+
+
 def test_every_alert_has_a_page_that_says_what_to_look_at_first() -> None:
     pages = {page.stem for page in RUNBOOK.glob("Wye*.md")}
     assert pages == set(alerts.names())
