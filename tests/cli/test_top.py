@@ -156,3 +156,8 @@ def test_what_is_wrong_with_the_command_is_one_sentence(fraud, config, wye, word
     assert wye("top", *words) == 1
     assert told in wye.err
     assert len(wye.err.splitlines()) == 1
+
+
+def test_a_name_that_is_wrong_ends_what_would_go_on(fraud, config, wye) -> None:
+    assert wye("top", "other") == 1
+    assert "there is no Endpoint other" in wye.err

@@ -47,8 +47,8 @@ class Row:
     error_share: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
-    active: float = 0
-    queued: float = 0
+    active: int = 0
+    queued: int = 0
     lost_per_second: float | None = None
 
 
@@ -94,7 +94,7 @@ def _shares(its: tuple[str, str], of: Deployment | Missing) -> Iterator[Row]:
 
 
 def _measured(row: Row, now: Tally, since: Tally | None, seconds: float) -> Row:
-    told: dict[str, Any] = {"active": now.active, "queued": now.queued}
+    told: dict[str, Any] = {"active": int(now.active), "queued": int(now.queued)}
     if since is not None and seconds > 0:
         told |= {
             "requests_per_second": since.answers / seconds,
@@ -120,8 +120,8 @@ def cells(listed: Sequence[Row], *, spaced: bool) -> Iterator[tuple[Cell, ...]]:
             Cell(_percent(row.error_share), _alarm(row.error_share)),
             Cell(_number(row.p50_ms)),
             Cell(_number(row.p99_ms)),
-            Cell(f"{row.active:.0f}", "" if row.active else FAINT),
-            Cell(f"{row.queued:.0f}", WAITS if row.queued else FAINT),
+            Cell(f"{row.active}", "" if row.active else FAINT),
+            Cell(f"{row.queued}", WAITS if row.queued else FAINT),
             Cell(_number(row.lost_per_second), WAITS if row.lost_per_second else FAINT),
         )
 

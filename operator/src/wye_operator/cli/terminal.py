@@ -74,3 +74,15 @@ def console(out: TextIO | None = None) -> Any:
     except ImportError:
         return None
     return Console(highlight=False)
+
+
+def screen(out: TextIO | None = None) -> Any:
+    """A console for what is drawn anew, where the output is a terminal that can; with NO_COLOR without colours."""
+    if not (out or sys.stdout).isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    made = Console(highlight=False, no_color=not settings.from_environment().colour)
+    return None if made.is_dumb_terminal else made

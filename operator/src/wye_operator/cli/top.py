@@ -7,18 +7,17 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from wye_operator import settings
 from wye_operator.cli.arguments import Commands, add_access, command, seconds
 from wye_operator.cli.ask import access_of, pods_of, resources_of
 from wye_operator.cli.kubeconfig import Api, connect
-from wye_operator.cli.loads import HEAD, LEFT, as_data, cells, rows
+from wye_operator.cli.loads import as_data, cells, rows
+from wye_operator.cli.screen import NOBODY, Drawing, Picture, drawing, plain
 from wye_operator.cli.seen import Endpoint, label_of, seen
-from wye_operator.cli.terminal import console
 from wye_operator.cli.twin import objects_of
 from wye_operator.cli.watching import Look, Pod, Watch, watching
 from wye_operator.cli.where import Folder, InCluster, folder_or_name, where
@@ -120,11 +119,11 @@ def _once(args: argparse.Namespace, show: Show, watch: Watch) -> int:
     if args.json:
         print(json.dumps(as_data(listed, last.silent, last.at - first.at if first else 0), indent=2))
         return 0
-    print("\n".join(_plain([*_table(show, first, last)])))
+    print("\n".join(plain([*cells(listed, spaced=show.spaced)])))
     for pod, why in last.silent.items():
         print(f"wye: {_unreached(pod, why)}", file=sys.stderr)
     if not listed:
-        print("there is no Endpoint here", file=sys.stderr)
+        print(NOBODY, file=sys.stderr)
     return 0
 
 
@@ -132,57 +131,34 @@ def _unreached(pod: Pod, why: str) -> str:
     return f"pod {pod.namespace}/{pod.name} cannot be asked, its figures are missing: {why}"
 
 
-def _table(show: Show, first: Look | None, last: Look) -> Iterable[tuple[Any, ...]]:
-    return cells(rows(show.last.endpoints, first, last), spaced=show.spaced)
-
-
-def _plain(lines: Sequence[Sequence[Any]]) -> Iterable[str]:
-    """Columns for a pipe: words to the left, numbers to the right."""
-    listed = [HEAD, *([cell.text for cell in line] for line in lines)]
-    widths = [max(len(line[column]) for line in listed) for column in range(len(HEAD))]
-    for line in listed:
-        padded = (
-            text.ljust(width) if column < LEFT else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        yield "  ".join(padded).rstrip()
-
-
 def _live(show: Show, watch: Watch) -> int:
-    """Draw again and again; on what is no terminal, a table after each look."""
-    screen = console()
-    if screen is None:
+    """Look and draw until Ctrl-C. A first look that fails ends it: a name may be wrong; a later one is tried again."""
+    look: Look | None = watch.look()
+    with drawing() as draw:
         while True:
-            first, last = show.take(watch.look())
-            words = [_unreached(pod, why) for pod, why in last.silent.items()]
-            print("\n".join([*_plain([*_table(show, first, last)]), *words, ""]), flush=True)
+            if look is not None:
+                draw.show(_picture(show, *show.take(look)))
             time.sleep(EVERY)
-    from rich.live import Live
-
-    with Live(console=screen, screen=True, auto_refresh=False) as drawn:
-        while True:
-            try:
-                first, last = show.take(watch.look())
-                drawn.update(_coloured(show, first, last), refresh=True)
-            except WyeError as error:  # the API server: what was drawn last stays away, and it is asked again
-                drawn.update(f"{error}; asking again", refresh=True)
-            time.sleep(EVERY)
+            look = _looked(watch, draw)
 
 
-def _coloured(show: Show, first: Look | None, last: Look) -> Any:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
+def _looked(watch: Watch, draw: Drawing) -> Look | None:
+    try:
+        return watch.look()
+    except WyeError as error:
+        draw.fail(f"{error}; asking again")
+        return None
 
+
+def _picture(show: Show, first: Look | None, last: Look) -> Picture:
     measured = f"the last {last.at - first.at:.0f} s" if first else "measuring"
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    for number, name in enumerate(HEAD):
-        table.add_column(name, justify="left" if number < LEFT else "right", no_wrap=True)
-    for line in _table(show, first, last):
-        table.add_row(*(Text(cell.text, style=cell.style) for cell in line))
-    words = [Text(_unreached(pod, why), style="yellow") for pod, why in last.silent.items()]
-    head = Text(f"wye top: {len(show.last.pods)} pods, {measured}; Ctrl-C ends it", style="dim")
-    return Group(head, Text(""), table, Text(""), *words)
+    pods = "1 pod" if len(show.last.pods) == 1 else f"{len(show.last.pods)} pods"
+    return Picture(
+        title=f"wye top: {pods}, {measured}; Ctrl-C ends it",
+        lines=[*cells(rows(show.last.endpoints, first, last), spaced=show.spaced)],
+        silent=[_unreached(pod, why) for pod, why in last.silent.items()],
+        measured=first is not None,
+    )
 
 
 def _of_cluster(api: Api, name: str, *, everywhere: bool) -> Scene:
