@@ -109,7 +109,7 @@ class Bucket:
     """A bucket called `models`, as S3 gives it out."""
 
     def __init__(self, server):
-        self.server, self.objects = server, {}
+        self.server, self.objects, self.tags = server, {}, {}
         server.on("/models", self.list)
 
     def put(self, key, body, behaviour=None):
@@ -119,8 +119,9 @@ class Bucket:
     def list(self, handler, _):
         prefix = parse_qs(urlsplit(handler.path).query)["prefix"][0]
         when = "<LastModified>2026-01-01T00:00:00Z</LastModified>"
-        entry = f"<Contents><Key>{{}}</Key><Size>{{}}</Size><ETag>e</ETag>{when}</Contents>"
-        entries = "".join(entry.format(*item) for item in self.objects.items() if item[0].startswith(prefix))
+        entry = f"<Contents><Key>{{}}</Key><Size>{{}}</Size><ETag>{{}}</ETag>{when}</Contents>"
+        found = ((key, size, self.tags.get(key, "e")) for key, size in self.objects.items() if key.startswith(prefix))
+        entries = "".join(entry.format(*each) for each in found)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
         answering(200, body.encode())(handler, 1)
 

@@ -7,15 +7,20 @@ emulators themselves are in tests/cluster/test_sources.py.
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 
 import pytest
 
 from breaking import Bucket, Server, answering, breaking, headers_of, whole
+from wye_runtime.artifact import artifact_at
 from wye_runtime.errors import ConfigError, ModelDigestMismatch, ModelFetch
 from wye_runtime.fetch import Patience, fetch, fetching, objects
-from wye_runtime.model import artifact_at
+from wye_runtime.fetch.layers import zstd
 from wye_runtime.settings import ModelSource
 
 QUICK = Patience(silence=20.0, retries=2, pause=0.01)
@@ -307,6 +312,8 @@ def link(name, to):
 
 
 GZIP, PLAIN = "application/vnd.oci.image.layer.v1.tar+gzip", "application/octet-stream"
+ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+HALF = zstd.compress(archive([("models/m.onnx", MODEL)], "w:"))[:60]
 
 
 class Registry:
@@ -376,8 +383,15 @@ def registry(server, trusting):
             ],
             {"m.onnx": MODEL},
         ),
+        (
+            [
+                (GZIP, archive([("models/m.onnx", MODEL)]), ""),
+                (ZSTD, zstd.compress(archive([("models/more/w.bin", WEIGHTS)], "w:")), ""),
+            ],
+            {"m.onnx": MODEL, "more/w.bin": WEIGHTS},
+        ),
     ],
-    ids=["files pushed by oras", "one file", "a folder pushed by oras", "an image with /models"],
+    ids=["files pushed by oras", "one file", "a folder pushed by oras", "an image with /models", "zstd"],
 )
 def test_an_artifact_and_an_image_are_a_model(registry, to, layers, files):
     registry.push(*((*layer, None) for layer in layers))
@@ -416,9 +430,24 @@ def test_a_layer_that_breaks_goes_on_where_it_stopped(registry, to):
         ((PLAIN, MODEL, "/etc/m.onnx", None), "could lead out"),
         ((PLAIN, MODEL, "m.onnx", whole(MODEL[::-1])), "came with the sha256"),
         ((PLAIN, MODEL, "m.onnx", whole(MODEL + b"more")), "came with 400004 bytes, the list says 400000"),
-        (("application/vnd.oci.image.layer.v1.tar+zstd", MODEL, "", None), "tar, gzip or plain files"),
+        ((ZSTD, MODEL, "", None), "no archive that can be read"),
+        (
+            (ZSTD, zstd.compress(archive([("models/m.onnx", MODEL)], "w:"))[:60], "", None),
+            "no archive that can be read",
+        ),
     ],
-    ids=["a link", "dots", "nothing", "no tar", "half a tar", "an absolute title", "other bytes", "more bytes", "zstd"],
+    ids=[
+        "a link",
+        "dots",
+        "nothing",
+        "no tar",
+        "half a tar",
+        "an absolute title",
+        "other bytes",
+        "more bytes",
+        "no zstd",
+        "half a zstd",
+    ],
 )
 def test_what_an_image_must_not_hold(registry, to, layer, said):
     registry.push(layer)
@@ -449,3 +478,124 @@ def test_the_room_is_asked_before_anything_comes(registry, to, monkeypatch):
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(ModelFetch, match="the model has 400000 bytes to come, .* has room for 1000"):
         fetch(registry.uri, to, None, registry.environment, QUICK)
+
+
+# --- a fetch that was killed -------------------------------------------------------------------------------------
+
+LARGE = os.urandom(1 << 20) * 40  # more than what a run that is killed may lose
+
+
+def fetching_process(uri, to, trusting, log):
+    words = [sys.executable, "-m", "wye_runtime.cli", "fetch", "--uri", uri, "--to", str(to)]
+    with log.open("ab") as out:
+        return subprocess.Popen(words, env=os.environ | trusting, stdout=out, stderr=subprocess.STDOUT)
+
+
+def killed_when(met, process):
+    end = time.monotonic() + 60
+    while not met():
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < end, "it never came so far"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+
+def stalling(body, at, over, **headers):
+    """As `whole`, but the first answer stands still after `at` bytes."""
+
+    def give(handler, attempt):
+        if attempt > 1:
+            return whole(body, **headers)(handler, attempt)
+        handler.head(200, Content_Length=str(len(body)), **headers)
+        handler.wfile.write(body[:at])
+        over.wait(60)
+
+    return give
+
+
+@pytest.mark.parametrize("state", ["the same", "another"])
+def test_a_fetch_that_was_killed_goes_on_where_it_was(server, to, trusting, tmp_path, state):
+    """By SIGKILL, as a node that runs out of memory does it: from the last note on disk, if it is still that file."""
+    over, log = threading.Event(), tmp_path / "log"
+    uri = server.on("/large.onnx", stalling(LARGE, 36 << 20, over, **headers_of(LARGE)))
+    process = fetching_process(uri, to, trusting, log)
+    note = to / ".model.onnx.note"
+    killed_when(lambda: note.exists() and json.loads(note.read_text())["size"] >= 32 << 20, process)
+    over.set()
+    assert [each.name for each in to.iterdir() if not each.name.startswith(".")] == [], "nothing has a name yet"
+    if state == "another":
+        server.on("/large.onnx", whole(LARGE[::-1], **headers_of(LARGE, tag="new")))
+    seen = len(server.seen)
+    assert fetching_process(uri, to, trusting, log).wait(60) == 0, log.read_text()
+    assert (to / "model.onnx").read_bytes() == (LARGE if state == "the same" else LARGE[::-1])
+    assert sorted(each.name for each in to.iterdir()) == ["model.onnx"]
+    first = server.seen[seen][1]
+    assert int(first["Range"].removeprefix("bytes=").removesuffix("-")) >= 32 << 20
+    assert first["If-Range"] == '"e"'
+
+
+def test_files_of_a_folder_that_came_before_are_not_asked_for_again(bucket, to, trusting, tmp_path):
+    over, log = threading.Event(), tmp_path / "log"
+    bucket.put("f/a.bin", WEIGHTS)
+    bucket.put("f/b.bin", WEIGHTS)
+    bucket.put("f/model.onnx", MODEL, stalling(MODEL, 1000, over, **headers_of(MODEL)))
+    process = fetching_process("s3://models/f", to, trusting, log)
+    killed_when(lambda: any(path == "/models/f/model.onnx" for path, _ in bucket.server.seen), process)
+    over.set()
+    bucket.put("f/b.bin", WEIGHTS[::-1])
+    bucket.tags["f/b.bin"] = "new"
+    seen = len(bucket.server.seen)
+    assert fetching_process("s3://models/f", to, trusting, log).wait(60) == 0, log.read_text()
+    assert came(to) == {"a.bin": WEIGHTS, "b.bin": WEIGHTS[::-1], "model.onnx": MODEL}
+    asked = [path for path, _ in bucket.server.seen[seen:] if path.startswith("/models/f/")]
+    assert asked == ["/models/f/b.bin", "/models/f/model.onnx"], "what changed, and what had not come"
+    assert left_beside(to) == [".model.fetched", "log", "model"]
+
+
+def test_a_file_that_the_source_lost_meanwhile_does_not_stay(bucket, to, trusting, tmp_path):
+    over, log = threading.Event(), tmp_path / "log"
+    bucket.put("f/a.bin", WEIGHTS)
+    bucket.put("f/model.onnx", MODEL, stalling(MODEL, 1000, over, **headers_of(MODEL)))
+    process = fetching_process("s3://models/f", to, trusting, log)
+    killed_when(lambda: any(path == "/models/f/model.onnx" for path, _ in bucket.server.seen), process)
+    over.set()
+    del bucket.objects["f/a.bin"]
+    assert fetching_process("s3://models/f", to, trusting, log).wait(60) == 0, log.read_text()
+    assert came(to) == {"model.onnx": MODEL}
+
+
+def test_what_came_before_a_fetch_gave_up_is_kept_for_the_next(bucket, to, trusting):
+    """Five tries that brought nothing end a run; the kubelet starts another."""
+    bucket.put("f/a.bin", WEIGHTS)
+    bucket.put("f/model.onnx", MODEL, answering(503))
+    with pytest.raises(ModelFetch, match="answered 503"):
+        fetch("s3://models/f", to, None, trusting, QUICK)
+    assert not to.exists()
+    bucket.put("f/model.onnx", MODEL)
+    seen = len(bucket.server.seen)
+    fetch("s3://models/f", to, None, trusting, QUICK)
+    assert came(to) == {"a.bin": WEIGHTS, "model.onnx": MODEL}
+    assert "/models/f/a.bin" not in [path for path, _ in bucket.server.seen[seen:]]
+
+
+def test_an_image_that_was_half_unpacked_is_whole_in_the_end(registry, to, trusting, monkeypatch):
+    """Its layers stay in their order: what a later one takes away is not brought back."""
+    lower = archive([("models/model.onnx", MODEL), ("models/old.bin", b"old")])
+    middle = archive([("models/.wh.old.bin", b""), ("models/new.bin", WEIGHTS)])
+    upper = archive([("models/last.bin", b"last")])
+    registry.push(*((GZIP, body, "", None) for body in (lower, middle, upper)))
+    real, calls = fetching.unpack, []
+
+    def dying(*words):
+        calls.append(words)
+        if len(calls) == 3:
+            raise SystemExit(143)
+        return real(*words)
+
+    monkeypatch.setattr(fetching, "unpack", dying)
+    with pytest.raises(SystemExit):
+        fetch(registry.uri, to, None, registry.environment, QUICK)
+    assert not to.exists()
+    fetch(registry.uri, to, None, registry.environment, QUICK)
+    assert came(to) == {"model.onnx": MODEL, "new.bin": WEIGHTS, "last.bin": b"last"}

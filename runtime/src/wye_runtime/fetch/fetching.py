@@ -48,7 +48,7 @@ def is_there(target: Path, sha256: str) -> bool:
 
 
 def into_file(source: WebSource, target: Path, sha256: str | None, patience: Patience) -> tuple[int, str]:
-    with part_in(target.parent, target.name) as part:
+    with part_in(target.parent, target.name, source.shown) as part:
         receive(source.file, part, patience)
         check(source.shown, part.size, part.sha256, sha256)
         part.commit(target)
@@ -56,12 +56,14 @@ def into_file(source: WebSource, target: Path, sha256: str | None, patience: Pat
 
 
 def into_folder(source: Source, to: Path, sha256: str | None, patience: Patience) -> tuple[int, str]:
-    with stage_for(to) as stage:
+    with stage_for(to, source.shown) as stage:
         files = patiently(source.files, source.shown, patience)
-        make_sure_of_room(sum(file.size or 0 for file in files), stage.files)
-        came: dict[str, str] = {}
-        for file in files:
-            came |= bring(file, stage, patience)
+        count, came = stage.brought(files)
+        make_sure_of_room(sum(file.size or 0 for file in files[count:]), stage.files)
+        for file in files[count:]:
+            now = bring(file, stage, patience)
+            stage.finished(file, now)
+            came |= now
         digests = {name: digest for name, digest in came.items() if (stage.files / name).is_file()}
         size = sum((stage.files / name).stat().st_size for name in digests)
         check(source.shown, size, digest_of(digests), sha256)
@@ -71,7 +73,7 @@ def into_folder(source: Source, to: Path, sha256: str | None, patience: Patience
 
 def bring(file: File, stage: Stage, patience: Patience) -> dict[str, str]:
     """One file into the stage, or what an archive holds: the sha256 by name."""
-    with part_in(stage.incoming, "incoming") as part:
+    with part_in(stage.incoming, "incoming", file.remote.shown) as part:
         receive(file.remote, part, patience)
         if file.size is not None and part.size != file.size:
             raise ModelFetch(f"{file.remote.shown} came with {part.size} bytes, the list says {file.size}")

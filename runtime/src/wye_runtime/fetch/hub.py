@@ -64,4 +64,5 @@ class Hub:
             WebFile(uri, self.web, f"hf://{self.repository}/{name}@{commit[:12]}"),
             size if isinstance(size, int) else None,
             large.get("sha256") if isinstance(large, Mapping) else None,
+            version=commit,
         )

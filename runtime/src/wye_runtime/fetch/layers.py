@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,11 @@ from typing import BinaryIO
 from wye_runtime.errors import ModelFetch
 from wye_runtime.fetch.part import READABLE, writing
 from wye_runtime.fetch.source import CHUNK, MOST_FILES, Unpack, inside
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 
@@ -29,13 +35,15 @@ def unpack(archive: Path, to: Path, how: Unpack, shown: str) -> dict[str, str]:
                 if len(came) >= MOST_FILES:
                     raise ModelFetch(f"{shown} has more than {MOST_FILES:,} files")
                 take(tar, member, name, Taking(to, came, shown))
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
         raise ModelFetch(f"{shown} is no archive that can be read: {error}") from error
     return came
 
 
 def stream_of(raw: BinaryIO, how: Unpack) -> tarfile.TarFile:
-    return tarfile.open(fileobj=raw, mode="r|gz" if how.zipped else "r|")
+    if how.packed == "zstd":
+        return tarfile.open(fileobj=zstd.ZstdFile(raw), mode="r|")
+    return tarfile.open(fileobj=raw, mode="r|gz" if how.packed == "gzip" else "r|")
 
 
 def wanted(tar: tarfile.TarFile, prefix: str, shown: str) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:

@@ -70,18 +70,19 @@ class Bucket:
             listing = iter(obstore.list(self.store, prefix, chunk_size=1000))
             files: list[File] = []
             for page in listing:
-                files += [f for meta in page if (f := self.file_of(meta["path"], prefix, meta["size"]))]
+                files += [f for meta in page if (f := self.file_of(meta, prefix))]
                 if len(files) > MOST_FILES:
                     raise ModelFetch(f"{self.shown} has more than {MOST_FILES:,} objects: name the model's own folder")
         return files
 
-    def file_of(self, path: str, prefix: str, size: int) -> File | None:
+    def file_of(self, meta: Mapping[str, Any], prefix: str) -> File | None:
         """None for the mark that some consoles leave where a folder should be."""
+        path, size = meta["path"], meta["size"]
         name = path.removeprefix(prefix).lstrip("/")
         if not name or (size == 0 and path.endswith("/")):
             return None
         shown = f"{self.shown.rstrip('/')}/{name}"
-        return File(str(inside(name, self.shown)), Object(self, path, shown), size)
+        return File(str(inside(name, self.shown)), Object(self, path, shown), size, version=validator_of(meta))
 
     def opened(self, path: str, start: int) -> ObjectAnswer:
         import obstore

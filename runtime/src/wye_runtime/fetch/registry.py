@@ -161,15 +161,14 @@ def layer_of(told: Mapping[str, Any], shown: str) -> Layer:
 
 def file_of(layer: Layer, blob: Blob, count: int, shown: str) -> File:
     """An archive gives what it holds (an image's only what is below /models), any other layer is a file."""
-    if "zstd" in layer.kind:
-        raise ModelFetch(f"{shown} has a layer of the kind {layer.kind}; want tar, gzip or plain files")
+    digest = layer.digest[7:]
     if layer.is_archive:  # with a title, `oras push` packed a folder, always with gzip
-        prefix, zipped = layer.title or MODELS, "gzip" in layer.kind or bool(layer.title)
-        return File("", blob, layer.size, layer.digest[7:], Unpack(zipped, prefix))
+        packed = "zstd" if "zstd" in layer.kind else "gzip" if "gzip" in layer.kind or layer.title else "tar"
+        return File("", blob, layer.size, digest, Unpack(packed, layer.title or MODELS), digest)
     name = str(inside(layer.title, shown)) if layer.title else "model.onnx"
     if not layer.title and count > 1:
         raise ModelFetch(f"{shown} has {count} layers, and this one without a title: nobody knows the file's name")
-    return File(name, blob, layer.size, layer.digest[7:])
+    return File(name, blob, layer.size, digest, version=digest)
 
 
 def user_for(host: str, environment: Mapping[str, str]) -> str:

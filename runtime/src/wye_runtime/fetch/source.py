@@ -63,19 +63,20 @@ class Remote(Protocol):
 class Unpack:
     """How a file that is an archive becomes files: what lies below `prefix`."""
 
-    zipped: bool
+    packed: str  # tar, gzip or zstd
     prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a model; `size` and `sha256` where the source told them beforehand."""
+    """One file of a model; `size`, `sha256` and a name of its state where the source told them beforehand."""
 
     name: str
     remote: Remote
     size: int | None = None
     sha256: str | None = None
     unpack: Unpack | None = None
+    version: str = ""
 
 
 class Source(Protocol):

@@ -19,6 +19,10 @@ Clock = Callable[[], float]
 T = TypeVar("T")
 
 
+class GaveUp(ModelFetch):
+    """The source may come back, and then what came so far is worth keeping."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to wait for a server, and how often to come back."""
@@ -39,7 +43,7 @@ def patiently(attempt: Callable[[], T], shown: str, patience: Patience, came: Ca
             failures = failures + 1 if size <= most else 1
             most = max(most, size)
             if failures > patience.retries:
-                raise ModelFetch(f"{shown}: {why} ({failures} tries, {size} bytes came)") from why
+                raise GaveUp(f"{shown}: {why} ({failures} tries, {size} bytes came)") from why
             pause = why.after or min(patience.pause * 2 ** (failures - 1), LONGEST_PAUSE)
             log.warning("interrupted", extra={"uri": shown, "why": str(why), "bytes": size, "retryIn": pause})
             time.sleep(pause)
