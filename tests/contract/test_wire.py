@@ -20,8 +20,10 @@ import pytest
 import make
 import plain
 import toys
+import wye_runtime.options
 import wye_runtime.settings
 from ports import free_port
+from wye_operator.api.engine import SESSION_OPTIONS
 from wye_operator.api.status import Reason
 from wye_operator.local.inner import Inner
 from wye_operator.plan.deployment_status import OWN_WORDS
@@ -192,3 +194,14 @@ def test_the_wire_page_names_every_last_word() -> None:
     page = Path(__file__, "../../../docs/concepts/wire.md").resolve().read_text()
     for reason in OWN_WORDS:
         assert f"`{reason}`" in page
+
+
+def test_both_know_the_same_options_of_a_session() -> None:
+    assert set(SESSION_OPTIONS) == set(wye_runtime.options.SESSION_OPTIONS)
+
+
+def test_options_that_are_given_are_what_the_runtime_reads(tmp_path) -> None:
+    told = {"provider": "CUDA", "providerOptions": {"gpu_mem_limit": "1"}, "sessionOptions": {"enable_mem_reuse": "0"}}
+    (tmp_path / "config.json").write_bytes(process.runtime_config(workload(engine=told), "/model"))
+    engine = wye_runtime.settings.config_from(tmp_path / "config.json").engine
+    assert (engine.provider, engine.providerOptions, engine.sessionOptions) == tuple(told.values())

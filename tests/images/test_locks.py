@@ -43,6 +43,18 @@ def test_every_entry_has_a_hash_and_no_file_names_a_host(made) -> None:
         assert "://" not in (ROOT / path).read_text()
 
 
+def test_the_image_for_gpus_has_another_engine_with_nvidias_libraries_and_nothing_else(made) -> None:
+    texts = {path.stem: text.removeprefix(made.HEAD) for path, text in made.files().items()}
+    plain, gpu = (made.blocks_of(texts[name]) for name in ("runtime", "runtime-gpu"))
+    more = set(gpu) - set(plain)
+    assert set(plain) - set(gpu) == {"onnxruntime"}
+    assert {"onnxruntime-gpu", "nvidia-cudnn-cu13"} <= more
+    assert {name for name in more if not name.startswith(("nvidia-", "cuda-"))} == {"onnxruntime-gpu"}
+    assert [gpu[name] for name in plain if name in gpu] == [plain[name] for name in plain if name in gpu]
+    versions = {entry[0].split()[0].split("==")[1] for entry in (plain["onnxruntime"], gpu["onnxruntime-gpu"])}
+    assert len(versions) == 1, "the same engine on every chip"
+
+
 def test_the_scripts_are_sound() -> None:
     for script in ("images/build", "images/base"):
         subprocess.run(["bash", "-n", ROOT / script], check=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import toys
-from wye_runtime import model, settings
+from wye_runtime import settings
 from wye_runtime.errors import ConfigError, InvalidDeploymentSpec, ModelDigestMismatch, ModelFetch, ModelInvalid
 from wye_runtime.metrics import Metrics
 from wye_runtime.service.loading import loaded
@@ -235,63 +235,3 @@ def test_a_model_is_called_what_its_owner_calls_it(tmp_path):
     copied.write_bytes(b"garbage")
     with pytest.raises(ModelInvalid, match=r"^file://models/amber.onnx \(7 bytes\) is no ONNX model"):
         load(copied, model={"uri": "file://models/amber.onnx"})
-
-
-class Refusing:
-    """A session's class that takes no options of a provider, as ONNX Runtime does with a wrong one."""
-
-    def __init__(self, file, options, providers, **more):
-        self.asked = (providers, more)
-        if isinstance(providers[0], tuple):
-            raise RuntimeError(f"no such option {providers[0][1]}")
-
-
-@pytest.mark.parametrize("good", [True, False])
-def test_options_of_a_provider_are_taken_or_refused_and_never_left_out(tmp_path, monkeypatch, good):
-    """No GPU is needed to see what ONNX Runtime is asked, and that its own second try is switched off."""
-    made = type("Taking", (), {"__init__": lambda self, *_, **more: vars(self).update(more)}) if good else Refusing
-    monkeypatch.setattr(model.ort, "InferenceSession", made)
-    artifact = model.artifact_at(settings.ModelSource(path=str(toys.saved(toys.linear(), tmp_path / "toy.onnx"))))
-    words = (artifact, ["CUDAExecutionProvider", "CPUExecutionProvider"], 1, {"gpu_mem_limit": "1"})
-    if good:
-        session, _ = model.told_session(*words)
-        assert session.providers[0] == ("CUDAExecutionProvider", {"gpu_mem_limit": "1"})
-        assert session.enable_fallback == 0
-    else:
-        with pytest.raises(InvalidDeploymentSpec, match="providerOptions are not taken.*no such option"):
-            model.told_session(*words)
-
-
-def test_tensorrt_keeps_its_engines_by_model_and_gpu(tmp_path):
-    artifact = model.artifact_at(settings.ModelSource(path=str(toys.saved(toys.linear(), tmp_path / "toy.onnx"))))
-    own = settings.Engine("TensorRT", None, {"trt_fp16_enable": "1", "trt_timing_cache_enable": "0"})
-    said = model.options_for(artifact, own, tmp_path)
-    assert (said["trt_engine_cache_enable"], said["trt_fp16_enable"], said["trt_timing_cache_enable"]) == (
-        "1",
-        "1",
-        "0",
-    )
-    assert Path(said["trt_engine_cache_path"]).parent == tmp_path / "tensorrt"
-    assert model.options_for(artifact, own, None) == own.providerOptions
-    assert model.options_for(artifact, settings.Engine("CUDA"), tmp_path) == {}
-
-
-def test_the_kinds_of_gpu_and_the_driver_are_read_from_the_kernel(tmp_path):
-    for number, kind in enumerate(("NVIDIA H200", "NVIDIA H200", "NVIDIA L4")):
-        (tmp_path / f"gpus/{number}").mkdir(parents=True)
-        (tmp_path / f"gpus/{number}/information").write_text(f"Model: \t\t {kind}\nIRQ:   \t\t 1\n")
-    (tmp_path / "version").write_text("NVRM version: 580.1\nGCC version: 12\n")
-    assert model.gpus(tmp_path) == ["NVIDIA H200", "NVIDIA L4", "NVRM version: 580.1"]
-    assert model.gpus(tmp_path / "nowhere") == []
-
-
-@pytest.mark.parametrize(
-    ("engine", "said"),
-    [
-        ({"provider": "CUDA", "providerOptions": {"a": 1}}, "want an object of strings"),
-        ({"providerOptions": {"a": "1"}}, "where engine.provider is Auto, want CUDA or TensorRT"),
-    ],
-)
-def test_options_that_make_no_sense(engine, said):
-    with pytest.raises(ConfigError, match=said):
-        settings.parse_config({"model": {"path": "x"}, "engine": engine})

@@ -243,13 +243,14 @@ def test_what_cannot_be_served_says_why(servers, made, environment, contract, wh
 
 
 def test_without_the_library_the_operator_and_the_package_are_named(servers, monkeypatch, tmp_path):
-    from wye_runtime import model
+    from wye_runtime import model, sessions
+    from wye_runtime.artifact import artifact_at
     from wye_runtime.settings import Engine, ModelSource
 
-    monkeypatch.setattr(model, "library", lambda: None)
+    monkeypatch.setattr(sessions, "library", lambda: None)
     path = toys.saved(toys.words(), tmp_path / "words.onnx")
     with pytest.raises(ModelInvalid, match=r"has the operator ai.onnx.contrib:BertTokenizer, which the package onnx"):
-        model.load(model.artifact_at(ModelSource(name="words", path=str(path))), Engine())
+        model.load(artifact_at(ModelSource(name="words", path=str(path))), Engine())
 
 
 def test_inputs_that_are_decoded_are_found_inside_of_branches_too():

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import toys
-from wye_runtime.errors import ModelInvalid
-from wye_runtime.mlmodel import flavors_of
-from wye_runtime.model import artifact_at
-from wye_runtime.settings import ModelSource
+from wye_runtime.artifact import artifact_at
+from wye_runtime.codecs import score
+from wye_runtime.codecs.media import Media
+from wye_runtime.codecs.scores import score_csv
+from wye_runtime.errors import InvalidInput, ModelInvalid
+from wye_runtime.mlmodel import columns_of, flavors_of
+from wye_runtime.model import load
+from wye_runtime.settings import Engine, ModelSource
 
 BELOW = ("data: model.onnx", "data: 'data/fraud.onnx'")
 NESTED = "a: b\nflavors:\n  sklearn:\n    env:\n      data: x\n    data: y\n  onnx:\n  - data\nsignature:\n  onnx: z\n"
@@ -70,3 +75,74 @@ def test_only_the_first_level_of_a_flavour_counts() -> None:
         "a: b\nflavors:\n  sklearn:\n    env:\n      data: x\n    data: y\n  onnx:\n  - data\nsignature:\n  onnx: z\n"
     )
     assert flavors_of(text) == {"sklearn": {"env": "", "data": "y"}, "onnx": {}}
+
+
+# --- the signature's columns -------------------------------------------------------------------------------------
+
+IRIS = """flavors:
+  onnx:
+    data: model.onnx
+saved_input_example_info: null
+signature:
+  inputs: '[{"type": "double", "name": "sepal length (cm)", "required": true}, {"type":
+    "double", "name": "it''s width", "required": true}, {"type": "long", "name": "petals",
+    "required": false}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 1]}}]'
+  params: null
+"""
+COLUMNS = ("sepal length (cm)", "it's width", "petals")
+TENSORS = IRIS.replace('"type": "double"', '"type": "tensor"').replace('"type": "long"', '"type": "tensor"')
+
+
+@pytest.fixture
+def signature(tmp_path: Path):
+    """Of a model whose one input has three columns, and a package that says what they are called."""
+    toys.saved(toys.linear(3), tmp_path / "model.onnx")
+    (tmp_path / "MLmodel").write_text(IRIS)
+    return load(artifact_at(ModelSource(str(tmp_path))), Engine("CPU", 1)).signature
+
+
+def test_the_columns_of_a_signature_are_read() -> None:
+    assert columns_of(IRIS) == COLUMNS
+    assert [columns_of(text) for text in (WRITTEN["onnx"], TENSORS, "signature:\n  inputs: '[{'\n", "")] == [()] * 4
+
+
+def test_columns_that_do_not_fit_the_model_are_not_taken(tmp_path: Path) -> None:
+    at = folder(tmp_path, IRIS)
+    assert load(artifact_at(ModelSource(str(at))), Engine("CPU", 1)).signature.columns == ()
+
+
+BODIES = {
+    "a frame in another order": {"input_data": {"columns": ["petals", *COLUMNS[:2]], "data": [[3, 1, 2], [6, 4, 5]]}},
+    "rows as they are": {"input_data": [[1, 2, 3], [4, 5, 6]]},
+    "records": {"instances": [dict(zip(COLUMNS, row, strict=True)) for row in ((1, 2, 3), (4, 5, 6))]},
+    "the input's own name": {"instances": [{"x": [1, 2, 3]}, {"x": [4, 5, 6]}]},
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_columns_go_where_the_signature_has_them(signature, case: str) -> None:
+    (feeds,) = score(signature, BODIES[case]).batches
+    assert feeds["x"].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_a_header_of_csv_says_the_order(signature) -> None:
+    lines = b"petals,it's width,sepal length (cm)\r\n3,2,1\r\n6,5,4\r\n"
+    (feeds,) = score_csv(signature, lines, Media("text/csv", {})).batches
+    assert feeds["x"].tolist() == [[1, 2, 3], [4, 5, 6]]
+    (feeds,) = score_csv(signature, b"1,2,3\r\n", Media("text/csv", {})).batches
+    assert feeds["x"].tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"input_data": {"columns": ["petals", "size", "it's width"], "data": [[1, 2, 3]]}}, "size.*nothing takes"),
+        ({"input_data": {"columns": [COLUMNS[0], COLUMNS[2]], "data": [[1, 2]]}}, "it's width.*missing among"),
+        ({"instances": [{"petals": 1, COLUMNS[0]: 2}]}, "it's width.*is missing"),
+    ],
+)
+def test_columns_that_the_signature_does_not_have_are_named(signature, body, said) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        score(signature, body)
+    assert re.search(said, str(refusal.value.details))

@@ -121,7 +121,8 @@ def standalone(given: argparse.Namespace) -> Config:
 
 
 def inspected(given: argparse.Namespace) -> int:
-    from wye_runtime.model import artifact_at, load
+    from wye_runtime.artifact import artifact_at
+    from wye_runtime.model import load
 
     model = load(artifact_at(ModelSource(str(given.model))), Engine("CPU", 1))
     signature = {

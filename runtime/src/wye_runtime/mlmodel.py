@@ -1,16 +1,20 @@
-"""MLflow's folders: which file of one is the ONNX model. Called by model.py for a folder with a file `MLmodel`.
+"""MLflow's folders: which file of one is the ONNX model, and what its columns are called. Called where `MLmodel` is.
 
-That file is YAML as `yaml.safe_dump` writes it; of it only the flavours count, so that no reader of YAML is needed.
+That file is YAML as `yaml.safe_dump` writes it; of it only the flavours and the signature count, so that no reader of
+YAML is needed.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from wye_runtime.errors import ModelFetch, ModelInvalid
 
 NAME = "MLmodel"
 FLAVORS = re.compile(r"^flavors:[ ]*\n((?:[ ]+.*\n|\n)*)", re.MULTILINE)
+SIGNATURE = re.compile(r"^signature:[ ]*\n(?:[ ]+.*\n)*?[ ]+inputs: '((?:[^']|'')*)'", re.MULTILINE)
 ENTRY = re.compile(r"^([ ]+)([\w.-]+):[ ]*(.*?)[ ]*$")
 OTHERS = "its own image serves it, too (`environment`; docs/guides/servers.md, MLflow)"
 
@@ -20,15 +24,35 @@ def is_packaged(folder: Path) -> bool:
     return folder.is_dir() and (folder / NAME).is_file()
 
 
-def data_of(folder: Path, called: str) -> Path:
-    """The file of its onnx flavour."""
+def text_of(folder: Path, called: str) -> str:
+    """What MLflow wrote of the folder."""
     try:
-        text = (folder / NAME).read_text()
+        return (folder / NAME).read_text()
     except UnicodeDecodeError as error:
         raise ModelInvalid(f"{called} has a file {NAME} that is no text") from error
     except OSError as error:
         raise ModelFetch(f"{called}/{NAME} cannot be read: {error.strerror}") from error
-    flavors = flavors_of(text)
+
+
+def columns_of(text: str) -> tuple[str, ...]:
+    """The names of the signature's columns, in their order; () where it has none, or speaks of tensors."""
+    found = SIGNATURE.search(text)
+    try:
+        specs = json.loads(re.sub(r"\n[ ]*", " ", found[1]).replace("''", "'")) if found else []
+    except ValueError:
+        return ()
+    names = [str(spec["name"]) for spec in specs if isinstance(spec, dict) and is_column(spec)]
+    return tuple(names) if len(names) == len(specs) else ()
+
+
+def is_column(spec: dict[str, Any]) -> bool:
+    """Whether a part of a signature is a column with a name, and no tensor."""
+    return isinstance(spec.get("name"), str) and spec.get("type") != "tensor"
+
+
+def data_of(folder: Path, called: str) -> Path:
+    """The file of its onnx flavour."""
+    flavors = flavors_of(text_of(folder, called))
     if "onnx" not in flavors:
         has = ", ".join(flavors) or "none"
         raise ModelInvalid(

@@ -73,10 +73,11 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """All that a model takes and gives, in its own order."""
+    """All that a model takes and gives, in its own order; `columns`: what its package calls those of the only input."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    columns: tuple[str, ...] = ()
 
 
 Tensors = dict[str, Array]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wye_runtime.errors import ConfigError, shown
+from wye_runtime.options import NO_CPU, check_session_option
 
 PROVIDERS = ("Auto", "CPU", "CUDA", "TensorRT")
 GPU_PROVIDERS = ("CUDA", "TensorRT")
@@ -39,6 +40,7 @@ class Engine:
     provider: str = "Auto"
     threads: int | None = None
     providerOptions: Mapping[str, str] = field(default_factory=dict)  # the wire's own name
+    sessionOptions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +192,27 @@ def engine(body: object) -> Engine:
     provider = given.get("provider", "Auto")
     if provider not in PROVIDERS:
         raise ConfigError(f"engine.provider is {shown(provider)}, want one of {', '.join(PROVIDERS)}")
-    options = given.get("providerOptions") or {}
-    if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
-        raise ConfigError(f"engine.providerOptions is {shown(options)}, want an object of strings")
+    options = strings(given, "providerOptions")
     if options and provider not in GPU_PROVIDERS:
         raise ConfigError(f"engine.providerOptions is set where engine.provider is {provider}, want CUDA or TensorRT")
-    return Engine(provider, optional_whole(given.get("threads"), "engine.threads"), options)
+    if not options.get("device_id", "0").isdecimal():
+        raise ConfigError(f"engine.providerOptions.device_id is {shown(options['device_id'])}, want a number")
+    told = strings(given, "sessionOptions")
+    for name, value in told.items():
+        check_session_option(name, value)
+    if told.get(NO_CPU) == "1" and provider not in GPU_PROVIDERS:
+        raise ConfigError(
+            f"engine.sessionOptions has {NO_CPU} where engine.provider is {provider}, want CUDA or TensorRT"
+        )
+    return Engine(provider, optional_whole(given.get("threads"), "engine.threads"), options, told)
+
+
+def strings(given: Mapping[str, Any], name: str) -> dict[str, str]:
+    """An object of strings in `engine`; ConfigError where it is something else."""
+    options = given.get(name) or {}
+    if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
+        raise ConfigError(f"engine.{name} is {shown(options)}, want an object of strings")
+    return options
 
 
 def request_settings(body: object) -> RequestSettings:

@@ -19,43 +19,12 @@ from wye_operator.api.base import (
     TextOrNumber,
 )
 from wye_operator.api.contract import Contract
+from wye_operator.api.engine import Engine
 from wye_operator.api.environment import SHARED, Environment
 from wye_operator.api.pod import EnvironmentFrom, ObjectName, Pod, Probe, Resources, Strategy
 from wye_operator.api.script import SCRIPT_RULES, CodeConfiguration
+from wye_operator.api.uris import FETCHED, FETCHED_FROM, URI
 
-FORMS = {  # of the schemes that are fetched, beside https://
-    "s3": "s3://BUCKET/PATH",
-    "gs": "gs://BUCKET/PATH",
-    "az": "az://CONTAINER/PATH (the account is AZURE_STORAGE_ACCOUNT_NAME of model.secretName)",
-    "hf": "hf://ORG/REPO/FILE@REVISION",
-    "oci": "oci://HOST/NAME:TAG or oci://HOST/NAME@sha256:…",
-}
-FETCHED = ("https", *FORMS)  # by `wye-runtime fetch`, in a cluster and in the twin alike
-_FETCHED = f"^({'|'.join(FETCHED)})://"
-
-
-def _uri_hint(uri: str) -> str:
-    """What to write instead of a path without a scheme, or of an address that is not whole."""
-    scheme, colon, rest = uri.partition("://")
-    if colon and scheme in FORMS:
-        return f"write {FORMS[scheme]}"
-    if not colon and 0 < len(uri) <= 80:
-        return f"use 'file://{uri}'"
-    return "" if rest else "a path is missing"
-
-
-URI = Text(
-    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+"
-    r"|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+"
-    r"|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+|hf://[-._a-zA-Z0-9]+/[-._a-zA-Z0-9]+(/[^@]+)?(@[^@ ]+)?"
-    r"|oci://[-.a-zA-Z0-9]+(:[0-9]+)?/[a-z0-9][-._/a-z0-9]*(:[a-zA-Z0-9_][-._a-zA-Z0-9]{0,127})?"
-    r"(@sha256:[0-9a-f]{64})?)$",
-    most=2048,
-    sentence="file://PATH (a path beside the manifest, or file:///absolute/path), configmap://NAME/KEY, "
-    "pvc://CLAIM/PATH, https://HOST/PATH (without user and password), s3://BUCKET/PATH, gs://BUCKET/PATH, "
-    "az://CONTAINER/PATH, hf://ORG/REPO/FILE@REVISION or oci://HOST/NAME:TAG",
-    hint=_uri_hint,
-)
 SHA256 = Text(
     pattern=r"^[0-9a-f]{64}$",
     most=64,
@@ -80,14 +49,6 @@ ENVIRONMENT_NAME = Text(
     most=253,
     sentence="letters, digits, '_', '-' and '.', not beginning with a digit",
 )
-OPTION_NAME = Text(
-    pattern=r"^[a-z][a-z0-9_]*$",
-    most=63,
-    sentence="the name of an option as ONNX Runtime writes it: lower-case letters, digits and '_'",
-)
-ProviderOptions = Annotated[
-    dict[Annotated[str, OPTION_NAME], Annotated[str, Field(max_length=1024)]], Field(max_length=32)
-]
 EnvironmentVariables = Annotated[
     dict[Annotated[str, ENVIRONMENT_NAME], Annotated[str, Field(max_length=32_768)]],
     Field(max_length=200),
@@ -128,44 +89,11 @@ class ModelSource(Model):
         ),
         Rule(
             "secretName",
-            f"!has(self.secretName) || self.uri.matches('{_FETCHED}')",
+            f"!has(self.secretName) || self.uri.matches('{FETCHED_FROM}')",
             f"must not be set where nothing is fetched: it serves {', '.join(f'{each}://' for each in FETCHED)}",
-            lambda model: model.secret_name is None or bool(re.match(_FETCHED, model.uri)),
+            lambda model: model.secret_name is None or bool(re.match(FETCHED_FROM, model.uri)),
         ),
     )
-
-
-class Engine(Model):
-    """How ONNX Runtime runs the model."""
-
-    provider: Literal["Auto", "CPU", "CUDA", "TensorRT"] = Field(
-        default="Auto",
-        description="Execution provider. One that was asked for and is not there is an error, never a "
-        "silent fall-back. `CUDA` and `TensorRT` want a GPU in `resources.limits`, which picks the GPU image; "
-        "with one, `Auto` is `CUDA`.",
-    )
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        le=1024,
-        description="Threads of one run. Default: the processors the instance may use.",
-    )
-
-    provider_options: ProviderOptions | None = Field(
-        default=None,
-        description="Options of that provider by ONNX Runtime's names, such as `gpu_mem_limit` (bytes). One that it "
-        "does not know is an error.",
-    )
-
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "providerOptions",
-            "!has(self.providerOptions) || (has(self.provider) && self.provider in ['CUDA', 'TensorRT'])",
-            "must be set only where provider is CUDA or TensorRT: they are the options of one provider",
-            lambda engine: engine.provider_options is None or engine.provider in ("CUDA", "TensorRT"),
-        ),
-    )
-    REFUSED: ClassVar[dict[str, str]] = dict.fromkeys(("sessionOptions",), NOT_BUILT)
 
 
 class RequestSettings(Model):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from wye_operator.api.base import Model, Rule, Text
 from wye_operator.api.pod import ObjectName
+from wye_operator.api.uris import FETCHED, FETCHED_FROM, HUB, REGISTRY
 
 
 def _code_hint(uri: str) -> str:
@@ -22,11 +23,12 @@ def _code_hint(uri: str) -> str:
 
 CODE = Text(
     pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+"
-    r"|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+)$",
+    r"|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+"
+    rf"|{HUB}|{REGISTRY})$",
     most=2048,
     sentence="a folder: file://PATH (beside the manifest, or file:///absolute/path), configmap://NAME (each entry is a "
-    "file), pvc://CLAIM/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH or az://CONTAINER/PATH; or https://HOST/PATH, the "
-    "script alone",
+    "file), pvc://CLAIM/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH, hf://ORG/REPO/PATH@REVISION or "
+    "oci://HOST/NAME:TAG; or https://HOST/PATH, the script alone",
     hint=_code_hint,
 )
 SCRIPT = Text(
@@ -42,8 +44,8 @@ class CodeConfiguration(Model):
     code: Annotated[str, CODE] = Field(
         description="The folder with the script. `file://PATH` (the local twin only; relative to the manifest's "
         "folder), `configmap://NAME` (each entry is a file), `pvc://CLAIM/PATH` (a cluster only; mounted read-only); "
-        "or fetched before an instance starts: `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH`, and "
-        "`https://HOST/PATH`, which is the script alone."
+        "or fetched before an instance starts: `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH`, "
+        "`hf://ORG/REPO/PATH@REVISION`, `oci://HOST/NAME:TAG`, and `https://HOST/PATH`, which is the script alone."
     )
     scoring_script: Annotated[str, SCRIPT] = Field(description="The script's path inside that folder.")
     secret_name: ObjectName | None = Field(
@@ -55,15 +57,15 @@ class CodeConfiguration(Model):
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "code",
-            "!self.code.matches('^(pvc|s3|gs|az)://') || !self.code.contains('..')",
-            "must not contain '..': the path is one inside the claim or the bucket",
-            lambda found: not re.match("(pvc|s3|gs|az)://", found.code) or ".." not in found.code,
+            "!self.code.matches('^(pvc|s3|gs|az|hf)://') || !self.code.contains('..')",
+            "must not contain '..': the path is one inside the claim, the bucket or the repository",
+            lambda found: not re.match("(pvc|s3|gs|az|hf)://", found.code) or ".." not in found.code,
         ),
         Rule(
             "secretName",
-            "!has(self.secretName) || self.code.matches('^(https|s3|gs|az)://')",
-            "must not be set where nothing is fetched: it serves https://, s3://, gs://, az://",
-            lambda found: found.secret_name is None or bool(re.match("(https|s3|gs|az)://", found.code)),
+            f"!has(self.secretName) || self.code.matches('{FETCHED_FROM}')",
+            f"must not be set where nothing is fetched: it serves {', '.join(f'{each}://' for each in FETCHED)}",
+            lambda found: found.secret_name is None or bool(re.match(FETCHED_FROM, found.code)),
         ),
         Rule(
             "scoringScript",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wye_operator.api.deployment import FETCHED
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.endpoint import Keys as NamedKeys
 from wye_operator.api.objects import Deployment, Endpoint
+from wye_operator.api.uris import FETCHED
 from wye_operator.local.fetching import Wanted
 from wye_operator.local.manifests import DataObject, Manifests, Placed
 from wye_operator.local.state import label

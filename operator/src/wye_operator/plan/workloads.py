@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from wye_operator.api.deployment import Batching, DeploymentSpec, Engine
+from wye_operator.api.deployment import Batching, DeploymentSpec
 from wye_operator.api.endpoint import MOST_REQUEST_BYTES
+from wye_operator.api.engine import Engine
 from wye_operator.api.environment import Environment
 from wye_operator.api.pod import plain
 from wye_operator.plan.contracts import settings_of
@@ -118,7 +119,7 @@ def _pods(member: Member) -> PodSettings:
 def _engine(engine: Engine) -> dict[str, Any]:
     """Without options that nobody gave: to write them down would replace every pod."""
     said = engine.model_dump(by_alias=True)
-    return said if engine.provider_options else {k: v for k, v in said.items() if k != "providerOptions"}
+    return {name: value for name, value in said.items() if value or name not in ("providerOptions", "sessionOptions")}
 
 
 def _identity(member: Member) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wye_operator.api.deployment import FETCHED, DeploymentSpec
+from wye_operator.api.deployment import DeploymentSpec
 from wye_operator.api.endpoint import EndpointSpec
 from wye_operator.api.status import DeploymentStatus, EndpointStatus, Reason
+from wye_operator.api.uris import FETCHED
 from wye_operator.plan.names import LATER, is_edited
 from wye_operator.plan.record import Record
 

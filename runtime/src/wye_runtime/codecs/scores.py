@@ -89,6 +89,8 @@ def by_input(signature: Signature, given: list[Any]) -> dict[str, list[Any]]:
     names = [spec.name for spec in signature.inputs]
     if len(names) == 1 and not any(isinstance(each, dict) for each in given):
         return {names[0]: given}
+    if signature.columns and not all(isinstance(each, dict) and set(each) == set(names) for each in given):
+        names = list(signature.columns)
     offences = Offences()
     for at, each in enumerate(given):
         if offences.is_full:
@@ -97,6 +99,8 @@ def by_input(signature: Signature, given: list[Any]) -> dict[str, list[Any]]:
         offences.add({"instance": at, **detail} for detail in name_details(names, each))
     if offences.count:
         raise refused(offences)
+    if len(signature.inputs) == 1 and signature.columns == tuple(names):
+        return {signature.inputs[0].name: [[each[name] for name in names] for each in given]}
     return {name: [each[name] for each in given] for name in names}
 
 

@@ -37,12 +37,13 @@ def list_details(given: dict[str, Any]) -> Iterator[Detail]:
 
 
 def by_columns(signature: Signature, columns: Sequence[Any], rows: Sequence[Any]) -> list[Any]:
-    """Rows as they are where they are those of the only input, else objects by the names of the inputs."""
+    """Rows where they are those of the only input, in the order of its columns if they have names; else objects."""
     names = [spec.name for spec in signature.inputs]
     is_row = len(names) == 1 and list(columns) != names
+    wanted = list(signature.columns) if is_row else names
     offences = Offences()
-    if not is_row:
-        offences.add(column_details(names, columns))
+    if wanted:
+        offences.add(column_details(wanted, columns))
         if offences.count:
             raise refused(offences)
     for at, row in enumerate(rows):
@@ -51,7 +52,10 @@ def by_columns(signature: Signature, columns: Sequence[Any], rows: Sequence[Any]
             offences.add([{"instance": at, "message": f"expected {len(columns)} cells, one a column, got {has}"}])
     if offences.count:
         raise refused(offences)
-    return list(rows) if is_row else [dict(zip(columns, row, strict=True)) for row in rows]
+    if is_row:
+        places = [list(columns).index(name) for name in wanted]
+        return [[row[place] for place in places] for row in rows] if wanted else list(rows)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def column_details(names: Sequence[str], columns: Sequence[Any]) -> Iterator[Detail]:
@@ -76,9 +80,11 @@ def csv_instances(signature: Signature, body: bytes, media: Media) -> list[Any]:
     specs = signature.inputs
     if len(specs) > 1:
         return named_lines(signature, lines)
-    if has_header(specs[0], lines[0], media):
-        del lines[0]
-    rows = [[value_of(specs[0], cell) for cell in line] for line in lines]
+    names = set(signature.columns)
+    header = lines.pop(0) if has_header(specs[0], lines[0], media) or names & set(lines[0]) else None
+    rows: list[Any] = [[value_of(specs[0], cell) for cell in line] for line in lines]
+    if header is not None and signature.columns:
+        return by_columns(signature, header, rows)
     return [row[0] if len(row) == 1 else row for row in rows] if len(specs[0].shape) == 1 else rows
 
 

@@ -71,7 +71,7 @@ def measured(trial: Trial, row: Tensors, most: int) -> Batching:
         return found
     best, gain = 1, GAIN
     for size in (each for each in SIZES if each <= most):
-        taken = run_seconds(model, repeated(row, size), names)
+        taken = seconds_of(model, repeated(row, size), names)
         if taken > trial.longest:
             break
         if size * alone / taken >= gain:
@@ -79,6 +79,14 @@ def measured(trial: Trial, row: Tensors, most: int) -> Batching:
     if best == 1:
         return Batching(1, f"company does not pay; {found}")
     return Batching(best, f"{best} rows a run are {gain:.1f} times the rows a second; {found}")
+
+
+def seconds_of(model: Model, rows: Tensors, names: Sequence[str]) -> float:
+    """Infinite where so many rows are too many: a GPU's memory may have a bound."""
+    try:
+        return run_seconds(model, rows, names)
+    except ModelError:
+        return math.inf
 
 
 def compared(model: Model, row: Tensors, names: Sequence[str]) -> Batching | str:

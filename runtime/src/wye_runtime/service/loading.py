@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wye_runtime import codecs, contract, model
+from wye_runtime.artifact import artifact_at
 from wye_runtime.codecs import InferCodec, Score, example
 from wye_runtime.codecs.calls import CallCodec
 from wye_runtime.contract import Contract
-from wye_runtime.errors import ModelInvalid, RequestError
+from wye_runtime.errors import InvalidDeploymentSpec, ModelInvalid, RequestError
 from wye_runtime.media import SAMPLE
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import EXECUTION_PROVIDERS, Model, Run
+from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawRequest, Tensors
 from wye_runtime.service.bodies import Bodies
 from wye_runtime.service.company import LONGEST, LONGEST_IN_THREADS, Batching, Trial, batching
@@ -20,6 +21,7 @@ from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
 from wye_runtime.service.remembering import Findings, key_of, remembered
 from wye_runtime.service.running import Runner
+from wye_runtime.sessions import EXECUTION_PROVIDERS
 from wye_runtime.settings import Config
 from wye_runtime.tensors import prepare_short_floats
 
@@ -47,7 +49,7 @@ class Loaded:
 def loaded(config: Config, metrics: Metrics, cache: Path | None = None) -> Loaded:
     """All of it, or a CannotServe; `cache` is a folder for what was measured."""
     began = time.perf_counter()
-    session = model.load(model.artifact_at(config.model), config.engine, cache)
+    session = model.load(artifact_at(config.model), config.engine, cache)
     prepare_short_floats(session.signature)
     declared = contract.parse(config.contract) if config.contract is not None else None
     fitted = contract.bound(declared, session.signature) if declared else None
@@ -84,6 +86,10 @@ def warmed(jobs: Jobs, runner: Runner, config: Config) -> Job | None:
         for _ in range(config.warmup.requests):
             runner.run(job, None)
     except RequestError as error:
+        if jobs.model.bound:
+            raise InvalidDeploymentSpec(
+                f"engine.providerOptions asks for CUDA graphs, and the model cannot be recorded: {error.message}"
+            ) from error
         if config.warmup.input is not None:
             raise ModelInvalid(f"the warm-up with warmup.input failed: {error.message}") from error
         if jobs.contract is not None:

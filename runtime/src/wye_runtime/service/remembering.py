@@ -42,8 +42,14 @@ def key_of(model: Model, feeds: Sequence[Tensors], names: Sequence[str], config:
         "input": digest(feeds),
         "outputs": list(names),
         "batching": [config.batching.mode, config.batching.maxBatchSize],
-        "engine": [ENGINE, model.provider, model.threads],
-        "hardware": [processor(), cpu_count()],
+        "engine": [
+            ENGINE,
+            model.provider,
+            model.threads,
+            dict(config.engine.providerOptions),
+            dict(config.engine.sessionOptions),
+        ],
+        "hardware": [processor(), cpu_count(), *model.hardware],
     }
 
 
