@@ -20,27 +20,39 @@ PORT, INNER = 18080, 18081
 PATIENCE = 120.0
 
 
-def command(file: Path, provider: str, folder: Path) -> list[str]:
-    config = {"model": {"path": str(file), "name": "m"}, "engine": {"provider": provider}}
+Engine = Mapping[str, object]
+
+
+def command(file: Path, engine: Engine, folder: Path) -> list[str]:
+    config = {"model": {"path": str(file), "name": "m"}, "engine": engine}
     (folder / "runtime.json").write_text(json.dumps(config))
     words = ["--config", str(folder / "runtime.json"), "--host", "127.0.0.1"]
     return [sys.executable, "-m", "wye_runtime.cli", "serve", *words, "--port", str(PORT), "--inner-port", str(INNER)]
 
 
-def refusal(file: Path, provider: str, folder: Path, hidden: Mapping[str, str]) -> tuple[int, str]:
-    """(exit code, what it said) of a runtime that must not start."""
-    words = {"capture_output": True, "text": True, "timeout": PATIENCE, "env": os.environ | hidden}
-    done = subprocess.run(command(file, provider, folder), **words)
-    return done.returncode, (done.stdout + done.stderr).strip()
+def refusal(file: Path, engine: Engine, folder: Path, hidden: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """(exit code, why) of a runtime that must not start; (0, "") of one that does."""
+    words = folder / "words"
+    words.unlink(missing_ok=True)
+    environment = os.environ | {"WYE_TERMINATION_LOG": str(words)} | dict(hidden or {})
+    process = subprocess.Popen(
+        command(file, engine, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    try:
+        code = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return 0, ""
+    told = json.loads(words.read_text()) if words.exists() else {}
+    return code, f"{told.get('reason')}: {told.get('message')}"
 
 
 @contextmanager
-def running(file: Path, provider: str, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[dict]:
+def running(file: Path, engine: Engine, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[dict]:
     """What it says of itself, while it serves."""
     with (folder / "runtime.log").open("w") as log:
-        process = subprocess.Popen(
-            command(file, provider, folder), stdout=log, stderr=log, env=os.environ | (more or {})
-        )
+        process = subprocess.Popen(command(file, engine, folder), stdout=log, stderr=log, env=os.environ | (more or {}))
         try:
             yield _signature(process, folder / "runtime.log") | {"pid": process.pid}
         finally:
