@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
+from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
 
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 Seen = Callable[[Kind, str | None, Object], None]
 IN_FLIGHT = 64  # connections to the API server
 NO_WAY_IN = "there is no way into a cluster: no service account and no kubeconfig that its API server takes"
+NO_MORE = "it cannot watch the cluster any more"
+HAND_OVER = 5.0  # seconds to hand the Lease back when watching has ended by an error
 TOKEN_AGE = 60.0  # seconds after which the token is read from disk again
 AWAY = 1.0  # seconds until a kind that is not there is asked for again
 LOOK_AGAIN = 10.0  # seconds after which kopf looks anew for a kind that it does not watch
@@ -87,12 +91,34 @@ async def watch(
     _on_process(registry, *work, lambda: look_for_kinds(insights, registry, settings))
     scope: dict[str, Any] = {"namespaces": [namespace]} if namespace else {"clusterwide": True}
     scope["identity"] = identity  # unset, kopf asks for the user's name, and a pod's uid has none
-    try:
-        await kopf.operator(
-            registry=registry, settings=settings, insights=insights, standalone=True, stop_flag=stop, **scope
-        )
-    except kopf.LoginError as error:
-        raise WyeError(NO_WAY_IN) from error
+    before = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=registry, settings=settings, insights=insights, standalone=True, stop_flag=stop, **scope
+    )
+    error = await first_error(tasks)
+    if error is None:
+        await kopf.run_tasks(tasks, ignored=before)
+    else:
+        await _cut_off(tasks, work[1])
+        why = NO_WAY_IN if isinstance(error, kopf.LoginError) else f"{NO_MORE}: {error!r}"
+        raise WyeError(why) from error
+
+
+async def first_error(tasks: Collection[asyncio.Task[Any]]) -> BaseException | None:
+    """What the first of kopf's tasks that ends has ended by; None: it was told to end."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    errors = [task.exception() for task in done if not task.cancelled()]
+    return next((error for error in errors if error is not None), None)
+
+
+async def _cut_off(tasks: Collection[asyncio.Task[Any]], end: Callable[[], Awaitable[None]]) -> None:
+    """After an error kopf would wait for watches that it has not told to end: ours ends, and then the process does."""
+    asyncio.get_running_loop().call_later(2 * HAND_OVER, os._exit, 1)  # a watch that ends may swallow its cancellation
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HAND_OVER):
+            await end()
+    for task in tasks:
+        task.cancel()
 
 
 async def patient_watch(**how: Any) -> AsyncIterator[Any]:
