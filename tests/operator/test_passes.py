@@ -167,6 +167,10 @@ async def test_two_operators_of_one_namespace_do_not_fight_for_ever_and_say_what
     assert len(policies) <= 16, "two operators, two policies, each at most four times: not at every pass"
     assert "another Wye operator writes NetworkPolicy fraud-blue-model too" in said[0]
     assert "--namespace" in said[0]
+    told = [e for (k, _, _), e in place.api.objects.items() if k == EVENTS and e["reason"] == "TwoOperators"]
+    assert sorted(e["note"] for e in told) == sorted(set(said)), "each says it once"
+    assert {(e["regarding"]["kind"], e["regarding"]["name"]) for e in told} == {("Endpoint", "fraud")}
+    assert "beside that in namespace wye-system" in told[0]["note"]
 
 
 async def test_a_budget_goes_with_the_second_instance(place):

@@ -16,7 +16,7 @@ import logging
 from dataclasses import replace
 
 from wye_operator.api.status import Reason
-from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_going, owner_of, place_of, uid_of
+from wye_operator.cluster.base import Cluster, Memory, Owner, annotations_of, is_going, owner_of, place_of, uid_of
 from wye_operator.cluster.errors import ApiError, Conflict, is_about_the_object
 from wye_operator.cluster.kinds import (
     ACCOUNTS,
@@ -51,6 +51,10 @@ NO_VERSION = "1"  # of any object: the first ones that an API server writes are 
 MOST_MADE, MOST_FOUGHT, WITHIN = 4, 3, 60.0
 
 
+class Fought(WyeError):
+    """Another operator writes what this one writes."""
+
+
 async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> None:
     """Write, remove, and ask the routers to read."""
     memory.changed = False
@@ -61,7 +65,7 @@ async def apply(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> Non
     if refusal is not None:  # what would be rendered from keys that nobody has
         memory.obstacles = {(ENDPOINTS.name, key.name): (refusal,)}
         return
-    obstacles: dict[tuple[str, str], list[Obstacle]] = {}
+    obstacles: dict[Owner, list[Obstacle]] = {}
     objects = list(objects_for(wanted, place))
     for step in cluster.upgrades.steps(key, objects):
         obstacle = await _write(cluster, key, step, memory)
@@ -188,9 +192,10 @@ def _count_fought(cluster: Cluster, live: Object, manifest: Object, memory: Memo
     if annotations_of(live).get(APPLIED) == memory.wrote.get(name, annotations_of(live).get(APPLIED)):
         return
     if _counted(memory.fought, name, cluster.clock()) >= MOST_FOUGHT:
-        raise WyeError(
-            f"another Wye operator writes {name} too: a namespace has one, either that for all namespaces or one with "
-            "--namespace; uninstall the other"
+        own = cluster.place.operator_namespace
+        raise Fought(
+            f"another Wye operator writes {name} too, beside that in namespace {own}: a namespace has one, either that "
+            "for all namespaces or one with --namespace; uninstall the other"
         )
 
 
@@ -254,7 +259,7 @@ def _is_leftover(live: Object, owners: dict[tuple[str, str], str]) -> bool:
     return owned and not is_going(live)
 
 
-def _owner(manifest: Object) -> tuple[str, str]:
+def _owner(manifest: Object) -> Owner:
     owner = manifest["metadata"]["ownerReferences"][0]
     return owner["kind"], owner["name"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from wye_operator.cluster.apply import apply
+from wye_operator.cluster.apply import Fought, apply
 from wye_operator.cluster.base import Cluster, Memory
 from wye_operator.cluster.gather import gather
 from wye_operator.cluster.kinds import PODS
-from wye_operator.cluster.report import report
+from wye_operator.cluster.report import report, report_fight
 from wye_operator.cluster.store import Key
 from wye_operator.plan.planner import ASK_AGAIN
 from wye_operator.plan.wanted import Plan
@@ -34,7 +34,11 @@ class EndpointTarget:
 
     async def apply(self, wanted: Plan) -> None:
         """Write and remove what differs."""
-        await apply(self.cluster, self.key, wanted, self.memory)
+        try:
+            await apply(self.cluster, self.key, wanted, self.memory)
+        except Fought as error:
+            await report_fight(self.cluster, self.key, error, self.memory)
+            raise
 
     async def report(self, name: str, wanted: Plan) -> None:
         """Status, then events; the next pass tells what this one could not see yet."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wye_operator.api.status import Condition, DeploymentStatus, EndpointStatus, Reason
+from wye_operator.cluster.apply import Fought
 from wye_operator.cluster.base import Cluster, Memory
 from wye_operator.cluster.errors import ApiError, Conflict, NotFound
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS, EVENTS, WORKLOADS, Kind, Object
@@ -43,6 +44,11 @@ async def report(cluster: Cluster, key: Key, wanted: Plan, memory: Memory) -> No
     if memory.renewed:
         await _tell(cluster, key, _renewal(key, memory.renewed), memory)
         memory.renewed = ""
+
+
+async def report_fight(cluster: Cluster, key: Key, error: Fought, memory: Memory) -> None:
+    """An event alone: the other operator writes the status, too, and two sentences in turn would be no news at all."""
+    await _tell(cluster, key, Event("Endpoint", key.name, "Warning", "TwoOperators", str(error)), memory)
 
 
 def _renewal(key: Key, made_at: str) -> Event:
