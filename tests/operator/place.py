@@ -246,7 +246,7 @@ class Place:
             asks=self.pods,
             key_sets=self.key_sets,
             metrics=self.metrics,
-            upgrades=Upgrades(self.store, self.wake, self.metrics, self.terms),
+            upgrades=Upgrades(self.store, self.wake, self.metrics, self.terms, lambda: self.time),
             place=self.where,
             now=lambda: self.time,
             clock=lambda: self.time,

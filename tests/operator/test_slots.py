@@ -115,3 +115,57 @@ def test_hundred_workloads_are_all_upgraded_in_the_order_in_which_they_came(most
             began.append(name)
             rolling.append(name)
     assert began == order
+
+
+def asked(slots: Slots, *names: str) -> dict[str, bool]:
+    """Whether each may be upgraded, `NAMESPACE/NAME`; who may rolls from then on."""
+    told = {}
+    for name in names:
+        where = (name.partition("/")[0], name)
+        told[name] = slots.ask(where, Key(*where))
+        if told[name]:
+            slots.saw(where, rolling=True)
+        slots.settled(Key(*where), {where}, failed=False)
+    return told
+
+
+def test_what_is_stuck_stops_its_own_namespace_and_no_other():
+    """A tenant whose upgrades do not become ready held all slots for ever, and with them everybody's upgrades."""
+    slots = Slots(most=3)
+    assert all(asked(slots, "bad/1", "bad/2", "bad/3").values())
+    assert asked(slots, "good/1", "bad/4", "good/2") == {"good/1": False, "bad/4": False, "good/2": False}
+    slots.stuck |= slots.rolling
+    assert slots.free == 2
+    assert asked(slots, "good/1", "bad/4", "good/2", "good/3") == {
+        **{"good/1": True, "bad/4": False, "good/2": True, "good/3": False}
+    }
+    assert asked(slots, "bad/1") == {"bad/1": True}, "the way back"
+
+
+def test_a_bad_version_stops_when_it_is_stuck_in_as_many_namespaces():
+    slots, hurt = Slots(most=2), 0
+    for name in (f"{namespace}/{number}" for namespace in "abcdef" for number in range(4)):
+        hurt += asked(slots, name)[name]
+        slots.stuck |= slots.rolling
+    assert (hurt, slots.free) == (2, 0)
+
+
+def test_namespaces_are_served_in_turn():
+    """One with a thousand workloads is not in the way of one with two."""
+    slots = Slots(most=2)
+    asked(slots, *(f"many/{number}" for number in range(20)), "few/1", "few/2")
+    order = []
+    for _ in range(6):
+        slots.saw(min(slots.rolling), rolling=False)
+        for key in slots.to_call():
+            asked(slots, key.name)
+            order.append(key.name)
+    assert order[:3] == ["few/1", "many/2", "few/2"] or order[:3] == ["few/1", "few/2", "many/2"]
+
+
+def test_who_is_no_longer_rolling_is_no_longer_stuck():
+    slots = Slots(most=1)
+    asked(slots, "a/1")
+    slots.stuck |= slots.rolling
+    slots.saw(("a", "a/1"), rolling=False)
+    assert asked(slots, "a/2") == {"a/2": True}

@@ -11,6 +11,7 @@ from wye_operator.cluster.errors import Refused, Unavailable
 from wye_operator.cluster.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTS, PODS, WORKLOADS
 from wye_operator.cluster.store import Key
 from wye_operator.cluster.terms import Terms
+from wye_operator.cluster.upgrades import PATIENCE
 from wye_operator.plan import workloads as rendering
 from wye_operator.render.kubernetes import Images
 
@@ -287,3 +288,35 @@ async def test_what_has_no_pods_is_upgraded_at_once(place):
         await finish(place, rolling(place)[0])
     assert image(place, "ant-blue-model") == "wye-runtime:2"
     assert Key("default", "ant") not in {key for key in place.passes.cluster.upgrades.slots.waiting.values()}
+
+
+def forged(place, name):
+    """A workload on which its namespace's owner wrote that its upgrade is under way; it has no pods and never will."""
+    body = place.api.find(WORKLOADS, "ant-router")
+    annotations = {**body["metadata"]["annotations"], "wye.dev/upgraded": "was-ready"}
+    metadata = {**body["metadata"], "name": name, "namespace": "theirs", "uid": name, "annotations": annotations}
+    place.store.put(WORKLOADS, {**body, "metadata": metadata, "status": {}})
+
+
+async def test_an_annotation_that_somebody_wrote_is_no_slot(place):
+    await upgraded(place, most=1)
+    forged(place, "held")
+    await place.settle()
+    (name,) = rolling(place)
+    await finish(place, name)
+    assert len(rolled(place)) == 2
+
+
+async def test_what_a_new_leader_takes_for_an_upgrade_holds_up_others_for_some_minutes_only(place):
+    place.where, place.terms = replace(NOWHERE, images=NEW), Terms(most=2)
+    place.restart()
+    await place.list()
+    for number in range(2):
+        forged(place, f"held-{number}")
+    await place.settle(horizon=1)
+    assert rolled(place) == []
+    await place.settle(horizon=PATIENCE + 1)
+    assert len(rolling(place)) == 1
+    while rolling(place):
+        await finish(place, rolling(place)[0])
+    assert len(rolled(place)) == 6

@@ -74,7 +74,7 @@ class Operator:
             self.api, self.store, options.namespace, self._wake, self.metrics, edited=self._edited, clock=self.clock
         )
         self.reads = Reads(self.api, self._wake, self.clock)
-        self.upgrades = Upgrades(self.store, self._wake, self.metrics, options.upgrades)
+        self.upgrades = Upgrades(self.store, self._wake, self.metrics, options.upgrades, self.clock)
         self.key_sets = KeySets(identity.reader(self.api, self.session), self._wake, self.clock)
         self.passes = Passes(self._cluster())
         self.workers: Workers[Key] = Workers(self.passes.run, self.metrics, self.clock, options.workers)

@@ -64,7 +64,8 @@ class Passes:
         target.memory.copies = wanted.router is not None and bool(wanted.router.routes.mirrors)
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
         again = 0.0 if target.memory.overtaken or target.memory.rolls else None
-        return _soonest(again, asking, _for_obstacles(before, target.memory))
+        waiting = self.cluster.upgrades.look_again(key)
+        return _soonest(again, asking, waiting, _for_obstacles(before, target.memory))
 
     async def _reconcile(self, key: Key, target: EndpointTarget) -> Plan:
         """A pass that ends, or fails, gives the turn to whose upgrade is next."""

@@ -1,14 +1,17 @@
-"""Who may be upgraded now: at most so many at a time, first come, first served. Pure: `Upgrades` tells it what it saw.
+"""Who may be upgraded now: at most so many at a time, namespaces in turn. Pure: `Upgrades` tells it what it saw.
 
 ask ──no──> waiting ──(a slot comes free: called)──> ask ──yes──> granted ──(written)──> rolling ──> out
                └──(nobody asks for it any more)──> out                 └──(not written)──> out, or the end of the queue
+
+What is stuck stops its own namespace: nothing else of it is upgraded, and all that is stuck in it has one slot. So a
+bad version stops when it is stuck in as many namespaces as there are slots, and a bad namespace stops nobody else.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import islice
 
 from wye_operator.cluster.store import Key, Place
 
@@ -19,6 +22,7 @@ class Slots:
 
     most: int
     rolling: set[Place] = field(default_factory=set)  # as the store says
+    stuck: set[Place] = field(default_factory=set)  # those of them that do not get on
     granted: dict[Place, Key] = field(default_factory=dict)  # about to be written
     waiting: dict[Place, Key] = field(default_factory=dict)  # in the order in which they came
     _of: dict[Key, set[Place]] = field(default_factory=dict)  # who asks, with what is granted or waits
@@ -28,6 +32,7 @@ class Slots:
     def saw(self, place: Place, *, rolling: bool) -> None:
         """What the store says of a workload."""
         (self.rolling.add if rolling else self.rolling.discard)(place)
+        self.stuck &= self.rolling
 
     @property
     def taken(self) -> set[Place]:
@@ -37,17 +42,27 @@ class Slots:
     @property
     def free(self) -> int:
         """How many slots nobody has."""
-        return max(0, self.most - len(self.taken))
+        return max(0, self.most - len(self.taken - self.stuck) - len({namespace for namespace, _ in self.stuck}))
+
+    def _turns(self) -> list[Place]:
+        """Who is next: of the namespace that has the fewest slots, and among equals who came first."""
+        free, stopped = self.free, {namespace for namespace, _ in self.stuck}
+        if not free:
+            return []
+        has, order = Counter(namespace for namespace, _ in self.taken), []
+        for came, place in enumerate(self.waiting):
+            order.append((has[place[0]], came, place))
+            has[place[0]] += 1
+        return [place for _, _, place in sorted(order) if place[0] not in stopped][:free]
 
     def ask(self, place: Place, key: Key) -> bool:
         """Whether it may be upgraded in this pass; else it waits. Who has a slot may be upgraded once more."""
         self._of.setdefault(key, set()).add(place)
-        first = place in islice(self.waiting, self.free) or len(self.waiting) < self.free
-        if place in self.taken or first:
-            self.waiting.pop(place, None)
+        self.waiting.setdefault(place, key)
+        if place in self.taken or place in self._turns():
+            del self.waiting[place]
             self.granted[place] = key
             return True
-        self.waiting.setdefault(place, key)
         return False
 
     def settled(self, key: Key, asked: Collection[Place], *, failed: bool) -> None:
@@ -70,6 +85,6 @@ class Slots:
 
     def to_call(self) -> list[Key]:
         """Whose turn it is and who does not know yet."""
-        heads = [(place, key) for place, key in islice(self.waiting.items(), self.free) if place not in self._called]
-        self._called |= {place for place, _ in heads}
-        return [key for _, key in heads]
+        heads = [place for place in self._turns() if place not in self._called]
+        self._called |= {*heads}
+        return [self.waiting[place] for place in heads]

@@ -1,7 +1,9 @@
 """Upgrades one after the other: which child may be written as this operator wants it, and which keeps its pods for now.
 
-Called by each pass: `begin`, `steps` before anything is written, `end`. Whoever has a slot is read from the cluster (an
-annotation on the child, and a rollout that is not complete), so another leader goes on where this one ended.
+Called by each pass: `begin`, `steps` before anything is written, `end`. Who has a slot is read from the cluster (an
+annotation on the child, and a rollout that is not complete) once, when this replica begins to lead: it goes on where
+the one before ended. After that nobody has one whom it did not give it: the annotation can be written by anybody who
+may edit a workload. Nor does anybody hold up other namespaces for longer than `PATIENCE`, whatever the object says.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from wye_operator.plan.names import UPGRADED
 from wye_operator.telemetry import Metrics
 
 log = logging.getLogger(__name__)
+PATIENCE = 660.0  # seconds until an upgrade is stuck, though the cluster (after its 600) has not said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,10 @@ class Step:
 class Upgrades:
     """The upgrades of all workloads that this operator serves."""
 
-    def __init__(self, store: Store, wake: Callable[[Key], None], metrics: Metrics, terms: Terms) -> None:
-        self._store, self._wake, self._terms = store, wake, terms
+    def __init__(
+        self, store: Store, wake: Callable[[Key], None], metrics: Metrics, terms: Terms, clock: Callable[[], float]
+    ) -> None:
+        self._store, self._wake, self._terms, self._clock = store, wake, terms, clock
         metrics.gauge("wye_upgrades_running", lambda: {(): len(self.slots.taken)})
         metrics.gauge("wye_upgrades_waiting", self._waiting)
         self.forget()
@@ -56,7 +61,7 @@ class Upgrades:
         self.slots = Slots(self._terms.most)
         self.kept: dict[Key, set[Place]] = {}  # held until somebody edits them
         self._asked: dict[Key, set[Place]] = defaultdict(set)
-        self._stuck: set[Place] = set()
+        self._since: dict[Place, float] = {}  # since when each has rolled
         self._begun = False
 
     def _waiting(self) -> dict[tuple[tuple[str, str], ...], float]:
@@ -65,32 +70,39 @@ class Upgrades:
     def begin(self, key: Key) -> None:
         """A pass begins: see who rolls. The first pass looks at everybody, others at its own and at who did last."""
         if not self._begun:
-            self._begun = True
             self._see_rolling(self._store.every(WORKLOADS))
+            self._begun = True
         for place in sorted(self.slots.rolling):
             self._look(place, self._store.get(WORKLOADS, *place))
         self._see_rolling(self._store.of(WORKLOADS, key))
 
     def _see_rolling(self, bodies: Iterable[Object]) -> None:
         for body in bodies:
-            if is_rolling(body):
-                self.slots.saw(_place(body), rolling=True)
+            place = _place(body)
+            if is_rolling(body) and (place in self.slots.granted or not self._begun):
+                self.slots.saw(place, rolling=True)
+                self._since.setdefault(place, self._clock())
 
     def _look(self, place: Place, live: Object | None) -> None:
         what = {"object": "/".join(place)}
         if live is not None and is_rolling(live):
-            if has_given_up(live) and place not in self._stuck:
-                self._stuck.add(place)
-                log.warning("its upgrade does not become ready and keeps its slot: others may do no better", extra=what)
+            late = self._clock() - self._since[place] >= PATIENCE
+            if (late or has_given_up(live)) and place not in self.slots.stuck:
+                self.slots.stuck.add(place)
+                log.warning("its upgrade does not become ready: nothing else of its namespace is upgraded", extra=what)
             return
         self.slots.saw(place, rolling=False)
-        self._stuck.discard(place)
+        self._since.pop(place, None)
         if live is not None and is_complete(live):
             log.info("is upgraded", extra=what)
         elif live is not None and UPGRADED in annotations_of(live):
             log.warning("gives its slot back: it was not ready before its upgrade, and is not after it", extra=what)
         else:
             log.info("gives its slot back: it was edited or is gone", extra=what)
+
+    def look_again(self, key: Key) -> float | None:
+        """Seconds after which a pass over an Endpoint that waits should ask again: no event tells of a late one."""
+        return PATIENCE if any(waits == key for waits in self.slots.waiting.values()) else None
 
     def steps(self, key: Key, objects: Iterable[Object]) -> list[Step]:
         """Each object as it is to be now, in the same order."""
