@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wye_operator.cluster.errors import Refused, TooMany, Unavailable
-from wye_operator.cluster.queue import FIRST, LONGEST_ABSENCE, LONGEST_BACK_OFF, Schedule, Workers, back_off
+from wye_operator.cluster.queue import BEGUN, FIRST, LONGEST_ABSENCE, LONGEST_BACK_OFF, Schedule, Workers, back_off
 from wye_operator.telemetry import Metrics
 
 
@@ -234,16 +234,45 @@ def test_what_a_person_edited_goes_before_all_that_are_due():
 
 def test_what_was_edited_goes_first_for_a_while_only():
     schedule: Schedule[str] = Schedule(gap=0)
-    schedule.first("b", now=0)
-    schedule.add("b", now=0)
-    schedule.take(0)
-    schedule.done("b", 0)
+    for now in (-BEGUN, 0):
+        schedule.first("b", now)
+        schedule.add("b", now)
+        schedule.take(now)
+        schedule.done("b", now)
     schedule.add("b", now=FIRST + 1)
     schedule.take(FIRST + 1)  # it went first for the last time
     schedule.done("b", FIRST + 1)
     schedule.add("a", now=FIRST + 2)
     schedule.add("b", now=FIRST + 3)
     assert schedule.take(FIRST + 3) == ("a", 1)
+
+
+def test_what_was_begun_is_ended_before_others_are_begun():
+    """A thousand at once, five passes each: all would be begun, a fifth of the way, before the first is Ready."""
+    schedule: Schedule[int] = Schedule(gap=0)
+    for key in range(1000):
+        schedule.add(key, now=0)
+    passes, now, done = dict.fromkeys(range(1000), 0), 0.0, []
+    while len(done) < 3:
+        now += 0.1
+        key, _ = schedule.take(now)
+        passes[key] += 1
+        schedule.done(key, now, look_again=0.25 if passes[key] < 5 else None)
+        done += [key] if passes[key] == 5 else []
+    assert sum(passes.values()) <= 20
+    assert done == [0, 1, 2]
+
+
+def test_what_never_ends_gives_way_to_what_was_not_begun():
+    schedule: Schedule[str] = Schedule(gap=0)
+    schedule.add("a", now=0)
+    schedule.add("b", now=0)
+    now, taken = 0.0, []
+    while "b" not in taken:
+        now += 1
+        taken.append(schedule.take(now)[0])
+        schedule.done(taken[-1], now, look_again=0.1)
+    assert BEGUN <= now <= BEGUN + 3
 
 
 def test_an_edit_is_looked_at_at_once_whatever_failed_before():

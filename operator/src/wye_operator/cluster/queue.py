@@ -3,7 +3,8 @@
              add ──> due later ──(time)──> due ──take──> running ──done──> out, or due again if added meanwhile
                                                             └─failed──> due later, and later each time
 
-What a person has edited goes before the rest for a while, so that a thousand others at a start are not in its way.
+What a person has edited goes before the rest for a while, so that a thousand others at a start are not in its way. So
+does what was begun: of a thousand that are applied at once the first are Ready before the last are looked at.
 `Schedule` is pure: the time is an argument. `Workers` runs it, a bounded number of passes at once.
 """
 
@@ -27,6 +28,7 @@ LONGEST_ABSENCE = (
     8.0  # back-off while nobody answers: that is no Endpoint's fault, and when it ends all is to be looked at
 )
 FIRST = 10.0  # seconds for which an edited key goes first: an edit is several passes
+BEGUN = 30.0  # the same of one that is looked at for the first time: it is not Ready before several more
 GAP = 0.2  # seconds between two passes over one Endpoint, so that a burst of events is one pass
 
 
@@ -53,7 +55,7 @@ class Schedule(Generic[K]):
 
     def first(self, key: K, now: float) -> None:
         """Take the key before all others that are due, for a while; what failed may be mended now."""
-        self._first[key] = now + FIRST
+        self._first[key] = max(now + FIRST, self._first.get(key, 0.0))
         self._failures.pop(key, None)
         self._not_before.pop(key, None)
         if key in self._due:
@@ -86,6 +88,8 @@ class Schedule(Generic[K]):
         else:
             return None
         del self._due[key]
+        if key not in self._started:
+            self._first[key] = now + BEGUN
         self._running[key] = None
         self._started[key] = self._moved_at = now
         if self._first.get(key, now) < now:
