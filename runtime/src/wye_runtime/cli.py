@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def served(given: argparse.Namespace) -> int:
+    """`serve`: until told to stop; `run` ends the process."""
     from wye_runtime.app import Listen, library, run
     from wye_runtime.contract import parse
 
@@ -121,6 +122,7 @@ def standalone(given: argparse.Namespace) -> Config:
 
 
 def inspected(given: argparse.Namespace) -> int:
+    """`inspect`: the signature of a model on stdout."""
     from wye_runtime.artifact import artifact_at
     from wye_runtime.model import load
 

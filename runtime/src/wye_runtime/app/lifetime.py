@@ -78,6 +78,7 @@ class Parts:
 
 
 def model_parts(config: Config, environment: Environment, ledger: Ledger) -> Parts:
+    """An ONNX model's: the short way goes with it unless it is switched off."""
     service = Service(config, ledger.metrics, environment)
     fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
     return Parts(service, serving_app(service, ledger), inner_app(Inner(service)), fast)
@@ -139,11 +140,13 @@ async def served(config: Config, environment: Environment, listen: Listen) -> in
 
 
 def opened(host: str, port: int) -> socket.socket:
+    """A socket that listens; an OSError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def listener(app: ASGIApp, protocol: Callable[..., asyncio.Protocol]) -> Listener:
+    """uvicorn, with nothing of its own that we do ourselves."""
     config = uvicorn.Config(
         app,
         http=protocol,  # type: ignore[arg-type]  # it calls whatever stands there
@@ -159,6 +162,7 @@ def listener(app: ASGIApp, protocol: Callable[..., asyncio.Protocol]) -> Listene
 
 
 async def lifetime(service: Served, ledger: Ledger, environment: Environment) -> int:
+    """Loads, serves, drains; the exit code."""
     stop = stop_event()
     loading: asyncio.Future[object] = asyncio.get_running_loop().run_in_executor(None, service.load)
     stopping: asyncio.Future[object] = asyncio.ensure_future(stop.wait())

@@ -69,6 +69,7 @@ def picked(output: Output, spec: TensorSpec) -> Callable[[Array], Array]:
 
 
 def column(rows: Array, index: int) -> Array:
+    """One column of an output `[n, k]`, or a ModelError where the model gave something else."""
     if rows.ndim != 2 or index >= rows.shape[1]:
         raise ModelError(f"the model gave {list(rows.shape)}, the contract wants column {index}")
     return rows[:, index]
@@ -105,6 +106,7 @@ def classes(output: Output, spec: TensorSpec) -> Values:
 
 
 def best(rows: Array, count: int) -> Array:
+    """For each row where the highest of its scores is; there must be one for each label."""
     if rows.ndim != 2 or rows.shape[1] != count:
         raise ModelError(f"the model gave {list(rows.shape)}, the contract has {count} labels")
     highest: Array = np.argmax(rows.astype(np.float64), axis=1)
@@ -112,6 +114,7 @@ def best(rows: Array, count: int) -> Array:
 
 
 def by_index(output: Output, spec: TensorSpec) -> Values:
+    """The label whose place the model names."""
     pick, labels = picked(output, spec), output.labels or ()
 
     def values(rows: Array) -> list[str]:
@@ -124,6 +127,7 @@ def by_index(output: Output, spec: TensorSpec) -> Values:
 
 
 def wrong(output: Output, spec: TensorSpec, why: str) -> ModelInvalid:
+    """What is said at load of an output that its tensor cannot give."""
     return ModelInvalid(
         f"the contract's output {output.name} does not fit the model's tensor {spec.name} "
         f"({spec.datatype} {list(spec.shape)}): {why}"

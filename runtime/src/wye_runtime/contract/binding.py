@@ -38,10 +38,12 @@ def check_shape(spec: TensorSpec) -> None:
 
 
 def described(spec: TensorSpec) -> str:
+    """A tensor in a sentence."""
     return f"{spec.name} ({spec.datatype} {list(spec.shape)})"
 
 
 def group(columns: tuple[Column, ...], spec: TensorSpec) -> tuple[Column, ...]:
+    """The columns of one tensor, in their order."""
     return tuple(sorted((c for c in columns if c.tensor == spec.name), key=lambda column: column.index))
 
 
@@ -74,6 +76,7 @@ def slots_of(declared: Declared, signature: Signature) -> list[Slot]:
 
 
 def width(spec: TensorSpec) -> int:
+    """How many fields an input of a known width takes."""
     return 1 if len(spec.shape) < 2 else spec.shape[1]
 
 
@@ -94,6 +97,7 @@ def named_slots(declared: Declared, slots: list[Slot]) -> dict[str, Slot]:
 
 
 def no_slot(field: Field, slots: list[Slot], *, is_taken: bool) -> str:
+    """What is said of a field whose named place is not there, or taken."""
     place = f"{field.tensor}[{field.index}]" if field.index is not None else field.tensor
     why = "another field has it already" if is_taken else "the model does not have it"
     has = ", ".join(dict.fromkeys(name for name, _ in slots))
@@ -111,15 +115,18 @@ def check_type(field: Field, spec: TensorSpec) -> None:
 
 
 def article(word: str) -> str:
+    """The one that an English word wants."""
     return "an" if word[0] in "aeiou" else "a"
 
 
 def picture_clash(spec: TensorSpec) -> str | None:
+    """Why a picture cannot stand in this tensor; None where it can."""
     fits = spec.datatype == "UINT8" and spec.shape == (DYNAMIC,)
     return None if fits else "want UINT8 [-1], the bytes of one picture, which the model decodes"
 
 
 def clash(field: Field, datatype: str) -> str | None:
+    """Why values of a field cannot stand in a tensor of this datatype; None where they can."""
     if field.type != "boolean" and datatype == "BOOL":
         return "want a boolean"
     if field.type == TEXT and datatype != "BYTES":

@@ -83,6 +83,7 @@ class Contract:
 
 
 def value_of(column: Column, instance: dict[str, Any]) -> Any:
+    """One field's value in an instance, or its default; a Misfit where there is neither, or a wrong one."""
     name = column.field.name
     if name in instance:
         return column.read(instance[name])

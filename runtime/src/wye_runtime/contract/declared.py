@@ -95,6 +95,7 @@ def parse(body: object) -> Declared:
 
 
 def listed(top: dict[str, Any], key: str) -> list[Any]:
+    """The list under a key, which must not be empty."""
     value = top.get(key)
     if not isinstance(value, list) or not value:
         raise ConfigError(f"contract.{key} must be a list with at least one field")
@@ -102,12 +103,14 @@ def listed(top: dict[str, Any], key: str) -> list[Any]:
 
 
 def unique(names: list[str], where: str) -> None:
+    """Raises where a name stands twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"contract.{where} names {', '.join(twice)} twice")
 
 
 def field(body: object, at: int) -> Field:
+    """One entry of `inputs`."""
     where = f"contract.inputs[{at}]"
     given = {k: v for k, v in known(body, where, FIELD_KEYS).items() if v is not None}
     kind = given.get("type")
@@ -144,6 +147,7 @@ def check(made: Field, where: str) -> None:
 
 
 def output(body: object, at: int) -> Output:
+    """One entry of `outputs`."""
     where = f"contract.outputs[{at}]"
     given = {k: v for k, v in known(body, where, OUTPUT_KEYS).items() if v is not None}
     made = Output(
@@ -175,6 +179,7 @@ def thresholds(given: dict[str, Any], where: str) -> tuple[float, ...] | None:
 
 
 def named(given: dict[str, Any], where: str) -> str:
+    """The entry's name, which it must have."""
     name = text(given.get("name"), f"{where}.name")
     if not name:
         raise ConfigError(f"{where} has no name")
@@ -182,18 +187,21 @@ def named(given: dict[str, Any], where: str) -> str:
 
 
 def number(value: object, where: str) -> float | None:
+    """A number or nothing; true is none."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     raise ConfigError(f"{where} is {shown(value)}, want a number")
 
 
 def index(value: object, where: str) -> int | None:
+    """A place in a tensor, or nothing."""
     if value is None or (type(value) is int and value >= 0):
         return value
     raise ConfigError(f"{where} is {shown(value)}, want an index from 0")
 
 
 def strings(value: object, where: str) -> tuple[str, ...] | None:
+    """A list of different strings, or nothing."""
     if value is None:
         return None
     if not isinstance(value, list) or not value or any(type(each) is not str for each in value):

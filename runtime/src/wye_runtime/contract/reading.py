@@ -37,6 +37,7 @@ def reader(field: Field, datatype: str) -> Callable[[object], Any]:
 
 
 def boolean(value: object) -> bool:
+    """The value itself; 1 is none."""
     if isinstance(value, bool):
         return value
     raise Misfit(f"expected a boolean (true or false), got {shown(value)}")
@@ -59,6 +60,7 @@ def strings(field: Field, datatype: str) -> Callable[[object], Any]:
 
 
 def text(value: object) -> str:
+    """The value itself, where it is a string."""
     if isinstance(value, str):
         return value
     raise Misfit(f"expected a string, got {shown(value)}")

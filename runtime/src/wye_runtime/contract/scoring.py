@@ -29,6 +29,7 @@ def scored(contract: Contract, body: Any) -> Score:
 
 
 def listed(body: dict[str, Any]) -> list[Any]:
+    """The instances, which nothing may stand beside."""
     message = "is not known beside instances"
     offences = Offences()
     offences.add({"field": name, "message": message} for name in body if name != "instances")

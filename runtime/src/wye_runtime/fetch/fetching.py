@@ -48,6 +48,7 @@ def is_there(target: Path, sha256: str) -> bool:
 
 
 def into_file(source: WebSource, target: Path, sha256: str | None, patience: Patience) -> tuple[int, str]:
+    """Brings one file; its size and its sha256."""
     with part_in(target.parent, target.name, source.shown) as part:
         receive(source.file, part, patience)
         check(source.shown, part.size, part.sha256, sha256)
@@ -56,6 +57,7 @@ def into_file(source: WebSource, target: Path, sha256: str | None, patience: Pat
 
 
 def into_folder(source: Source, to: Path, sha256: str | None, patience: Patience) -> tuple[int, str]:
+    """Brings all files, which get their place together; size and sha256 of the whole."""
     with stage_for(to, source.shown) as stage:
         files = patiently(source.files, source.shown, patience)
         count, came = stage.brought(files)
@@ -87,6 +89,7 @@ def bring(file: File, stage: Stage, patience: Patience) -> dict[str, str]:
 
 
 def check(shown: str, size: int, digest: str, sha256: str | None) -> None:
+    """Raises where what came is nothing, or something else."""
     if not size:
         raise ModelFetch(f"{shown} is empty (0 bytes)")
     if sha256 and digest != sha256:
@@ -118,6 +121,7 @@ def transfer(remote: Remote, part: Part) -> None:
 
 
 def make_sure_of_room(left: int, folder: Path) -> None:
+    """Raises before a transfer that the disk cannot hold."""
     free = shutil.disk_usage(folder).free
     if left > free:
         raise ModelFetch(f"the model has {left} bytes to come, {folder} has room for {free}")

@@ -41,6 +41,7 @@ def unpack(archive: Path, to: Path, how: Unpack, shown: str) -> dict[str, str]:
 
 
 def stream_of(raw: BinaryIO, how: Unpack) -> tarfile.TarFile:
+    """The archive, read as it comes: nothing seeks."""
     if how.packed == "zstd":
         return tarfile.open(fileobj=zstd.ZstdFile(raw), mode="r|")
     return tarfile.open(fileobj=raw, mode="r|gz" if how.packed == "gzip" else "r|")
@@ -66,6 +67,7 @@ class Taking:
 
 
 def take(tar: tarfile.TarFile, member: tarfile.TarInfo, name: PurePosixPath, taking: Taking) -> None:
+    """Puts one member of a layer where it belongs, or takes away what it says is gone."""
     target = taking.to / name
     if name.name.startswith(WHITEOUT):
         white_out(target, taking)
@@ -79,6 +81,7 @@ def take(tar: tarfile.TarFile, member: tarfile.TarInfo, name: PurePosixPath, tak
 
 
 def write(tar: tarfile.TarFile, member: tarfile.TarInfo, name: PurePosixPath, taking: Taking) -> str:
+    """Writes one file; its sha256."""
     free = shutil.disk_usage(taking.to).free
     if member.size > free:
         raise taking.refuse(name, f"which has {member.size} bytes, {taking.to} has room for {free}")

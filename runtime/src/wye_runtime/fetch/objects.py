@@ -204,6 +204,7 @@ def first_line(text: str) -> str:
 
 
 def last_words(text: str) -> str:
+    """What an error says behind the library's own words."""
     return first_line(text).rpartition(" - ")[2]
 
 

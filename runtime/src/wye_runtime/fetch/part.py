@@ -136,6 +136,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
+    """Makes a disk's error one that names the path."""
     try:
         yield
     except OSError as error:
@@ -143,6 +144,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
+    """Makes a rename last."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -151,6 +151,7 @@ class Layer:
 
 
 def layer_of(told: Mapping[str, Any], shown: str) -> Layer:
+    """One entry of a manifest's `layers`."""
     digest, size, kind = told.get("digest"), told.get("size"), str(told.get("mediaType", ""))
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest) or not isinstance(size, int):
         raise ModelFetch(f"{shown} has a layer without a sha256 digest and a size")
@@ -199,4 +200,5 @@ def place_of(name: str) -> str:
 
 
 def basic(pair: str) -> str:
+    """USER:PASSWORD as a header."""
     return f"Basic {base64.b64encode(pair.encode()).decode()}"

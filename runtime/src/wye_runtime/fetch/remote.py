@@ -134,6 +134,7 @@ class WebSource:
 
 
 def refusal(error: urllib.error.HTTPError, shown: str) -> Exception:
+    """What an HTTP error means: worth another try, a file that changed, or an end."""
     said = f"answered {error.code} {error.reason}".rstrip()
     if error.code in AGAIN or error.code >= 500:
         return Interrupted(said, seconds(error.headers.get("Retry-After")))
@@ -144,6 +145,7 @@ def refusal(error: urllib.error.HTTPError, shown: str) -> Exception:
 
 
 def unreachable(reason: str | BaseException, shown: str) -> Exception:
+    """What it means that no answer came."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ModelFetch(
             f"the certificate of {shown} is not trusted: {reason.verify_message}; an authority of your own goes into "
@@ -216,6 +218,7 @@ def opener_for(credentials: Mapping[str, str], authorities: str) -> urllib.reque
 
 
 def trust(context: ssl.SSLContext, authorities: str) -> None:
+    """Adds authorities of the user's own."""
     try:
         context.load_verify_locations(cadata=authorities)
     except (ssl.SSLError, ValueError) as error:
@@ -246,6 +249,7 @@ def length(response: http.client.HTTPResponse) -> int | None:
 
 
 def ranged(response: http.client.HTTPResponse, asked: int) -> tuple[int, int]:
+    """Where a partial answer begins and how large the whole is, once it is what was asked for."""
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
     if not found or int(found[1]) != asked:
         response.close()
@@ -268,6 +272,7 @@ def seconds(said: str | None) -> float | None:
 
 
 def told(error: str | BaseException) -> str:
+    """An error in a few words."""
     if isinstance(error, TimeoutError):
         return "silence"
     return str(error) or type(error).__name__

@@ -44,6 +44,7 @@ def picture_inputs(content: bytes) -> tuple[str, ...]:
 
 
 def read_by(decoder: Node, inputs: list[bytes]) -> str:
+    """The input that a decoder of pictures reads, or a ModelInvalid where none can be checked."""
     name = decoder.inputs[0] if decoder.inputs else b""
     if name not in inputs:
         raise ModelInvalid(
@@ -67,6 +68,7 @@ def nodes(graph: Message, field: int) -> Iterator[Node]:
 
 
 def first(message: Message, field: int) -> bytes:
+    """The first field of this number in a message; nothing where there is none."""
     return next((bytes(each) for at, each in parts(message) if at == field), b"")
 
 

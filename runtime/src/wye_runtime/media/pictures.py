@@ -45,6 +45,7 @@ def decodable(array: Array) -> Array:
 
 
 def named(raw: bytes) -> str:
+    """What bytes are that are no picture we take, for a sentence."""
     if not raw:
         return "nothing"
     kind = next((name for magic, name in OTHERS.items() if raw.startswith(magic)), None)
@@ -109,6 +110,7 @@ def png(pixels: Array, level: int = 0) -> bytes:
 
 
 def png_part(kind: bytes, content: bytes) -> bytes:
+    """One part of a PNG, with its length and its sum."""
     return b"".join((PART.pack(len(content), kind), content, SUM.pack(zlib.crc32(content, zlib.crc32(kind)))))
 
 

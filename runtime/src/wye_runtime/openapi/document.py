@@ -129,14 +129,17 @@ def record(properties: Schema, *required: str) -> Schema:
 
 
 def listed(items: Schema) -> Schema:
+    """A list of such things."""
     return {"type": "array", "items": items}
 
 
 def named(specs: Sequence[TensorSpec]) -> Schema:
+    """The name of one of these tensors."""
     return {"type": "string", "enum": [spec.name for spec in specs]}
 
 
 def datatype() -> Schema:
+    """One of the protocol's datatypes."""
     return {"type": "string", "enum": list(DTYPES)}
 
 
@@ -211,11 +214,13 @@ def renamed(item: Schema) -> Schema:
 
 
 def body(schema: str, **others: Schema) -> Schema:
+    """What a POST sends: JSON, and other media types."""
     content: Schema = {JSON_TYPE: {"schema": ref(schema)}, **others}
     return {"required": True, "content": content}
 
 
 def answers(schema: str, *others: str) -> Schema:
+    """What a POST is answered: JSON, other media types, and every error."""
     content: Schema = {JSON_TYPE: {"schema": ref(schema)}, **{kind: {} for kind in others}}
     good = {"description": "the answer", "content": content}
     return {"200": good, **{code: {"$ref": f"#/components/responses/{code}"} for code in ERRORS}}
@@ -237,18 +242,22 @@ def asks(operation: str, summary: str, schema: str) -> Schema:
 
 
 def with_version(made: Schema) -> Schema:
+    """The operation with the query that /swagger.json takes."""
     version = {"name": "version", "in": "query", "description": "of Swagger or OpenAPI", "schema": VERSIONS}
     return {"get": {**made["get"], "parameters": [version]}}
 
 
 def healthy(operation: str) -> Schema:
+    """A path that says `Healthy`, to everybody."""
     good = {"description": "the answer", "content": {"text/plain": {}}}
     return {"get": {"operationId": operation, "summary": "`Healthy`", "responses": {"200": good}, "security": []}}
 
 
 def error(text: str) -> Schema:
+    """An answer with the body that every error has."""
     return {"description": text, "content": {JSON_TYPE: {"schema": ref("Error")}}}
 
 
 def header(name: str, text: str) -> Schema:
+    """A whole number in a header."""
     return {"name": name, "in": "header", "description": text, "schema": {"type": "integer"}}

@@ -57,11 +57,13 @@ def is_readable(signature: Signature) -> bool:
 
 
 def to_json_list(spec: TensorSpec) -> Any:
+    """An example of a tensor, as JSON writes it."""
     value = to_json(example(spec))
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def ref(name: str) -> Schema:
+    """Points at a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -76,6 +78,7 @@ def closed(properties: Schema) -> Schema:
 
 
 def wrapped(key: str, items: Schema) -> Schema:
+    """An object with a list under its only key."""
     return closed({key: {"type": "array", "items": items}})
 
 

@@ -90,6 +90,7 @@ def schema_20(given: Schema) -> Schema:
 
 
 def moved(reference: str) -> str:
+    """A reference, to where Swagger 2.0 keeps such things."""
     for old, new in ELSEWHERE.items():
         reference = reference.replace(old, new)
     return reference
@@ -103,6 +104,7 @@ def security_20(scheme: Mapping[str, Any]) -> Schema:
 
 
 def operations_20(item: Mapping[str, Any]) -> Schema:
+    """All operations of a path."""
     return {verb: operation_20(each) for verb, each in item.items()}
 
 
@@ -124,10 +126,12 @@ def operation_20(operation: Mapping[str, Any]) -> Schema:
 
 
 def parameter_20(parameter: Mapping[str, Any]) -> Schema:
+    """A parameter without the schema around its type."""
     return {**{key: each for key, each in parameter.items() if key != "schema"}, **parameter["schema"]}
 
 
 def response_20(response: Mapping[str, Any]) -> Schema:
+    """A response with one schema for all its media types."""
     if "$ref" in response:
         return dict(response)
     kinds = response.get("content", {})

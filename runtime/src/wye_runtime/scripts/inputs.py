@@ -68,16 +68,19 @@ def argument(parameter: Parameter, fields: Mapping[str, Any]) -> Any:
 
 
 def is_get(request: Request) -> bool:
+    """Whether the parameters stand in the query; other methods than GET and POST are refused."""
     if request.method not in ("GET", "POST"):
         raise MethodRefused
     return request.method == "GET"
 
 
 def is_plain_form(request: Request) -> bool:
+    """Whether the body has curl's own type."""
     return request.mimetype == "application/x-www-form-urlencoded"
 
 
 def posted(request: Request) -> Mapping[str, Any]:
+    """The parameters in a body."""
     if not (request.is_json or not request.mimetype or is_plain_form(request)):
         raise Refused(415, "Expects Content-Type to be application/json")
     body = request.get_data()
@@ -99,6 +102,7 @@ def queried(request: Request) -> dict[str, Any]:
 
 
 def value_of(text: str) -> Any:
+    """A parameter of a query: JSON where it is some, else the text itself."""
     try:
         return json.loads(text)
     except ValueError:

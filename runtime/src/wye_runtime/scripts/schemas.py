@@ -16,6 +16,7 @@ def told() -> Any:
 
 
 def is_decorated(run: Callable[..., Any]) -> bool:
+    """Whether a script says what it takes by inference-schema."""
     package = told()
     return package is not None and bool(package.is_schema_decorated(run))
 

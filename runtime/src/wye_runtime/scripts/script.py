@@ -57,6 +57,7 @@ def loaded(source: ScriptSource) -> Script:
 
 
 def contents(folder: Path) -> str:
+    """What is in a folder, for a sentence."""
     if not folder.is_dir():
         return f"{folder} is no folder"
     names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
@@ -65,6 +66,7 @@ def contents(folder: Path) -> str:
 
 
 def imported(file: Path, called: str) -> ModuleType:
+    """The script as a module, under the name that Azure gives it."""
     spec = spec_from_file_location(MODULE, file)
     if spec is None or spec.loader is None:
         raise UserScriptImportError(f"{called} is no Python file: its name must end in .py")
@@ -77,6 +79,7 @@ def imported(file: Path, called: str) -> ModuleType:
 
 
 def function(module: ModuleType, name: str, called: str) -> Callable[..., Any]:
+    """One of the two functions that a script must have."""
     found: Callable[..., Any] | None = getattr(module, name, None)
     if found is None or not callable(found):
         raise UserScriptFunctionNotFound(
@@ -86,6 +89,7 @@ def function(module: ModuleType, name: str, called: str) -> Callable[..., Any]:
 
 
 def initialised(init: Callable[[], object], called: str) -> None:
+    """Calls init(), which may do anything."""
     log.info("init() begins", extra={"script": called})
     try:
         init()
@@ -116,10 +120,12 @@ def looked_at(run: Callable[..., Any], called: str) -> Script:
 
 
 def reader(run: Callable[..., Any], data: list[Parameter]) -> Reader:
+    """How requests become what run() takes."""
     if is_raw():
         return raw_reader(data[0].name)
     return object_reader(data) if is_decorated(run) else text_reader(data[0].name)
 
 
 def refused(called: str, what: str) -> CannotServe:
+    """What is said of a run() that cannot be called."""
     return UserScriptFunctionNotFound(f"{called}: {what}")

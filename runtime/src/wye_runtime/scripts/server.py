@@ -138,6 +138,7 @@ def ids_of(request: Request) -> tuple[dict[str, str], str]:
 
 
 def request_id(request: Request) -> str:
+    """What this request is called in logs and answers."""
     return str(request.environ.get(NAMED, ""))
 
 
@@ -147,10 +148,12 @@ def said(status: int, message: str) -> AMLResponse:
 
 
 def plain(text: str) -> Response:
+    """A text, with the type that Azure's server gives it."""
     return Response(text, mimetype="text/html")
 
 
 def allowed(methods: Iterable[str]) -> Response:
+    """The answer to OPTIONS."""
     response = plain("")
     response.headers["Allow"] = ", ".join(methods)
     return response

@@ -94,11 +94,13 @@ class ScriptServing:
 
 
 async def whole(answer: Answer, send: Send) -> None:
+    """Sends an answer that is there."""
     await begun(answer, send)
     await send({"type": "http.response.body", "body": answer.body})
 
 
 async def begun(answer: Answer, send: Send) -> None:
+    """Sends status and headers."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
 

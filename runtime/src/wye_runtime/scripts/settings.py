@@ -43,12 +43,14 @@ def script_settings() -> ScriptSettings:
 
 
 def milliseconds(text: str) -> int:
+    """SCORING_TIMEOUT_MS as a number."""
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
     raise ConfigError(f"SCORING_TIMEOUT_MS is {shown(text)}, want a whole number of milliseconds from 1")
 
 
 def level(text: str) -> int:
+    """AZUREML_LOG_LEVEL as logging knows it."""
     known = logging.getLevelNamesMapping()
     if text.upper() in known:
         return known[text.upper()]

@@ -57,11 +57,13 @@ def document(version: str, script: Script, folder: Path, settings: ScriptSetting
 
 
 def information(settings: ScriptSettings) -> Document:
+    """Title, description and version, in Azure's words."""
     told = f"API specification for the Azure Machine Learning service {settings.service}"
     return {"title": settings.service, "description": told, "version": settings.version}
 
 
 def get(operation: str, description: str, **more: Any) -> Document:
+    """A GET."""
     return {"get": {"operationId": operation, "description": description, **more}}
 
 
@@ -121,4 +123,5 @@ def openapi(settings: ScriptSettings, takes: Schema, gives: Schema) -> Document:
 
 
 def content(schema: str) -> Document:
+    """A body in JSON."""
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
