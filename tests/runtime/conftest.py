@@ -135,9 +135,10 @@ class Servers:
         return server
 
     def one(self, key: str, made, **config) -> Server:
-        """A server that many tests share."""
+        """A server that many tests share. None of them is about time: on an overloaded machine a second may last five."""
         if key not in self.shared:
-            self.shared[key] = self.start(made(), **config).ready()
+            patient = {"requestTimeoutMs": 60_000, **config.pop("requestSettings", {})}
+            self.shared[key] = self.start(made(), requestSettings=patient, **config).ready()
         return self.shared[key]
 
     def stop(self):

@@ -114,6 +114,7 @@ def test_large_bodies_are_decoded_in_the_worker(servers):
     server = servers.one("grid", lambda: toys.passing("FP32", ["N", "M"]))
     data = [float(each) for each in range(30_000)]
     response = server.infer([{"name": "x", "datatype": "FP32", "shape": [100, 300], "data": data}])
+    assert response.status_code == 200, response.text[:500]
     assert response.json()["outputs"][0]["data"] == data
     wrong = server.infer([{"name": "x", "datatype": "FP32", "shape": [100, 300], "data": [*data[:-1], "x"]}])
     assert wrong.json()["error"]["details"][0]["position"] == 29_999
