@@ -1,6 +1,6 @@
 """`make soak`: the runtime under a mixture of everything for ten minutes, with each version of ONNX Runtime: flat?
 
-    python tests/bench/soak.py [--seconds 600] [--rate 2500] [--versions 1.22.1,1.31.1]
+    python tests/bench/soak.py [--seconds 600] [--requests 1000000] [--rate 2500] [--versions 1.22.1,1.31.1]
 
 Every version has an environment of its own below ~/.cache/wye-bench. The server's memory is read once a second; the
 slope is that of a straight line through what was read after the first fifth, by requests. Ends with 1 where memory
@@ -140,12 +140,12 @@ def ready(inner: int, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.1)
 
 
-def soaked(engine: str, seconds: float, rate: float) -> Soaked:
+def soaked(engine: str, seconds: float, requests: int, rate: float) -> Soaked:
     """One version, from its start to its end."""
     binaries = environment(engine)
     with tempfile.TemporaryDirectory() as place, serving(binaries, Path(place)) as (server, port):
         script = str(Path(__file__).with_name("soaking.py"))
-        command = [sys.executable, script, *map(str, (port, seconds, rate, CONNECTIONS))]
+        command = [sys.executable, script, *map(str, (port, seconds, requests, rate, CONNECTIONS))]
         began = time.monotonic()
         readings: list[Reading] = []
         told: dict[str, Any] = {}
@@ -178,6 +178,7 @@ def table(found: list[Soaked]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600, help="for each version (600)")
+    parser.add_argument("--requests", type=int, default=GOAL, help=f"a slow machine has more time for them ({GOAL})")
     parser.add_argument("--rate", type=float, default=2500, help="requests a second, at most (2500)")
     versions = f"{OLDEST},{BETWEEN},{version('onnxruntime')}"
     parser.add_argument("--versions", default=versions, help=f"of ONNX Runtime ({versions})")
@@ -188,7 +189,7 @@ def main() -> int:
     found = []
     for engine in given.versions.split(","):
         print(f"== onnxruntime {engine}: {given.seconds:.0f} s, at most {given.rate:.0f} requests a second", flush=True)
-        found.append(soaked(engine, given.seconds, given.rate))
+        found.append(soaked(engine, given.seconds, given.requests, given.rate))
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "soak.json").write_text(json.dumps([asdict(each) for each in found]))
         print(table(found), flush=True)

@@ -1,10 +1,11 @@
 """The soak's other process: sends a mixture of everything that callers do, at a pace, and counts what came of it.
 
-    python tests/bench/soaking.py PORT SECONDS RATE CONNECTIONS
+    python tests/bench/soaking.py PORT SECONDS REQUESTS RATE CONNECTIONS
 
 Right requests in JSON, binary and gRPC, of one row to 512; wrong ones of each kind; and callers that leave in the
-middle of their body or before their answer. Each answer's status is compared with what its request must get. A line of
-JSON a second says how far it is; the last one has `"ended": true`.
+middle of their body or before their answer. Each answer's status is compared with what its request must get. It ends
+after SECONDS; where fewer than REQUESTS were made by then, after so many, or PATIENCE times SECONDS. A line of JSON a
+second says how far it is; the last one has `"ended": true`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from wires import Call, Item
 MODEL, WIDTH = "fraud", 7
 ROWS = (1, 1, 1, 1, 2, 3, 8, 32, 128, 512)
 SEED = 6
+PATIENCE = 2.5
 FINE, REFUSED = 200, 422
 
 
@@ -86,14 +88,19 @@ def leaving(found: Sequence[tuple[Kind, int]]) -> list[tuple[Kind, int]]:
 class Soak:
     """All connections, and what they saw."""
 
-    def __init__(self, port: int, rate: float) -> None:
+    def __init__(self, port: int, seconds: float, requests: int, rate: float) -> None:
         self.port, self.rate = port, rate
+        self.seconds, self.requests = seconds, requests
         self.began, self.count = monotonic(), 0
         self.seen: Counter[str] = Counter()
         self.unexpected: Counter[str] = Counter()
         chosen = kinds()
         self.kinds, self.weights = [kind for kind, _ in chosen], [weight for _, weight in chosen]
         self.random = random.Random(SEED)
+
+    def goes_on(self) -> bool:
+        passed = monotonic() - self.began
+        return passed < self.seconds or (self.count < self.requests and passed < PATIENCE * self.seconds)
 
     def next(self) -> Kind:
         self.count += 1
@@ -105,12 +112,12 @@ class Soak:
         if early > 0:
             await asyncio.sleep(early)
 
-    async def caller(self, until: float) -> None:
+    async def caller(self) -> None:
         """One connection after the other."""
-        while monotonic() < until:
+        while self.goes_on():
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
-                while monotonic() < until and await self.one(reader, writer):
+                while self.goes_on() and await self.one(reader, writer):
                     await self.turn()
             except (OSError, asyncio.IncompleteReadError) as error:
                 self.unexpected[f"the connection broke: {error!r}"[:100]] += 1
@@ -153,11 +160,9 @@ async def chunked(reader: asyncio.StreamReader) -> dict[str, str]:
     return trailers
 
 
-async def soaked(port: int, seconds: float, rate: float, connections: int) -> None:
-    soak = Soak(port, rate)
-    until = monotonic() + seconds
+async def soaked(soak: Soak, connections: int) -> None:
     async with asyncio.TaskGroup() as group:
-        callers = [group.create_task(soak.caller(until)) for _ in range(connections)]
+        callers = [group.create_task(soak.caller()) for _ in range(connections)]
         while not all(each.done() for each in callers):
             await asyncio.sleep(1)
             print(json.dumps({"requests": soak.count}), flush=True)
@@ -166,5 +171,5 @@ async def soaked(port: int, seconds: float, rate: float, connections: int) -> No
 
 
 if __name__ == "__main__":
-    port, seconds, rate, connections = sys.argv[1:]
-    uvloop.run(soaked(int(port), float(seconds), float(rate), int(connections)))
+    port, seconds, requests, rate, connections = sys.argv[1:]
+    uvloop.run(soaked(Soak(int(port), float(seconds), int(requests), float(rate)), int(connections)))
