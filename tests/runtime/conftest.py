@@ -135,7 +135,7 @@ class Servers:
         return server
 
     def one(self, key: str, made, **config) -> Server:
-        """A server that many tests share. None of them is about time: on an overloaded machine a second may last five."""
+        """A server that many tests share. None of them is about time: on a busy machine a second may last five."""
         if key not in self.shared:
             patient = {"requestTimeoutMs": 60_000, **config.pop("requestSettings", {})}
             self.shared[key] = self.start(made(), requestSettings=patient, **config).ready()

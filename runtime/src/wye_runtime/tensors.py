@@ -70,16 +70,18 @@ def fits(wanted: tuple[int, ...], given: tuple[int, ...]) -> bool:
 
 
 def from_json(datatype: str, shape: tuple[int, ...], data: object, *, may_have_booleans: bool = True) -> Array:
-    """An array of JSON values, flat in row-major order or nested.
+    """An array of JSON values, flat in row-major order or nested; of a long list the numbers are doubles already.
 
     Without booleans, which struct takes for numbers, it need not be looked at every value's type.
     """
-    if not isinstance(data, list):
+    if not isinstance(data, list | np.ndarray):
         raise Misfit(f"data must be a list, got {shown(data)}")
-    flat = flattened(data, shape)
+    flat = flattened(data, shape) if isinstance(data, list) else data
     want = math.prod(shape)
     if len(flat) != want:
         raise Misfit(f"shape {list(shape)} wants {want} values, got {len(flat)}")
+    if isinstance(flat, np.ndarray):
+        return narrowed(datatype, flat).reshape(shape)
     return array_of(datatype, flat, may_have_booleans=may_have_booleans).reshape(shape)
 
 
@@ -108,6 +110,15 @@ def array_of(datatype: str, flat: Sequence[Any], *, may_have_booleans: bool = Tr
     except (struct.error, OverflowError):
         raise first_misfit(datatype, flat) from None
     return np.frombuffer(packed, DTYPES[datatype])
+
+
+def narrowed(datatype: str, doubles: Array) -> Array:
+    """Doubles in the tensor's precision, or a Misfit that names the first one that is too large for it."""
+    with np.errstate(over="ignore"):
+        array: Array = doubles.astype(DTYPES[datatype])
+    if not np.isfinite(array).all():
+        raise first_misfit(datatype, doubles.tolist())
+    return array
 
 
 def unpackable(datatype: str, flat: Sequence[Any]) -> Array:

@@ -1,6 +1,7 @@
 """Bodies of the Open Inference Protocol v2 into tensors and back: JSON, and the binary tensor extension."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -8,8 +9,9 @@ import orjson
 
 from wye_runtime import tensors
 from wye_runtime.codecs.bodies import dumps, loads
+from wye_runtime.codecs.numbers import cut_out
 from wye_runtime.codecs.plain import Plain, PlainReader
-from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, Offences, shown
+from wye_runtime.errors import BadRequest, Detail, InvalidInput, Misfit, Offences, RequestError, shown
 from wye_runtime.protocol import (
     BINARY_TYPE,
     DTYPES,
@@ -32,6 +34,7 @@ numbers = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
 JSON_ANSWER = RawResponse(b"")[1:]
 raw_response: Callable[[tuple[Any, ...]], RawResponse] = partial(tuple.__new__, RawResponse)  # a third of its time
 NO_PARAMETERS: Mapping[str, Any] = {}
+DOUBLES = frozenset({"FP16", "FP32", "FP64"})  # what a double becomes in one step
 
 
 def is_plain(datatype: str) -> bool:
@@ -58,7 +61,8 @@ class InferCodec:
         self.inputs = {spec.name: spec for spec in signature.inputs}
         self.outputs = tuple(spec.name for spec in signature.outputs)
         self.head = {"model_name": name, "model_version": version}
-        self.plain = PlainReader(signature)
+        self.plain = PlainReader(self, signature)
+        self.takes_floats = {spec.datatype for spec in signature.inputs} <= DOUBLES
         self.opening = dumps(self.head)[:-1]
         self.described = {spec.name: described(spec) for spec in signature.outputs}
         # the commonest answer of all: one tensor whose numbers orjson writes as they are
@@ -77,6 +81,15 @@ class InferCodec:
     def decode_whole(self, body: bytes, header_length: str | None) -> InferRequest:
         """The same for whatever is not plain."""
         header, raw = framed(body, header_length)
+        is_framed = header_length is not None
+        rest, numbers = cut_out(header) if self.takes_floats else (header, None)
+        if numbers is not None:
+            with suppress(RequestError):  # what is wrong is said of the body as it came
+                return self.decode_parts(rest, Payload(raw, is_framed=is_framed, numbers=numbers))
+        return self.decode_parts(header, Payload(raw, is_framed=is_framed))
+
+    def decode_parts(self, header: bytes, payload: "Payload") -> InferRequest:
+        """The JSON, with what stands behind it or was cut out of it."""
         head = objects(loads(header), "the body", REQUEST_KEYS)
         may_have_booleans = b"true" in header or b"false" in header
         if head.get("model_name", self.head["model_name"]) != self.head["model_name"]:
@@ -84,9 +97,7 @@ class InferCodec:
                 f"model_name is {shown(head['model_name'])}, the address is that of {self.head['model_name']}"
             )
         given = listed(head.get("inputs"), "inputs", INPUT_KEYS)
-        feeds = fed(
-            self.inputs, given, Payload(raw, is_framed=header_length is not None, may_have_booleans=may_have_booleans)
-        )
+        feeds = fed(self.inputs, given, payload, may_have_booleans=may_have_booleans)
         return InferRequest(request_id(head), feeds, *asked(self.outputs, head))
 
     def encode(self, request: InferRequest, outputs: Mapping[str, Array]) -> RawResponse:
@@ -106,12 +117,14 @@ class InferCodec:
         """The answer to one."""
         return self.encode(InferRequest(request.id, {}, self.outputs, NONE), outputs)
 
-    def encode_rows(self, requests: Sequence[Plain], counts: Sequence[int], array: Array) -> list[RawResponse] | None:
+    def encode_rows(
+        self, requests: Sequence[Plain], counts: Sequence[int], outputs: Tensors
+    ) -> Sequence[RawResponse] | None:
         """The answers to several, whose rows follow each other in the only output; None where that is not plain.
 
         The numbers are written all at once: a call for each request costs more than they do.
         """
-        if not self.alone or not array.size:
+        if not self.alone or not (array := outputs[self.alone[0]]).size:
             return None
         if array.size == len(array):
             values = numbers(array.reshape(-1))[1:-1].split(b",")
@@ -196,12 +209,17 @@ def request_id(head: Mapping[str, Any]) -> str | None:
 
 
 class Payload:
-    """The raw bytes behind the JSON part, handed out tensor by tensor, and what is known of the JSON part's bytes."""
+    """The raw bytes behind the JSON part, handed out tensor by tensor, and the numbers that were cut out of it."""
 
-    def __init__(self, raw: memoryview, *, is_framed: bool, may_have_booleans: bool) -> None:
+    def __init__(self, raw: memoryview, *, is_framed: bool, numbers: Array | None = None) -> None:
         self.rest = raw
         self.is_framed = is_framed
-        self.may_have_booleans = may_have_booleans
+        self.numbers = numbers
+
+    def data(self, item: Mapping[str, Any]) -> Any:
+        """A tensor's values; what was cut out had the only such name, and left an empty list."""
+        data = item.get("data")
+        return self.numbers if self.numbers is not None and data == [] else data
 
     def taken(self, name: str, size: object) -> memoryview:
         """The next `size` bytes."""
@@ -219,7 +237,9 @@ class Payload:
             raise BadRequest(f"{len(self.rest)} bytes are left after the last tensor")
 
 
-def fed(specs: Mapping[str, TensorSpec], given: list[dict[str, Any]], payload: Payload) -> Tensors:
+def fed(
+    specs: Mapping[str, TensorSpec], given: list[dict[str, Any]], payload: Payload, *, may_have_booleans: bool
+) -> Tensors:
     """The arrays of all inputs, or one InvalidInput with every offence."""
     feeds: Tensors = {}
     offences = Offences()
@@ -230,7 +250,8 @@ def fed(specs: Mapping[str, TensorSpec], given: list[dict[str, Any]], payload: P
         try:
             if name in feeds:
                 raise Misfit("is given twice")
-            feeds[name] = array_of(specs, item, raw, may_have_booleans=payload.may_have_booleans)
+            data = payload.data(item) if raw is None else raw
+            feeds[name] = array_of(specs, item, data, may_have_booleans=may_have_booleans)
         except Misfit as misfit:
             offences.add([misfit.detail(tensor=name)])
     if offences.count or len(feeds) < len(specs):
@@ -264,21 +285,19 @@ def raw_part(item: Mapping[str, Any], payload: Payload) -> memoryview | None:
     return None if size is None else payload.taken(item["name"], size)
 
 
-def array_of(
-    specs: Mapping[str, TensorSpec], item: Mapping[str, Any], raw: memoryview | None, *, may_have_booleans: bool
-) -> Array:
-    """One input's array."""
+def array_of(specs: Mapping[str, TensorSpec], item: Mapping[str, Any], data: Any, *, may_have_booleans: bool) -> Array:
+    """One input's array, of its values or of its raw bytes."""
     spec = specs.get(item["name"])
     if spec is None:
         raise Misfit(f"is not an input of the model, which has {', '.join(specs)}")
     if item.get("datatype") != spec.datatype:
         raise Misfit(f"datatype is {shown(item.get('datatype'))}, the model wants {spec.datatype}")
     shape = tensors.checked_shape(spec, item.get("shape"))
-    if raw is None:
-        return tensors.from_json(spec.datatype, shape, item.get("data"), may_have_booleans=may_have_booleans)
+    if not isinstance(data, memoryview):
+        return tensors.from_json(spec.datatype, shape, data, may_have_booleans=may_have_booleans)
     if item.get("data") is not None:
         raise Misfit(f"has both data and {BINARY_SIZE}")
-    return tensors.from_bytes(spec.datatype, shape, raw)
+    return tensors.from_bytes(spec.datatype, shape, data)
 
 
 def asked(known: tuple[str, ...], head: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:

@@ -1,21 +1,22 @@
-"""The common request of the protocol in few steps: small JSON, each input once, numbers in a flat list, nothing odd.
+"""Common requests in few steps: each input once, as packed numbers, so that those who share a run become one array.
 
-A request for one tensor differs from the one before in its numbers only; what stands around them is read once.
-Whatever is not exactly that, wrong requests above all, is left to the whole way (infer.py), which looks at one thing
-after the other and says what it found. Both ways make the same tensors, or the whole one makes none.
+Here the protocol's small JSON is read: numbers in a flat list, nothing odd. A request for one tensor differs from the
+one before in its numbers only; what stands around them is read once. `calls.py` does the same for gRPC, `contract/`
+for /score. Whatever is not exactly that, wrong requests above all, is left to the whole way (infer.py), which looks at
+one thing after the other and says what it found. Both ways make the same tensors, or the whole one makes none.
 """
 
 import math
 import struct
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
 
 from wye_runtime.errors import Misfit
-from wye_runtime.protocol import DTYPES, Signature, Tensors, TensorSpec
+from wye_runtime.protocol import DTYPES, RawResponse, Signature, Tensors, TensorSpec
 from wye_runtime.tensors import INTEGER, PACKED, checked_shape
 
 PLAIN_BYTES = 8 << 10
@@ -43,12 +44,29 @@ class Form:
         self.pack: Pack = struct.Struct(f"<{self.size}{PACKED[spec.datatype]}").pack
 
 
+class Way(Protocol):
+    """How plain requests of one kind are answered."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What they ask for."""
+
+    def encode_plain(self, request: "Plain", outputs: Tensors) -> RawResponse:
+        """The answer to one."""
+
+    def encode_rows(
+        self, requests: Sequence["Plain"], counts: Sequence[int], outputs: Tensors
+    ) -> Sequence[RawResponse] | None:
+        """The answers to several, whose rows follow each other in the outputs; None where each is answered alone."""
+
+
 class Plain:
-    """A plain request: one packed tensor for each input, in the model's order."""
+    """A plain request, and so a job: one packed tensor for each input, in the model's order."""
 
-    __slots__ = ("forms", "id", "packed", "rows", "size")
+    __slots__ = ("forms", "id", "packed", "rows", "size", "way")
 
-    def __init__(self, identity: str | None, forms: Sequence[Form], packed: Sequence[bytes]) -> None:
+    def __init__(self, way: Way, identity: str | None, forms: Sequence[Form], packed: Sequence[bytes]) -> None:
+        self.way = way
         self.id = identity
         self.forms = forms
         self.packed = packed
@@ -66,9 +84,26 @@ class Plain:
         return {form.name: np.frombuffer(packed, form.dtype).reshape(form.shape) for form, packed in pairs}
 
     @property
+    def batches(self) -> Sequence[Tensors]:
+        """One."""
+        return [self.feeds]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.way.outputs
+
+    @property
     def row_shapes(self) -> Hashable:
         """The shapes of a row, without which requests cannot be joined."""
         return tuple([(form.name, form.shape[1:]) for form in self.forms])
+
+    def is_short(self, most: int) -> bool:
+        """Whether it has no more input elements than were measured."""
+        return self.size <= most
+
+    def answer(self, outputs: Sequence[Tensors]) -> RawResponse:
+        """Of a run of its own."""
+        return self.way.encode_plain(self, outputs[0])
 
 
 def joined(requests: Sequence[Plain], rows: int) -> Tensors:
@@ -83,7 +118,8 @@ def joined(requests: Sequence[Plain], rows: int) -> Tensors:
 class PlainReader:
     """For one model."""
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, way: Way, signature: Signature) -> None:
+        self.way = way
         self.inputs = {spec.name: (spec.datatype, forms_of(spec)) for spec in signature.inputs}
         self.known: dict[tuple[bytes, bytes], Form] = {}
         self.serves = bool(self.inputs) and all(spec.datatype in PACKED for spec in signature.inputs)
@@ -100,7 +136,7 @@ class PlainReader:
         form = self.known.get(around)
         try:
             if form is not None:
-                return Plain(None, (form,), (form.pack(*orjson.loads(body[begin:end])),))
+                return Plain(self.way, None, (form,), (form.pack(*orjson.loads(body[begin:end])),))
             found = self.whole(body)
         except ODD:
             return None
@@ -120,7 +156,7 @@ class PlainReader:
             return None
         found = {item["name"]: self.tensor(item) for item in items}
         forms, packed = zip(*[found[name] for name in self.inputs], strict=True)
-        return Plain(identity, forms, packed)
+        return Plain(self.way, identity, forms, packed)
 
     def learn(self, around: tuple[bytes, bytes], form: Form) -> None:
         """What stands around a list of numbers means the same around another list of numbers."""

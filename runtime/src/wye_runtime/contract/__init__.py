@@ -3,6 +3,7 @@
 from wye_runtime.contract.binding import bound
 from wye_runtime.contract.contract import Contract
 from wye_runtime.contract.declared import Declared, Field, Output, parse
+from wye_runtime.contract.plain import PlainScores
 from wye_runtime.contract.scoring import scored
 
-__all__ = ["Contract", "Declared", "Field", "Output", "bound", "parse", "scored"]
+__all__ = ["Contract", "Declared", "Field", "Output", "PlainScores", "bound", "parse", "scored"]

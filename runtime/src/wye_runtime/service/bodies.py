@@ -7,7 +7,8 @@ import numpy as np
 
 from wye_runtime import codecs, tensors
 from wye_runtime.codecs import Media, Score
-from wye_runtime.contract import Contract, scored
+from wye_runtime.codecs.plain import Plain
+from wye_runtime.contract import Contract, PlainScores, scored
 from wye_runtime.errors import BadRequest, UnsupportedMediaType, shown
 from wye_runtime.protocol import (
     CSV_TYPE,
@@ -33,6 +34,7 @@ class Bodies:
     contract: Contract | None
     signature: Signature
     pictures: tuple[str, ...]  # the inputs that the model decodes
+    common: PlainScores | None = None  # for the contract
 
     @property
     def picture(self) -> str | None:
@@ -56,6 +58,10 @@ class Bodies:
         """The media types that are read."""
         tables = () if self.contract else (CSV_TYPE,)
         return (JSON_TYPE, *tables, *(PICTURE_TYPES if self.picture else ()), *((TEXT_TYPE,) if self.text else ()))
+
+    def plain(self, raw: RawRequest) -> Plain | None:
+        """The common request in few steps; None where it is another."""
+        return self.common.read(raw.body) if self.common and raw.content_type == JSON_TYPE else None
 
     def score(self, raw: RawRequest) -> Score:
         """What a request asks for; what is wrong with it is raised here."""

@@ -27,7 +27,7 @@ class WholeJob(NamedTuple):
     """Work that is decoded and valid: what goes into the model, which outputs are wanted, and the way to the answer."""
 
     batches: Sequence[Tensors]
-    outputs: Sequence[str]
+    outputs: tuple[str, ...]
     answer: Callable[[list[Tensors]], RawResponse]
 
     def is_short(self, most: int) -> bool:
@@ -47,35 +47,7 @@ class WholeJob(NamedTuple):
         return shapes_of(self.batches[0]) if len(self.batches) == 1 else ()
 
 
-class PlainJob:
-    """The same for a plain request, whose tensors are not made before it is known who shares its run."""
-
-    __slots__ = ("codec", "outputs", "request", "rows")
-
-    def __init__(self, codec: InferCodec, request: Plain) -> None:
-        self.codec = codec
-        self.request = request
-        self.outputs = codec.outputs
-        self.rows = request.rows
-
-    @property
-    def batches(self) -> Sequence[Tensors]:
-        """One."""
-        return [self.request.feeds]
-
-    def answer(self, outputs: list[Tensors]) -> RawResponse:
-        """Of a run of its own."""
-        return self.codec.encode_plain(self.request, outputs[0])
-
-    def is_short(self, most: int) -> bool:
-        return self.request.size <= most
-
-    @property
-    def row_shapes(self) -> Hashable:
-        return self.request.row_shapes
-
-
-Job = WholeJob | PlainJob
+Job = WholeJob | Plain
 
 
 @dataclass(slots=True)
@@ -95,7 +67,10 @@ class Jobs:
             return self.call_job(raw)
         if raw.content_encoding is not None:
             check_encoding(raw.content_encoding)
-        return self.score_job(raw) if raw.model is None else self.infer_job(raw)
+        if raw.model is None:
+            return self.bodies.plain(raw) or score_job(self.bodies.score(raw))
+        plain = self.codec.plain.read(raw.body) if raw.header_length is None else None
+        return self.infer_job(raw) if plain is None else plain
 
     def is_light(self, raw: RawRequest) -> bool:
         """Whether it is decoded and validated in no time, judged by its bytes alone."""
@@ -120,8 +95,6 @@ class Jobs:
             raise ModelNotFound(f"model {name} has the version {version} here, not {shown(raw.version)}")
 
     def infer_job(self, raw: RawRequest) -> Job:
-        if raw.header_length is None and (plain := self.codec.plain.read(raw.body)) is not None:
-            return PlainJob(self.codec, plain)
         request = self.codec.decode_whole(raw.body, raw.header_length)
         return WholeJob([request.feeds], request.outputs, lambda outputs: self.codec.encode(request, outputs[0]))
 
@@ -129,13 +102,13 @@ class Jobs:
         encoding, body = raw.content_encoding, raw.body
         if encoding is not None:
             body = inflated(body, encoding, self.config.max_request_bytes)
+        elif (plain := self.calls.plain.read(body)) is not None:
+            return plain
         message = parsed("ModelInferRequest", body)
         self.check_target(raw._replace(model=message.model_name, version=message.model_version or None))
         request = self.calls.decode(message)
+        self.calls.plain.learn(body, message)
         return WholeJob([request.feeds], request.outputs, lambda outputs: self.calls.encode(request, outputs[0]))
-
-    def score_job(self, raw: RawRequest) -> Job:
-        return score_job(self.bodies.score(raw))
 
 
 def score_job(score: Score) -> Job:

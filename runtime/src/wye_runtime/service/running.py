@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wye_runtime.batching import check_rows, joined, parted
+from wye_runtime.codecs.plain import Plain
 from wye_runtime.codecs.plain import joined as plainly_joined
 from wye_runtime.metrics import Metrics
 from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawResponse, Tensors
-from wye_runtime.service.jobs import Job, PlainJob
+from wye_runtime.service.jobs import Job
 from wye_runtime.service.tickets import Outcome
 
 
@@ -26,11 +27,12 @@ class Runner:
 
     def run_together(self, jobs: Sequence[Job], counts: Sequence[int], run: Run | None = None) -> Sequence[Outcome]:
         """The answer to each of several jobs of one kind and one batch each, from one run."""
-        plain = [job.request for job in jobs if type(job) is PlainJob]
-        if len(plain) == len(jobs) and isinstance(first := jobs[0], PlainJob):
-            outputs = self.outputs(plainly_joined(plain, sum(counts)), first.outputs, run)
+        plain = [job for job in jobs if type(job) is Plain]
+        if len(plain) == len(jobs):
+            outputs = self.outputs(plainly_joined(plain, sum(counts)), plain[0].outputs, run)
             check_rows(outputs, counts)
-            answers = first.codec.encode_rows(plain, counts, next(iter(outputs.values())))
+            ways = {job.way for job in plain}
+            answers = ways.pop().encode_rows(plain, counts, outputs) if len(ways) == 1 else None
             if answers is not None:
                 return answers
         else:

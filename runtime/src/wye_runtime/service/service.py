@@ -6,7 +6,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -136,24 +136,21 @@ class Service:
             return Pending(raw, None, self.deadline(raw))
         job = jobs.job(raw)
         if self.is_inline and job.is_short(self.elements):
-            if self.loop_batches is None or not job.rows:
+            rows = job.rows
+            if self.loop_batches is None or not rows:
                 return self.sampled(raw, self.run_alone(job))
-            return self.loop_batches.add(self.seated(Ticket(raw, job, self.batch_deadline(raw)), job))
+            # nobody's time is up before the end of this turn, unless they are made to wait or in a hurry
+            deadline = FOREVER if raw.timeout is None and not self.loop_batches.delay else self.deadline(raw)
+            return self.loop_batches.add(Ticket(raw, job, deadline).seated(self.kind(job), rows))
         return Pending(raw, job, self.deadline(raw))
 
     def deadline(self, raw: RawRequest) -> float:
         patience = self.timeout if raw.timeout is None else min(self.timeout, raw.timeout)
         return asyncio.get_running_loop().time() + patience
 
-    def batch_deadline(self, raw: RawRequest) -> float:
-        """Nobody's time is up before the end of this turn, unless they are made to wait or in a hurry."""
-        return FOREVER if raw.timeout is None and not self.config.batching.maxDelayMs else self.deadline(raw)
-
-    def seated(self, ticket: Ticket, job: Job) -> Ticket:
-        """With what says who may share its run."""
-        ticket.rows = job.rows
-        ticket.kind = job.outputs if self.has_one_kind else (tuple(job.outputs), job.row_shapes)
-        return ticket
+    def kind(self, job: Job) -> Hashable:
+        """Requests of one kind may share a run."""
+        return job.outputs if self.has_one_kind else (job.outputs, job.row_shapes)
 
     async def finish(self, begun: Pending | Ticket) -> RawResponse:
         """Waits for a slot and for the run in it, or for the end of the loop's turn."""
@@ -178,7 +175,7 @@ class Service:
         for ticket in tickets:
             try:
                 ticket.job = ticket.job or ready.jobs.job(ticket.raw)
-                self.seated(ticket, ticket.job)
+                ticket.seated(self.kind(ticket.job), ticket.job.rows)
             except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
                 told[ticket] = error
         decoded = [each for each in tickets if each not in told]

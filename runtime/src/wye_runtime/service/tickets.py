@@ -30,6 +30,11 @@ class Ticket:
         self.reply: Callable[[Outcome], None] | None = None
         self.is_cancelled = False
 
+    def seated(self, kind: Hashable, rows: int) -> "Ticket":
+        """With what says who may share its run."""
+        self.kind, self.rows = kind, rows
+        return self
+
     def cancel(self) -> None:
         self.is_cancelled = True
         self.reply = None

@@ -1,8 +1,10 @@
-"""Short runs in the event loop, together: what arrived in one turn of the loop shares a run, and nobody waits for more.
+"""Short runs in the event loop, together: what is there shares a run, and nobody waits for more.
 
 request ──> ticket ─┐
-request ──> ticket ─┼─ end of the turn ──> by kind ──> one run ──> an answer for each
-request ──> ticket ─┘                                     └ fails ──> each runs alone
+request ──> ticket ─┼─ a turn of the loop brought nobody ──> by kind ──> one run ──> an answer for each
+request ──> ticket ─┘                                                       └ fails ──> each runs alone
+
+While some requests are read, others arrive: to look once more at the sockets costs far less than another run.
 """
 
 import asyncio
@@ -33,6 +35,7 @@ class LoopBatches:
         self.delay = delay
         self.samples = samples
         self.tickets: list[Ticket] = []
+        self.seen = 0  # tickets at the last look
 
     def add(self, ticket: Ticket) -> Ticket:
         self.tickets.append(ticket)
@@ -41,13 +44,22 @@ class LoopBatches:
             if self.delay:
                 loop.call_later(self.delay, self.flush)
             else:
-                loop.call_soon(self.flush)
+                loop.call_soon(self.look)
         return ticket
+
+    def look(self) -> None:
+        """Once more where the last turn brought somebody, and there is room for others."""
+        came = len(self.tickets)
+        if self.seen < came < self.most:
+            self.seen = came
+            asyncio.get_running_loop().call_soon(self.look)
+        else:
+            self.flush()
 
     def flush(self) -> None:
         """Answers all that are still wanted."""
         host = self.host
-        tickets, self.tickets = self.tickets, []
+        tickets, self.tickets, self.seen = self.tickets, [], 0
         now = asyncio.get_running_loop().time()
         wanted = [each for each in tickets if not each.is_cancelled and each.deadline >= now]
         if len(wanted) < len(tickets):
