@@ -157,7 +157,8 @@ def start(plan: RouterPlan, folder: Path, place: envoy.Place | None = None) -> R
     (folder / "bootstrap.json").write_bytes(envoy.bootstrap(plan, place))
     swap(folder / "routes", envoy.route_files(plan, place), 0)
     swap(folder / "auth", envoy.auth_files(plan), 0)
-    argv = router_argv(envoy_binary(), str(folder / "bootstrap.json"))
+    traced = plan.listener.tracing is not None
+    argv = router_argv(envoy_binary(), str(folder / "bootstrap.json"), traced=traced)
     with (folder / "access").open("wb") as out, (folder / "log").open("wb") as err:
         process = subprocess.Popen(argv, stdout=out, stderr=err, env=dict(os.environ))
     running = Running(folder, place, process)

@@ -1,7 +1,7 @@
 """The counters of the inner port. Every label comes from a fixed set of ours, never from a request."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from threading import Lock
 
@@ -118,6 +118,19 @@ def histogram(
     return family
 
 
+class TraceCounts:
+    """What became of the requests that were sampled."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self.counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily("wye_traced_requests", "Sampled requests, by what became of them", labels=("end",))
+        for end, count in self.counts().items():
+            family.add_metric((end,), count)
+        yield family
+
+
 class Metrics:
     """All instruments over one registry of their own."""
 
@@ -149,6 +162,10 @@ class Metrics:
             self.dropped.labels(reason)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+
+    def count_traces(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Only where traces are on."""
+        self.registry.register(TraceCounts(counts))
 
     def text(self, accepted: str = "") -> tuple[bytes, str]:
         """All of it as Prometheus reads it, with the content type; exemplars for who takes them."""

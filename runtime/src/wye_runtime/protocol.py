@@ -10,6 +10,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from wye_runtime.tracing import Watch
+
 Array = NDArray[Any]
 DYNAMIC = -1
 SERVER = {"name": "wye-runtime", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
@@ -95,6 +97,7 @@ class RawRequest(NamedTuple):  # these two are made for every request: a frozen 
     header_length: str | None = None
     is_call: bool = False  # the body is a protobuf message, which names its model
     timeout: float | None = None  # seconds, where the caller has less patience than we
+    watch: Watch | None = None  # of a request whose trace is sampled
 
 
 class RawResponse(NamedTuple):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ PROVIDERS = ("Auto", "CPU", "CUDA", "TensorRT")
 GPU_PROVIDERS = ("CUDA", "TensorRT")
 BATCHING_MODES = ("Auto", "Never", "Always")
 TERMINATION_LOG = "/dev/termination-log"
+COLLECTOR = re.compile(r"http://(?P<host>[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?):(?P<port>[1-9][0-9]{0,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,15 @@ class ScriptSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """Where spans are sent, and what they say of this process."""
+
+    host: str
+    port: int
+    resource: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The configuration file of docs/concepts/wire.md."""
 
@@ -92,6 +103,7 @@ class Config:
     warmup: Warmup = field(default_factory=Warmup)
     contract: Mapping[str, Any] | None = None
     script: ScriptSource | None = None
+    tracing: Tracing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ def parse_config(body: object) -> Config:
         batching=batching(top.get("batching") or {}),
         warmup=warmup(top.get("warmup") or {}),
         contract=top.get("contract"),
+        tracing=None if top.get("tracing") is None else tracing(top["tracing"]),
     )
 
 
@@ -148,6 +161,7 @@ TOP_KEYS = (
     "warmup",
     "contract",
     "script",
+    "tracing",
 )
 OF_MODELS = ("contract",)  # what a script has no use for
 
@@ -237,6 +251,18 @@ def batching(body: object) -> BatchingSettings:
         optional_whole(given.get("maxBatchSize"), "batching.maxBatchSize"),
         whole(given.get("maxDelayMs", 0), "batching.maxDelayMs", 0),
     )
+
+
+def tracing(body: object) -> Tracing:
+    """The `tracing` object; ConfigError names the field that is wrong."""
+    given = known(body, "tracing", ("endpoint", "resource"))
+    endpoint, resource = given.get("endpoint"), given.get("resource", {})
+    found = COLLECTOR.fullmatch(endpoint) if isinstance(endpoint, str) else None
+    if found is None or int(found["port"]) > 65_535:
+        raise ConfigError(f"tracing.endpoint is {shown(endpoint)}, want http://HOST:PORT")
+    if not isinstance(resource, dict) or not all(isinstance(value, str) for value in resource.values()):
+        raise ConfigError(f"tracing.resource is {shown(resource)}, want an object of strings")
+    return Tracing(found["host"], int(found["port"]), resource)
 
 
 def warmup(body: object) -> Warmup:

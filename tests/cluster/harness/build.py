@@ -69,6 +69,7 @@ KIND = Tool("kind", "sigs.k8s.io/kind", ("kind",), "1 minute")
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", ("kwok",), "1 minute", "-X sigs.k8s.io/kwok/pkg/consts.Version=v{version}")
 REGISTRY = Tool("registry", "github.com/distribution/distribution/v3", ("registry",), "2 minutes")
 PROMETHEUS = Tool("prometheus", "github.com/prometheus/prometheus", ("prometheus", "promtool"), "10 minutes")
+COLLECTOR = Tool("collector", ".", ("collector",), "2 minutes")
 PROBE = Tool("probe", ".", ("probe",), "10 s")
 
 

@@ -25,6 +25,7 @@ from wye_operator.api.flow import Cors, Sticky
 from wye_operator.api.pod import Annotations, Pod, Resources
 from wye_operator.api.reach import Expose, Tls
 from wye_operator.api.token import Token
+from wye_operator.api.tracing import Tracing
 
 MOST_REQUEST_BYTES = 2**30
 HUNDREDTHS = "self.traffic.map(k, int(self.traffic[k] * 100.0 + 0.5)).sum()"
@@ -158,6 +159,9 @@ class EndpointSpec(Model):
         default="Standard",
         description="`Standard`: the model's own status, and 504 for a time-out. `Azure`: 424 and 408, as its managed "
         "endpoints have it.",
+    )
+    tracing: Tracing | None = Field(
+        default=None, description="Traces of sampled requests for an OpenTelemetry collector. Absent: none."
     )
     tls: Tls | None = Field(default=None, description="HTTPS with this certificate. Absent: HTTP.")
     expose: Expose | None = Field(

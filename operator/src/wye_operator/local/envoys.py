@@ -78,7 +78,7 @@ class Envoy:
         self.read = 0
         logs = self.home.logs
         command = Command(
-            router_argv(str(self.binary), str(bootstrap)),
+            router_argv(str(self.binary), str(bootstrap), traced=self.plan.listener.tracing is not None),
             {},
             logs / f"{self.name}.log",
             logs / f"{self.name}.requests.log",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wye_operator.api.contract import Contract
 from wye_operator.api.status import ModelStatus
 from wye_operator.plan.acknowledged import Known
 from wye_operator.plan.contracts import ContractsDoNotFit, Promise, disagreement, merged
 from wye_operator.plan.shares import hundredths
+from wye_operator.plan.tracing import runtime_tracing
 from wye_operator.plan.world import DeploymentSeen, Signature, TensorSeen, WorkloadSeen, World
 
 
@@ -21,6 +23,7 @@ class Member:
     workload: WorkloadSeen
     contract: Contract | None
     misfit: str = ""
+    tracing: Mapping[str, Any] | None = None  # as the runtime is told
 
     @property
     def ready(self) -> bool:
@@ -91,7 +94,8 @@ def _member(world: World, seen: DeploymentSeen) -> Member:
         whose = "" if seen.misfit else f"its Endpoint is not right: {endpoint.misfit if endpoint else ''}"
         return Member(seen, workload, None, seen.misfit or whose)
     try:
-        return Member(seen, workload, merged(endpoint.spec.contract if endpoint else None, seen.spec.contract))
+        contract = merged(endpoint.spec.contract if endpoint else None, seen.spec.contract)
+        return Member(seen, workload, contract, tracing=runtime_tracing(world, seen))
     except ContractsDoNotFit as misfit:
         return Member(seen, workload, None, f"the Endpoint's contract and its own do not fit: {misfit}")
 

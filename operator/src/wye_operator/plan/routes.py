@@ -17,6 +17,7 @@ from wye_operator.plan.names import digest, mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.routing import Routing
 from wye_operator.plan.security import tls_for
+from wye_operator.plan.tracing import tracing_of
 from wye_operator.plan.wanted import (
     ROUTER_MEMORY,
     Hosts,
@@ -45,7 +46,7 @@ def router_for(world: World, spec: EndpointSpec, members: Members, routing: Rout
     routes = replace(_routes(spec, members, routing, known), **callers_of(world, spec, secure=tls is not None))
     auth = auth_for(world, spec)
     router = RouterPlan(
-        listener=_listener(spec, secure=tls is not None),
+        listener=_listener(world, spec, secure=tls is not None),
         clusters=clusters,
         clusters_version=version,
         hosts=hosts_of(world, _watched(world, clusters)),
@@ -64,7 +65,7 @@ def _refused(world: World, router: RouterPlan) -> dict[str, str]:
     return {kind: of.why for kind, of in sorted(world.refused.items()) if wanted.get(kind) == of.version}
 
 
-def _listener(spec: EndpointSpec, *, secure: bool) -> Listener:
+def _listener(world: World, spec: EndpointSpec, *, secure: bool) -> Listener:
     resources = plain(spec.router.resources)
     memory = ROUTER_MEMORY if resources is None else resources.get("limits", {}).get("memory")
     return Listener(
@@ -73,6 +74,7 @@ def _listener(spec: EndpointSpec, *, secure: bool) -> Listener:
         spec.error_statuses,
         int(amount(memory)) or None if memory is not None else None,  # a limit of 0 is none
         tls=secure,
+        tracing=tracing_of(world, spec),
     )
 
 

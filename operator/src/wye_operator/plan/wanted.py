@@ -165,6 +165,18 @@ class Routes:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """Of which requests routers send spans, and where; shares are hundredths of a percent."""
+
+    host: str
+    port: int
+    share: int  # of what has no trace of its own
+    callers: int  # of what its caller sampled
+    endpoint: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """What stands in the bootstrap: a change here starts routers anew."""
 
@@ -173,6 +185,7 @@ class Listener:
     error_statuses: Literal["Standard", "Azure"] = "Standard"
     most_memory_bytes: int | None = None  # of the router; None: as much as there is
     tls: bool = False
+    tracing: Tracing | None = None
 
 
 @dataclass(frozen=True, slots=True)

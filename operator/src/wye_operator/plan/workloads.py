@@ -83,8 +83,13 @@ def workload_of(member: Member, instances: int | None = None) -> Workload:
         pods=_pods(member),
         strategy=spec.strategy.model_dump(by_alias=True),
         server=server_of(spec.environment) if spec.environment else None,
-        origin=f"{member.seen.generation}.{digest([settings_of(member.contract), member.seen.content])}",
+        origin=f"{member.seen.generation}.{digest(_of_others(member))}",
     )
+
+
+def _of_others(member: Member) -> list[object]:
+    """What is said elsewhere than in the Deployment, and starts its instances anew."""
+    return [settings_of(member.contract), member.seen.content, *([member.tracing] if member.tracing else [])]
 
 
 def server_of(environment: Environment) -> OwnServer:
@@ -140,7 +145,8 @@ def _identity(member: Member) -> dict[str, Any]:
 def _settings(member: Member) -> dict[str, Any]:
     spec = member.seen.spec
     if spec.code_configuration is not None:
-        return {**_identity(member), **_limits(spec), "script": {"file": spec.code_configuration.scoring_script}}
+        script = {"script": {"file": spec.code_configuration.scoring_script}}
+        return {**_identity(member), **_limits(spec), **script, **_tracing(member)}
     return {
         **_identity(member),
         **_limits(spec),
@@ -149,7 +155,13 @@ def _settings(member: Member) -> dict[str, Any]:
         **({"batching": spec.batching.model_dump(by_alias=True)} if spec.batching != Batching() else {}),
         "warmup": spec.warmup.model_dump(by_alias=True),
         "contract": settings_of(member.contract),
+        **_tracing(member),
     }
+
+
+def _tracing(member: Member) -> dict[str, Any]:
+    """Nothing where there are no traces."""
+    return {"tracing": member.tracing} if member.tracing else {}
 
 
 def _limits(spec: DeploymentSpec) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from wye_operator.render.resources import Json, canonical, discovery, extension,
 from wye_operator.render.routes import route_configuration
 from wye_operator.render.tls import FILE as TLS_FILE
 from wye_operator.render.tls import certificate_file
+from wye_operator.render.tracing import FLUSH, collector
 
 # Connections of all callers together; more are closed at once. Each can make a router hold headers of 60 KiB, or what
 # is kept of a body to send it once more and 32 KiB on either side: the limit leaves room for all of them at once.
@@ -69,6 +70,7 @@ class Place:
 
 def bootstrap(router: RouterPlan, place: Place) -> bytes:
     """What a router starts with; another one means another process."""
+    tracing = router.listener.tracing
     return canonical(
         {
             "node": {"id": "router", "cluster": "wye"},
@@ -79,11 +81,11 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                     data_listener(router.listener, place.listen, place.routes, place.auth),
                     inner_listener(place.inner),
                 ],
-                "clusters": static_clusters(place.admin),
+                "clusters": [*static_clusters(place.admin), *([collector(tracing)] if tracing else [])],
             },
             "overload_manager": _overload(router.listener.most_memory_bytes),
             "stats_config": stats.kept(),
-            "layered_runtime": {"layers": [{"name": "wye", "static_layer": RUNTIME}]},
+            "layered_runtime": {"layers": [{"name": "wye", "static_layer": {**RUNTIME, **(FLUSH if tracing else {})}}]},
         }
     )
 

@@ -5,6 +5,8 @@ CEL stands in Envoy's own format strings: `%CEL(…)%` is empty, and a header wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wye_operator.render.clusters import LABEL
 from wye_operator.render.resources import COMPOSITE, EXECUTE, MATCHED, MUTATION, Json, extension, header
 from wye_operator.render.routes import PIN
@@ -27,11 +29,11 @@ NOT_200 = "response.code_details == 'via_upstream' && response.code != 200"
 REASON = "(response.code == 429 ? 'too_many_pending_request' : 'model_error')"
 
 
-def clean_request() -> Json:
+def clean_request(more: Sequence[Json] = ()) -> Json:
     """What happens to a request's headers before anything else looks at them."""
     matcher = {"safe_regex": {"regex": RESERVED}}
     mutations = [{"remove_on_match": {"key_matcher": matcher}}, {"append": _first_pin()}]
-    return extension("clean-request", EARLY_MUTATION, {"mutations": mutations})
+    return extension("clean-request", EARLY_MUTATION, {"mutations": [*mutations, *more]})
 
 
 def callers_ids() -> Json:

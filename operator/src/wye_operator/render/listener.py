@@ -21,6 +21,7 @@ from wye_operator.render.resources import BUFFER_BYTES, HTTP2_WINDOWS, Json, ext
 from wye_operator.render.routes import LONGEST_SECONDS
 from wye_operator.render.routes import NAME as ROUTES_NAME
 from wye_operator.render.tls import transport_socket
+from wye_operator.render.tracing import followed, sampled
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 HEADERS_TIMEOUT = "10s"
@@ -62,9 +63,10 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
         "rds": {"route_config_name": ROUTES_NAME, "config_source": watched(routes, "rds.json")},
         "http_filters": _filters(of, auth),
         "local_reply_config": local_replies(of.error_statuses),
-        "early_header_mutation_extensions": [clean_request()],
+        "early_header_mutation_extensions": [clean_request(followed(of.tracing) if of.tracing else [])],
         "access_log": [_access_log()] if of.access_log else [],
-        **_identity(),
+        **_identity(traced=of.tracing is not None),
+        **(sampled(of.tracing) if of.tracing else {}),
         **_paths(),
         **_bounds(),
     }
@@ -130,8 +132,10 @@ def _router() -> Json:
     return extension("envoy.filters.http.router", message)
 
 
-def _identity() -> Json:
+def _identity(*, traced: bool) -> Json:
     """Request ids, and whose address counts as the caller's."""
+    # an id that its caller chose says nothing about traces
+    sampling = {"use_request_id_for_trace_sampling": False} if traced else {}
     return {
         "generate_request_id": True,
         "preserve_external_request_id": True,
@@ -140,7 +144,7 @@ def _identity() -> Json:
             # else a caller's UUID comes back with one digit changed as soon as tracing is on
             "typed_config": typed(
                 "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
-                {"pack_trace_reason": False},
+                {"pack_trace_reason": False, **sampling},
             )
         },
         "use_remote_address": True,

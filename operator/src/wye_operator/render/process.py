@@ -74,7 +74,7 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$\$|\$\(([^)]*)\)", value, text)
 
 
-def router_argv(envoy: str, bootstrap: str, concurrency: int = 1) -> tuple[str, ...]:
+def router_argv(envoy: str, bootstrap: str, concurrency: int = 1, *, traced: bool = False) -> tuple[str, ...]:
     """How to start a router. On SIGTERM it ends at once: drain it by the admin port first."""
     return (
         *(envoy, "--config-path", bootstrap),
@@ -87,7 +87,8 @@ def router_argv(envoy: str, bootstrap: str, concurrency: int = 1) -> tuple[str, 
         # why a file was rejected stands in the log and nowhere else, as a warning; one line each
         *("--log-level", "warning", "--log-format-escaped"),
         # `http` would log callers' paths with their query strings, `misc` says at each update that key checks are young
-        *("--component-log-level", "http:critical,misc:error"),
+        # a collector that does not answer would be said every second; its messages are counted
+        *("--component-log-level", "http:critical,misc:error" + (",tracing:critical" if traced else "")),
         *("--log-format", "%Y-%m-%dT%T.%e %l %v"),
         *("--file-flush-interval-msec", "500"),  # of the access log; the default is ten seconds
     )

@@ -16,6 +16,7 @@ from wye_runtime.endpoints.ledger import CLIENT_GONE, ID_LENGTH, Entry, new_id
 from wye_runtime.errors import ConfigError, RequestError
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Service
+from wye_runtime.tracing import TRACEPARENT, Watch, context_of
 
 MISSING = "--grpc-port needs grpcio: pip install 'wye-runtime[grpc]'"
 ID = "x-request-id"
@@ -63,8 +64,11 @@ class CallsPort:
         named = str(metadata.get(ID, ""))[:ID_LENGTH] or new_id()
         route = method if method in calls.CALLS else "other"
         entry, status, unforeseen = Entry(self.ledger.came(), named, route), 200, None
+        entry.context = self.ledger.watched(context_of(str(metadata.get(TRACEPARENT, "")).encode()))
+        watch = entry.context if isinstance(entry.context, Watch) else None
+        raw = RawRequest(message, named, is_call=True, timeout=context.time_remaining(), watch=watch)
         try:
-            return await self.body(method, RawRequest(message, named, is_call=True, timeout=context.time_remaining()))
+            return await self.body(method, raw)
         except asyncio.CancelledError:
             status = CLIENT_GONE
             raise

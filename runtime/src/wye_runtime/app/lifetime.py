@@ -28,8 +28,10 @@ from wye_runtime.errors import CannotServe, ConfigError, WyeError
 from wye_runtime.fastlane import BoundedProtocol, FastProtocol, Lane
 from wye_runtime.logs import leave_words
 from wye_runtime.metrics import Metrics
+from wye_runtime.protocol import SERVER
 from wye_runtime.service import Service
 from wye_runtime.settings import Config, Environment
+from wye_runtime.tracing import Tracer
 
 log = logging.getLogger("wye")
 DRAIN_EXTRA = 5.0  # seconds over the request's time-out
@@ -80,6 +82,7 @@ class Parts:
 def model_parts(config: Config, environment: Environment, ledger: Ledger) -> Parts:
     """An ONNX model's: the short way goes with it unless it is switched off."""
     service = Service(config, ledger.metrics, environment)
+    service.tracer = ledger.tracer
     fast = partial(FastProtocol, Lane(service, ledger)) if environment.fast_lane else BoundedProtocol
     return Parts(service, serving_app(service, ledger), inner_app(Inner(service)), fast)
 
@@ -112,6 +115,7 @@ def run(config: Config, environment: Environment, listen: Listen) -> NoReturn:
 async def served(config: Config, environment: Environment, listen: Listen) -> int:
     """The exit code."""
     ledger = Ledger(Metrics(), config.request.timeout)
+    ledger.tracer = tracer_of(config, ledger.metrics)
     parts = (
         model_parts(config, environment, ledger) if config.script is None else script_parts(config, environment, ledger)
     )
@@ -133,10 +137,27 @@ async def served(config: Config, environment: Environment, listen: Listen) -> in
         if beside is not None:
             await beside.close()
         service.close()
+        if ledger.tracer is not None:
+            ledger.tracer.close()
         for server in servers:
             server.should_exit = True
     log.info("ended", extra={"exitCode": code})
     return code
+
+
+def tracer_of(config: Config, metrics: Metrics) -> Tracer | None:
+    """None where traces are off, and then nothing of them is there."""
+    told = config.tracing
+    if told is None:
+        return None
+    from wye_runtime.tracing.exporting import Exporter
+
+    resource = {**told.resource, "service.instance.id": socket.gethostname(), "service.version": str(SERVER["version"])}
+    exporter = Exporter(told.host, told.port, resource)
+    tracer = Tracer(exporter)
+    metrics.count_traces(tracer.counts)
+    exporter.start()
+    return tracer
 
 
 def opened(host: str, port: int) -> socket.socket:

@@ -38,7 +38,7 @@ CODES = {
     500: "InternalError",
 }
 RETRY_AFTER = {"retry-after": "1"}
-REQUEST_ID = "wye.request_id"
+REQUEST_ID, WATCH = "wye.request_id", "wye.watch"  # in a scope
 MAX_MESSAGE = 1000
 
 

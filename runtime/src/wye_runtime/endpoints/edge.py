@@ -7,12 +7,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wye_runtime.codecs.calls import GRPC_TYPE
-from wye_runtime.endpoints.answers import REQUEST_ID, as_response
+from wye_runtime.endpoints.answers import REQUEST_ID, WATCH, as_response
 from wye_runtime.endpoints.calls import refusal
 from wye_runtime.endpoints.ledger import CLIENT_GONE, COPIED, ID_LENGTH, Entry, Ledger, new_id
 from wye_runtime.errors import CallNotServed, ClientGone
 from wye_runtime.protocol import RawResponse
-from wye_runtime.tracing import TRACEPARENT, context_of
+from wye_runtime.tracing import TRACEPARENT, Watch, context_of
 
 UNKNOWN = "other"
 
@@ -38,7 +38,7 @@ class Edge:
             return
         exchange = Exchange(scope, send, self.service)
         app = odd_call if is_call(scope) else self.app
-        began, unforeseen = self.ledger.came(), None
+        entry, unforeseen = self.entry(scope, exchange.id), None
         try:
             await app(scope, receive, exchange.send)
         except ClientGone:
@@ -46,16 +46,17 @@ class Edge:
         except Exception as error:  # noqa: BLE001 -- the outermost loop; already answered, logged by the ledger
             unforeseen = error
         finally:
-            route = self.routes.get(scope.get("endpoint"), UNKNOWN)
-            self.ledger.ended(entry_of(scope, began, exchange.id, route), exchange.status, unforeseen)
+            entry.route = self.routes.get(scope.get("endpoint"), UNKNOWN)
+            self.ledger.ended(entry, exchange.status, unforeseen)
 
-
-def entry_of(scope: Scope, began: float, named: str, route: str) -> Entry:
-    """A request for the ledger."""
-    headers, entry = Headers(scope=scope), Entry(began, named, route)
-    entry.is_copy = COPIED in headers
-    entry.context = context_of(headers.get(TRACEPARENT, "").encode())
-    return entry
+    def entry(self, scope: Scope, named: str) -> Entry:
+        """A request for the ledger, which says the route when it is known."""
+        headers, entry = Headers(scope=scope), Entry(self.ledger.came(), named, UNKNOWN)
+        entry.is_copy = COPIED in headers
+        entry.context = self.ledger.watched(context_of(headers.get(TRACEPARENT, "").encode()))
+        if isinstance(entry.context, Watch):
+            scope[WATCH] = entry.context
+        return entry
 
 
 def is_call(scope: Scope) -> bool:

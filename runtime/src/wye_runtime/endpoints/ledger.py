@@ -8,7 +8,7 @@ from itertools import count
 from uuid import uuid4
 
 from wye_runtime.metrics import Metrics
-from wye_runtime.tracing import Context
+from wye_runtime.tracing import Attributes, Context, Tracer, Watch
 
 log = logging.getLogger("wye")
 CLIENT_GONE = 499
@@ -27,6 +27,7 @@ class Ledger:
         self.slow = timeout * SLOW_SHARE
         self.active = 0
         self.latest = 0.0
+        self.tracer: Tracer | None = None
 
     def came(self) -> float:
         """One more request has its headers; gives the time that `ended` wants."""
@@ -41,9 +42,24 @@ class Ledger:
         if wants_run(entry.route):
             self.latest = now
         requests = self.metrics.copies if entry.is_copy else self.metrics.requests
-        requests.ended(entry.route, status, seconds, entry.context.trace if entry.context else "")
+        requests.ended(entry.route, status, seconds, "" if entry.context is None else self.seen(entry, status))
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)
+
+    def watched(self, context: Context | None) -> "Context | Watch | None":
+        """What is to be seen of a request of that trace."""
+        return context if self.tracer is None or context is None else self.tracer.watch(context) or context
+
+    def seen(self, entry: "Entry", status: int) -> str:
+        """The trace of a sampled request, which is told that it has its answer."""
+        context = entry.context
+        if self.tracer is not None and isinstance(context, Watch):
+            said: Attributes = {"http.route": entry.route, "http.response.status_code": status}
+            said["wye.request_id"] = entry.id
+            if entry.is_copy:
+                said["wye.mirrored"] = True
+            self.tracer.ended(context, entry.route, entry.began, said, failed=status >= 500)
+        return context.trace if context else ""
 
     def log(self, entry: "Entry", status: int, seconds: float, unforeseen: Exception | None) -> None:
         extra = {"requestId": entry.id, "route": entry.route, "status": status, "ms": round(seconds * 1000, 1)}
@@ -64,7 +80,7 @@ class Entry:
         self.id = request_id
         self.route = route
         self.is_copy = False  # made by the router; nobody waits for its answer
-        self.context: Context | None = None  # of a trace that is sampled
+        self.context: Context | Watch | None = None  # of a trace that is sampled
 
 
 @cache

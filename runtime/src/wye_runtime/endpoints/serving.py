@@ -1,5 +1,6 @@
 """The serving port's routes: the Open Inference Protocol, /score, their description, and nothing else."""
 
+import time
 from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
@@ -7,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from wye_runtime.endpoints.answers import HANDLERS, as_response, json_answer, request_id
+from wye_runtime.endpoints.answers import HANDLERS, WATCH, as_response, json_answer, request_id
 from wye_runtime.endpoints.body import body_of, unless_gone
 from wye_runtime.endpoints.edge import Edge
 from wye_runtime.endpoints.ledger import Ledger
@@ -15,6 +16,7 @@ from wye_runtime.errors import NotFound, shown
 from wye_runtime.openapi import Schema, as_20, as_30, document
 from wye_runtime.protocol import HEADER_LENGTH, SERVER, RawRequest, RawResponse
 from wye_runtime.service import Service
+from wye_runtime.tracing import Watch
 
 MODEL = "/v2/models/{model}"
 VERSION = MODEL + "/versions/{version}"
@@ -135,6 +137,9 @@ def readiness(why: str | None, **more: str) -> Response:
 
 def raw_request(request: Request, body: bytes) -> RawRequest:
     """A request of the ordinary way as the service takes it."""
+    watch: Watch | None = request.scope.get(WATCH)
+    if watch is not None:
+        watch.arrived(time.perf_counter())
     return RawRequest(
         body=body,
         request_id=request_id(request),
@@ -143,6 +148,7 @@ def raw_request(request: Request, body: bytes) -> RawRequest:
         content_type=request.headers.get("content-type"),
         content_encoding=request.headers.get("content-encoding"),
         header_length=request.headers.get(HEADER_LENGTH),
+        watch=watch,
     )
 
 

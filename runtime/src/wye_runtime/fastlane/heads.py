@@ -12,7 +12,11 @@ from wye_runtime.fastlane.targets import CONTENT_LENGTH, COPY, REQUEST_ID, TRACE
 END, CR, POST, MODERN = b"\r\n\r\n", b"\r", b"POST ", b" HTTP/1.1\r\n"
 ID = b"\r\n%b: " % REQUEST_ID  # as proxies write it
 AFTER_ID, VERSION = len(ID), MODERN.index(CR)
+TRACED = b"\r\n%b: " % TRACE  # as routers write it
+FORM = len("00-") + 32 + len("-") + 16 + len("-00")
+NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 MOST = 2 << 10  # bytes of a head that is kept
+LARGE = 16 << 10  # bytes of a request that are not copied for its head
 KEPT = 1024  # heads; one more, and all are forgotten
 FRAMED_OTHERWISE = frozenset({b"connection", b"transfer-encoding"})
 ANOTHER_EACH_TIME = frozenset({TRACE})  # such heads are not worth a place
@@ -77,3 +81,26 @@ class Heads:
         text = None if not named else named.decode("latin-1")[:ID_LENGTH]
         rest = raw_request(b"", "", target, headers)[2:]
         self.heads[key] = Head(target, int(headers[CONTENT_LENGTH]), text, rest, COPY in headers)
+
+
+class TracedHeads(Heads):
+    """Behind a router that traces, which names another span each time: it is cut out, too, where nobody samples it."""
+
+    def request(self, data: bytes) -> Request | None:
+        """The parser looks at what is sampled, and at large requests, which would be copied."""
+        at = data.find(TRACED, 0, MOST)
+        if at < 0:
+            return super().request(data)
+        stop = at + len(TRACED) + FORM
+        if len(data) > LARGE or data[stop : stop + 1] != CR or data[stop - 1] not in NOT_SAMPLED:
+            return None
+        return super().request(data[:at] + data[stop:])
+
+    def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
+        """The head without the name of the span."""
+        at, end = data.find(TRACED, 0, MOST), data.find(END)
+        stop = at + len(TRACED) + FORM
+        if 0 < at < end and data[stop : stop + 1] == CR and data[:end].lower().count(TRACE) == 1:
+            data = data[:at] + data[stop:]
+            headers = {name: value for name, value in headers.items() if name != TRACE}
+        super().learn(data, target, headers)

@@ -5,7 +5,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from wye_runtime.endpoints import answers, calls
 from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import RequestError
-from wye_runtime.fastlane.heads import Heads
+from wye_runtime.fastlane.heads import Heads, TracedHeads
 from wye_runtime.fastlane.targets import (
     CALL,
     CALL_TYPES,
@@ -35,7 +35,7 @@ class Lane:
         self.limit = service.config.max_request_bytes
         self.silence = service.config.request.timeout
         self.targets = targets(service.config.model)
-        self.heads = Heads()
+        self.heads = Heads() if ledger.tracer is None else TracedHeads()
         self.digits = len(str(self.limit))
         self.common: tuple[object, str] = (None, "")
 

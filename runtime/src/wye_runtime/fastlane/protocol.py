@@ -8,6 +8,7 @@ A connection answers in the order of its requests, whichever way each of them ta
 """
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from wye_runtime.fastlane.streaming import Stream
 from wye_runtime.fastlane.targets import COPY, Headers, context_in, raw_request, request_id
 from wye_runtime.fastlane.turn import Turn
 from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.tracing import Watch
 
 ORDINARY, SHORT, REFUSED, STREAMED = range(4)  # ways of what is being read; REFUSED: its body is skipped
 CALLED = RawResponse(b"", GRPC_TYPE)  # a call that ended well
@@ -121,7 +123,7 @@ class FastProtocol(AnsweringProtocol):
         self.head_began = None
         self.way, self.size = SHORT, 0
         turn = self.turn = Turn(self.lane.ledger.came(), request_id(headers), target, keeps_alive=keeps_alive)
-        turn.is_copy, turn.context = COPY in headers, context_in(headers)
+        turn.is_copy, turn.context = COPY in headers, self.lane.ledger.watched(context_in(headers))
         if target.is_stream and not self.turns:
             self.begin_stream(self.turn)
 
@@ -169,6 +171,9 @@ class FastProtocol(AnsweringProtocol):
         self.parts = []
         self.turn = None
         turn.raw = raw_request(body, turn.id, turn.target, self.noticed)
+        if isinstance(turn.context, Watch):
+            turn.context.arrived(time.perf_counter())
+            turn.raw = turn.raw._replace(watch=turn.context)
         self.turns.append(turn)
         self.burst += 1
         if self.burst > BURST:

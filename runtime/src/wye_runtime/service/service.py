@@ -23,7 +23,9 @@ from wye_runtime.service.sharing import ThreadBatches
 from wye_runtime.service.slots import Slots, Workers
 from wye_runtime.service.tickets import Outcome, Ticket, groups, outcomes
 from wye_runtime.service.ticking import LoopBatches
+from wye_runtime.service.watching import watched
 from wye_runtime.settings import NOTHING_SAID, Config, Environment
+from wye_runtime.tracing import Tracer
 
 log = logging.getLogger("wye")
 T = TypeVar("T")
@@ -60,6 +62,7 @@ class Service:
         self.has_one_kind = False
         self.name = config.model.name
         self.elements = 0
+        self.tracer: Tracer | None = None
         self.workers = Workers(Slots(1, config.request.queue_wait, metrics))
 
     @property
@@ -75,6 +78,7 @@ class Service:
 
     def serve(self, ready: Loaded) -> None:
         """Everything is prepared first; the last line makes it ready."""
+        ready = ready if self.tracer is None else watched(ready, self.tracer)
         asked = self.config.request.maxConcurrentRequestsPerInstance
         slots = asked or min(ready.model.threads, MOST_SLOTS)
         self.workers = Workers(Slots(slots, self.config.request.queue_wait, self.metrics))

@@ -128,10 +128,11 @@ def _template(owner: Owner, router: RouterPlan, place: ClusterPlace, config: str
 
 def _envoy(router: RouterPlan, place: ClusterPlace) -> Json:
     given = router.settings.pods.resources
+    traced = router.listener.tracing is not None
     ending = ["bash", "-c", drain(ADMIN, most_seconds(router.settings.patience))]
     more: Json = {
         "image": place.images.router,
-        "command": list(router_argv("envoy", f"{ROUTER_PLACE.routes}/{BOOTSTRAP}")),
+        "command": list(router_argv("envoy", f"{ROUTER_PLACE.routes}/{BOOTSTRAP}", traced=traced)),
         "ports": list(PORTS),
         "resources": canonical_resources(RESOURCES if given is None else given),
         "livenessProbe": probe("/ready", {}, LIVENESS),

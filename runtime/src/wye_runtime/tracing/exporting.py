@@ -1,0 +1,138 @@
+"""From requests that were seen to a collector: OTLP over HTTP as JSON, by a thread of its own.
+
+A library would do it, too, and was measured (docs/decisions/0022): at one request of a hundred it takes more of the
+processor than all that is allowed for it. Nobody waits for a collector: what it does not take is dropped and counted.
+"""
+
+import http.client
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from wye_runtime.tracing.watch import Attributes, Ended, Part
+
+log = logging.getLogger("wye")
+PATH = "/v1/traces"
+JSON = {"content-type": "application/json"}
+MOST_WAITING = 1000  # requests that are not sent yet; the memory of about three megabytes
+AT_ONCE = 200  # requests of one message
+EVERY = 1.0  # seconds
+PATIENCE = 5.0  # for a collector that does not answer
+LAST_PATIENCE = 1.0  # at the process's end
+SERVER, INTERNAL, FAILED = 2, 1, 2  # OTLP's numbers: kinds of span, and a status
+SAMPLED_FLAGS = 0x101  # of a link: sampled, and its parent may be elsewhere
+
+
+class Exporter:
+    """What waits for the collector, and what became of what did."""
+
+    def __init__(self, host: str, port: int, resource: Mapping[str, str]) -> None:
+        self.host, self.port = host, port
+        self.resource = {"attributes": attributes_of(dict(resource))}
+        self.waiting: deque[Ended] = deque()
+        self.sent = self.dropped = 0
+        self.trouble = ""
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self.work, name="traces", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def add(self, request: Ended) -> None:
+        """Never waits."""
+        if len(self.waiting) < MOST_WAITING:
+            self.waiting.append(request)
+        else:
+            self.dropped += 1
+
+    def work(self) -> None:
+        while not self.closing.wait(EVERY):
+            self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits now."""
+        left = len(self.waiting)
+        while left:
+            requests = [self.waiting.popleft() for _ in range(min(left, AT_ONCE))]
+            left -= len(requests)
+            why = self.posted(message(self.resource, requests))
+            self.sent, self.dropped = self.sent + (not why) * len(requests), self.dropped + bool(why) * len(requests)
+            self.say(why)
+
+    def posted(self, body: bytes) -> str:
+        """Why it was not taken, "" when it was. A connection of its own each time: nothing of the last one is left."""
+        patience = LAST_PATIENCE if self.closing.is_set() else PATIENCE
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=patience)
+        try:
+            connection.request("POST", PATH, body, JSON)
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return str(error) or type(error).__name__
+        finally:
+            connection.close()
+        return "" if 200 <= status < 300 else f"it answers {status}"
+
+    def say(self, why: str) -> None:
+        """Once when it begins, and once when it is over."""
+        if why and not self.trouble:
+            extra = {"collector": f"http://{self.host}:{self.port}", "why": why}
+            log.warning("traces cannot be sent: they are dropped, and requests go on", extra=extra)
+        elif self.trouble and not why:
+            log.info("traces are sent again", extra={"dropped": self.dropped})
+        self.trouble = why
+
+    def close(self) -> None:
+        """The last ones, as far as a second is enough."""
+        self.closing.set()
+        self.thread.join(LAST_PATIENCE)
+
+
+def message(resource: Mapping[str, Any], requests: list[Ended]) -> bytes:
+    """OTLP's ExportTraceServiceRequest."""
+    spans = [span for request in requests for span in spans_of(request)]
+    scope = {"scope": {"name": "wye-runtime"}, "spans": spans}
+    return orjson.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]})
+
+
+def spans_of(request: Ended) -> Iterator[dict[str, Any]]:
+    """The request's own span, and those of its parts."""
+    watch = request.watch
+    own = Part(watch.span, request.name, request.began, request.ended, watch.parent, request.attributes)
+    status = {"status": {"code": FAILED}} if request.failed else {}
+    yield {**span_of(own, watch.trace, request.epoch), "kind": SERVER, **status}
+    waited = watch.waited()
+    for part in (*([waited] if waited else []), *watch.parts):
+        inside = part if part.parent else part._replace(parent=watch.span)
+        yield {**span_of(inside, watch.trace, request.epoch), "kind": INTERNAL}
+
+
+def span_of(part: Part, trace: str, epoch: int) -> dict[str, Any]:
+    """One span; 64-bit numbers are strings in protobuf's JSON."""
+    links = [{"traceId": other.trace, "spanId": other.parent, "flags": SAMPLED_FLAGS} for other in part.links]
+    return {
+        "traceId": trace,
+        "spanId": part.span,
+        "parentSpanId": part.parent,
+        "name": part.name,
+        "startTimeUnixNano": str(epoch + int(part.began * 1e9)),
+        "endTimeUnixNano": str(epoch + int(part.ended * 1e9)),
+        "attributes": attributes_of(part.attributes),
+        **({"links": links} if links else {}),
+    }
+
+
+def attributes_of(given: Attributes | dict[str, str]) -> list[dict[str, Any]]:
+    """As OTLP writes them."""
+    return [{"key": key, "value": value_of(value)} for key, value in given.items()]
+
+
+def value_of(value: str | int | bool) -> dict[str, Any]:  # noqa: FBT001 -- it is a value of the span
+    """With its type."""
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}

@@ -1,0 +1,58 @@
+"""Traces in a cluster: switched on under load, one request seen whole at the real Collector, and switched off again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cluster.harness.build import COLLECTOR, build
+from cluster.kube import Cluster
+from cluster.serving import BODY, Served, deployment, endpoint, waited
+from collecting import Real, real, whole
+
+Figure = Callable[[str], None]
+PORT = 7318
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+ASK = """
+import sys, urllib.request
+url, key, body, traceparent = sys.argv[1:]
+headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}", "traceparent": traceparent}
+with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=5) as answer:
+    print(answer.status)
+"""
+
+
+@pytest.fixture(scope="module")
+def collector(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    """At the node's address, which pods reach."""
+    addresses = cluster.json("get", "nodes")["items"][0]["status"]["addresses"]
+    host = next(a["address"] for a in addresses if a["type"] == "InternalIP" and "." in a["address"])
+    program, folder = build(COLLECTOR) / "collector", tmp_path_factory.mktemp("collector")
+    with real(program, folder, f"{host}:{PORT}", cluster.backend.run) as running:
+        yield running
+
+
+def test_a_trace_is_seen_whole_and_switching_it_on_loses_nothing(
+    served: Served, collector: Real, figure: Figure
+) -> None:
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue"))
+    served.answered(served.key)
+    tracing = {"endpoint": collector.url, "samplingPercent": 1, "callerSamplingPercent": 100}
+    with served.load() as load:
+        before = set(served.pods("model")) | set(served.pods("router"))
+        served.apply(endpoint(traffic={"blue": 100}, tracing=tracing))
+        waited(lambda: not before & (set(served.pods("model")) | set(served.pods("router"))), 120)
+        served.ready()
+        told = (served.url, served.key, BODY, f"00-{TRACE}-{PARENT}-01")
+        assert served.namespace.cluster.run(sys.executable, "-c", ASK, *told).strip() == "200"
+        found = whole(collector.trace(TRACE, 4))
+        waited(lambda: len(collector.spans()) > 30, 60)
+        served.apply(endpoint(traffic={"blue": 100}))
+    assert found["route split of fraud-router"] == ""
+    assert found["/score of fraud-blue"] == "route split of fraud-router"
+    assert found["run of fraud-blue"] == "/score of fraud-blue"
+    asked = load.answers.total()
+    figure(f"traces switched on, 1 % sampled, and off again under load: lost {load.lost} of {asked}")
+    served.lost_nothing(load)

@@ -1,0 +1,221 @@
+"""Traces that are sent: what a request's spans say on every way through the server; no collector can harm it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import pytest
+
+import toys
+from collecting import collecting
+from ports import free_port
+from wye_runtime import settings
+from wye_runtime.errors import ConfigError
+from wye_runtime.tracing import Context, Tracer
+from wye_runtime.tracing.exporting import MOST_WAITING, Exporter
+from wye_runtime.tracing.tracer import MOST_A_SECOND
+from wye_runtime.tracing.watch import Watch
+
+PARENT = "00f067aa0ba902b7"
+ROWS = {"data": [[1, 2, 3]]}
+RESOURCE = {"service.name": "fraud-blue", "wye.endpoint": "fraud"}
+
+
+def trace(number):
+    return f"{number:032x}"
+
+
+def sampled(number, flags="01"):
+    return {"traceparent": f"00-{trace(number)}-{PARENT}-{flags}"}
+
+
+def tracing(url):
+    return {"endpoint": url, "resource": RESOURCE}
+
+
+@pytest.fixture(scope="module")
+def collector():
+    with collecting() as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["1", "0"])
+def server(request, servers, collector):
+    return servers.start(toys.linear(3), {"WYE_FAST_LANE": request.param}, tracing=tracing(collector.url)).ready()
+
+
+@pytest.fixture(scope="module")
+def threaded(servers, collector):
+    """A model that runs in threads, where requests that wait share a run."""
+    company = {"mode": "Always", "maxBatchSize": 16, "maxDelayMs": 30}
+    return servers.start(toys.linear(3), tracing=tracing(collector.url), batching=company).ready()
+
+
+def named(spans, name):
+    return next(span for span in spans if span["name"] == name)
+
+
+def times(span):
+    return int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+
+
+def test_a_sampled_request_is_seen_whole(server, collector):
+    number = server.port << 8
+    before = time.time_ns()
+    answer = server.http.post("/score", json=ROWS, headers=sampled(number) | {"x-request-id": "mine"})
+    assert answer.status_code == 200
+    spans = collector.trace(trace(number), 4)
+    own = named(spans, "/score")
+    assert (own["parentSpanId"], own["kind"], own["resource"]["service.name"]) == (PARENT, 2, "fraud-blue")
+    assert own["said"] == {"http.route": "/score", "http.response.status_code": "200", "wye.request_id": "mine"}
+    assert before <= times(own)[0] <= times(own)[1] <= time.time_ns()
+    for span in spans:
+        assert times(own)[0] <= times(span)[0] <= times(span)[1] <= times(own)[1]
+    parents = {span["name"]: span["parentSpanId"] for span in spans}
+    assert parents.keys() == {"/score", "decode", "queue", "batch", "run"} or parents.keys() == {
+        "/score",
+        "decode",
+        "queue",
+        "run",
+    }
+    assert {parents["decode"], parents["queue"]} == {own["spanId"]}
+
+
+def test_a_copy_is_marked_and_a_failure_is_one(server, collector):
+    number = server.port << 8 | 1
+    headers = sampled(number) | {"x-wye-mirrored": "true"}
+    assert server.http.post("/score", json={"other": 1}, headers=headers).status_code == 422
+    [own] = [span for span in collector.trace(trace(number)) if span["name"] == "/score"]
+    assert own["said"]["wye.mirrored"] is True
+    assert "status" not in own  # the caller's fault is no failure of this server
+
+
+def test_requests_that_nobody_samples_leave_nothing(server, collector):
+    number = server.port << 8 | 2
+    for flags in ("00", "02", "00"):
+        assert server.http.post("/score", json=ROWS, headers=sampled(number, flags)).status_code == 200
+    for odd in ("", "odd", f"00-{trace(number)}-{PARENT}-01-more", f"00-{'0' * 32}-{PARENT}-01"):
+        assert server.http.post("/score", json=ROWS, headers={"traceparent": odd}).status_code == 200
+    last = number + 1
+    server.http.post("/score", json=ROWS, headers=sampled(last))
+    collector.trace(trace(last))
+    assert not [span for span in collector.spans() if span["traceId"] == trace(number)]
+
+
+def test_gRPC_is_seen_too(server, collector):
+    number = server.port << 8 | 4
+    body = b"\0\0\0\0\0"
+    headers = sampled(number) | {"content-type": "application/grpc"}
+    server.http.post("/inference.GRPCInferenceService/ModelInfer", content=body, headers=headers)
+    collector.trace(trace(number))
+
+
+def test_requests_that_share_a_run_point_at_each_other(threaded, collector):
+    async def together():
+        async with httpx.AsyncClient(base_url=threaded.http.base_url) as client:
+            asked = [client.post("/score", json=ROWS, headers=sampled(1000 + n)) for n in range(2)]
+            asked += [client.post("/score", json=ROWS) for _ in range(3)]
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(together())
+    first, second = (collector.trace(trace(1000 + n), 5) for n in range(2))
+    mine, other = named(first, "batch"), named(second, "batch")
+    assert mine["links"][0]["spanId"] == other["spanId"]
+    assert other["links"][0]["traceId"] == trace(1000)
+    assert int(mine["said"]["wye.batch.requests"]) >= 2
+    assert int(mine["said"]["wye.batch.rows"]) >= 2
+    assert named(first, "run")["parentSpanId"] == mine["spanId"]
+    assert mine["parentSpanId"] == named(first, "/score")["spanId"]
+    assert times(named(first, "queue"))[1] <= times(mine)[0]
+
+
+def test_a_head_is_known_again_with_another_span_in_it(servers, collector):
+    """A router names another span with each request: what is not sampled stays on the shortest way."""
+    from wye_runtime.fastlane.heads import TracedHeads
+    from wye_runtime.fastlane.targets import Target
+
+    heads = TracedHeads()
+
+    def request(span, flags="00", body=b"[]"):
+        lines = (
+            "POST /score HTTP/1.1",
+            "host: a",
+            "x-request-id: one",
+            f"traceparent: 00-{trace(7)}-{span}-{flags}",
+            "content-length: 2",
+        )
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    headers = {b"content-length": b"2", b"x-request-id": b"one", b"traceparent": b"any"}
+    heads.learn(request(PARENT), Target("/score"), headers)
+    head, named_, body = heads.request(request("a" * 16))
+    assert (head.target.route, named_, body) == ("/score", "one", b"[]")
+    assert heads.request(request("a" * 16, "01")) is None, "what is sampled is for the parser"
+    assert heads.request(request("a" * 16, body=b"[1]")) is None
+    assert heads.request(request("a" * 17)) is None
+
+
+BAD = {"refuses": None, "fails": "fails", "closes": "closes", "hangs": "hangs"}
+
+
+@pytest.mark.parametrize("behaviour", BAD)
+def test_no_collector_can_harm_requests(behaviour, servers, wait_until):
+    with collecting() as bad:
+        bad.behaviour = BAD[behaviour] or ""
+        url = bad.url if BAD[behaviour] else f"http://127.0.0.1:{free_port()}"
+        server = servers.start(toys.linear(3), tracing=tracing(url)).ready()
+        for n in range(60):
+            assert server.http.post("/score", json=ROWS, headers=sampled(2000 + n)).status_code == 200
+        wait_until(
+            lambda: server.line("traces cannot be sent: they are dropped, and requests go on"), "nothing is said"
+        )
+        for n in range(60):
+            assert server.http.post("/score", json=ROWS, headers=sampled(3000 + n)).status_code == 200
+        wait_until(lambda: server.metric('wye_traced_requests_total{end="dropped"}') >= 1, "nothing is counted")
+        said = [line for line in server.lines() if line["message"].startswith("traces cannot")]
+        assert len(said) == 1
+        if behaviour == "fails":
+            bad.behaviour = ""
+            server.http.post("/score", json=ROWS, headers=sampled(4000))
+            bad.trace(trace(4000), 2)
+            wait_until(lambda: server.line("traces are sent again"), "nothing is said of its return")
+
+
+def test_a_collector_that_is_behind_is_not_waited_for() -> None:
+    exporter = Exporter("127.0.0.1", 1, {})
+    for _ in range(MOST_WAITING + 5):
+        exporter.add(object())
+    assert (len(exporter.waiting), exporter.dropped) == (MOST_WAITING, 5)
+
+
+def test_no_more_requests_are_watched_than_a_second_has_room_for() -> None:
+    tracer = Tracer(Exporter("127.0.0.1", 1, {}))
+    seen = [tracer.watch(Context(trace(1), PARENT)) for _ in range(MOST_A_SECOND + 10)]
+    assert len([each for each in seen if each]) <= MOST_A_SECOND + 1
+    assert tracer.passed_over >= 9
+
+
+def test_what_became_of_a_request_that_is_over_is_forgotten() -> None:
+    tracer = Tracer(Exporter("127.0.0.1", 1, {}))
+    watch, job = Watch(Context(trace(1), PARENT)), object()
+    tracer.ended(watch, "/score", 0.0, {}, failed=False)
+    tracer.became(watch, job)  # by a thread, after its caller left
+    assert not tracer.jobs
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"endpoint": "collector:4318"}, "tracing.endpoint is"),
+        ({"endpoint": "http://collector:70000"}, "want http://HOST:PORT"),
+        ({"endpoint": "http://collector:4318/v1/traces"}, "want http://HOST:PORT"),
+        ({}, "want http://HOST:PORT"),
+        ({"endpoint": "http://a:1", "resource": {"a": 1}}, "tracing.resource"),
+        ({"endpoint": "http://a:1", "headers": {}}, "unknown keys headers"),
+    ],
+)
+def test_a_wrong_setting_is_named(said, words) -> None:
+    with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
+        settings.parse_config({"model": {"path": "m"}, "tracing": said})
