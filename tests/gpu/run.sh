@@ -2,7 +2,7 @@
 # Checks and measures the runtime on a machine with an NVIDIA GPU and prints one table. Never part of CI.
 #
 #   tests/gpu/run.sh [--wheels FOLDER] [--seconds 1] [--json FILE]
-#   tests/gpu/run.sh --bring FOLDER [--python 3.12] [--piece 60] [--lean]
+#   tests/gpu/run.sh --bring FOLDER [--python 3.12] [--piece 48] [--lean]
 #
 # It needs that machine and Python 3.11 or newer. What is not installed there it installs into a folder of its own (.gpu/): the locked
 # wheels of the runtime's image for GPUs, 1.6 GB, and onnx. A machine that reaches no registry gets them in a folder:

@@ -35,7 +35,7 @@ def main() -> int:
         "--bring", type=Path, metavar="FOLDER", help="fill a folder for a machine without registries, and end"
     )
     asked.add_argument("--python", default="3.12", help="of that machine (default 3.12)")
-    asked.add_argument("--piece", type=int, default=60, help="MiB of the largest file of that folder (default 60)")
+    asked.add_argument("--piece", type=int, default=48, help="MiB of the largest file of that folder (default 48)")
     asked.add_argument("--lean", action="store_true", help="without NVIDIA's libraries, which that machine has")
     asked.add_argument("--seconds", type=float, default=1.0, help="for each figure (default 1)")
     asked.add_argument("--json", type=Path, help="keep the figures in a file, too")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 import toys
 from wye_runtime import settings
@@ -45,6 +46,82 @@ BROKEN = {
     "float8": (lambda: toys.float8().SerializeToString(), r"input x is tensor\(float8e4m3fn\), which has no datatype"),
     "strings in, BF16 out": (lambda: toys.echo("BYTES", "BF16").SerializeToString(), "cast the outputs to float"),
 }
+
+
+LOOKS = {
+    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "the file itself"),
+    "a web page": (b"\n<!DOCTYPE html><html>Sign in</html>", "whether model.uri asks for a login"),
+    "a ZIP archive": (b"PK\x03\x04" + bytes(60), r"PyTorch's \.pt is one"),
+    "packed by gzip": (b"\x1f\x8b\x08" + bytes(60), "unpack it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(60), "tf2onnx"),
+    "a pickle": (b"\x80\x04\x95" + bytes(60), "skl2onnx"),
+    "in ONNX Runtime's own format": (b"\x18\0\0\0ORTM" + bytes(60), r"the \.onnx that it was made of"),
+    "safetensors": (b"\x40\0\0\0\0\0\0\0{" + bytes(60), "export"),
+    "XML": (b"<?xml version='1.0'?><net name='x'>", "OpenVINO"),
+}
+
+
+@pytest.mark.parametrize("what", LOOKS)
+def test_what_is_no_model_is_told_what_it_is(tmp_path, what):
+    content, todo = LOOKS[what]
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelInvalid, match=rf"is no ONNX model: it is {what}.*{todo}"):
+        load(tmp_path)
+
+
+def external(folder, location, kept):
+    """A model with its weights in another file, of which so many bytes are there (None: no file)."""
+    made = toys.wide(1000)
+    (weights,) = made.graph.initializer
+    raw = numpy_helper.to_array(weights).tobytes()
+    external_data_helper.set_external_data(weights, location, length=len(raw))
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    if kept is not None:
+        (folder / location).write_bytes(raw[:kept])
+    return toys.saved(made, folder / "model.onnx")
+
+
+EXTERNAL = {
+    "gone": ("weights.bin", None, r"its weights in weights.bin, which is not beside it: let model.uri name the folder"),
+    "cut": ("weights.bin", 100, r"its weights in another file, which has 100 bytes of at least 12000: fetch or export"),
+    "outside": ("../weights.bin", None, r"its weights in \.\./weights.bin, outside of its folder: save both in one"),
+    "absolute": ("/data/weights.bin", None, "its weights at an absolute path: save both in one folder"),
+}
+
+
+@pytest.mark.parametrize("case", EXTERNAL)
+def test_weights_in_another_file_are_missed_by_name(tmp_path, case):
+    location, kept, said = EXTERNAL[case]
+    path = external(tmp_path, location, kept)
+    for given in (tmp_path, path):
+        with pytest.raises(ModelInvalid, match=f"keeps {said}") as refusal:
+            load(given)
+        assert str(tmp_path) not in refusal.value.message
+
+
+def test_an_operator_of_others_is_named(tmp_path):
+    made = toys.linear()
+    made.opset_import.append(helper.make_opsetid("com.mycompany", 1))
+    made.graph.node.append(helper.make_node("Magic", ["x"], ["z"], domain="com.mycompany"))
+    said = (
+        "has the operator com.mycompany:Magic, which neither ONNX Runtime nor onnxruntime-extensions has: .*environment"
+    )
+    with pytest.raises(ModelInvalid, match=said):
+        load(toys.saved(made, tmp_path / "toy.onnx"))
+
+
+def test_a_folder_without_a_model_says_what_it_has(tmp_path):
+    with pytest.raises(ModelInvalid, match=r"is an empty folder; want model.onnx"):
+        load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "config.json").write_bytes(b"{}")
+    with pytest.raises(ModelInvalid, match=r"holds no \*\.onnx \(config.json, model.safetensors\); want model.onnx"):
+        load(tmp_path)
+    (tmp_path / "onnx").mkdir()
+    toys.saved(toys.linear(), tmp_path / "onnx/model.onnx")
+    with pytest.raises(ModelInvalid, match=r"holds no \*\.onnx but below it onnx/model.onnx: let model.uri name that"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("case", BROKEN)

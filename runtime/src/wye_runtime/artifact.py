@@ -9,6 +9,8 @@ from wye_runtime import mlmodel
 from wye_runtime.errors import ModelDigestMismatch, ModelFetch, ModelInvalid
 from wye_runtime.settings import ModelSource
 
+SHOWN = 5  # names of files in a message
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -61,5 +63,18 @@ def onnx_file(path: Path, files: Sequence[Path], called: str) -> Path:
     named = [each for each in found if each.name == "model.onnx"]
     if len(named or found) == 1:
         return (named or found)[0]
-    what = ", ".join(each.name for each in found) or "no *.onnx"
-    raise ModelInvalid(f"{called} holds {what}; want model.onnx, or exactly one *.onnx")
+    raise ModelInvalid(f"{called} {what_is_in(path, files, [each.name for each in found])}")
+
+
+def what_is_in(path: Path, files: Sequence[Path], found: Sequence[str]) -> str:
+    """Why a folder is no model, and what to write instead."""
+    wanted = "want model.onnx, or exactly one *.onnx"
+    names = sorted(str(each.relative_to(path)) for each in files)
+    below = [name for name in names if name.endswith(".onnx")]
+    if found:
+        return f"holds {', '.join(found)}; {wanted}"
+    if below:
+        return f"holds no *.onnx but below it {', '.join(below[:SHOWN])}: let model.uri name that folder, or that file"
+    if not names:
+        return f"is an empty folder; {wanted}"
+    return f"holds no *.onnx ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}); {wanted}"

@@ -14,7 +14,8 @@ from wye_runtime.bound import Bound, Device, device_of
 from wye_runtime.errors import InvalidDeploymentSpec, InvalidInput, Misfit, ModelError, ModelInvalid
 from wye_runtime.media import decodable, picture_inputs
 from wye_runtime.protocol import DTYPES, DYNAMIC, INTEGERS, Array, Signature, Tensors, TensorSpec
-from wye_runtime.sessions import ORT_ERRORS, Opened, first_line, hardware_of, opened
+from wye_runtime.refusals import first_line
+from wye_runtime.sessions import ORT_ERRORS, Opened, hardware_of, opened
 from wye_runtime.settings import Engine
 
 DATATYPES = {

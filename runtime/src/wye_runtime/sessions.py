@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from wye_runtime.devices import gpus, why_away
 from wye_runtime.errors import InvalidDeploymentSpec, ModelInvalid
 from wye_runtime.media import library, missing_operator
 from wye_runtime.options import NO_CPU
+from wye_runtime.refusals import first_line, why_not_loaded
 from wye_runtime.settings import Engine, cpu_count
 
 EXECUTION_PROVIDERS = {
@@ -134,13 +134,13 @@ class Making:
         except ORT_ERRORS as error:
             operator = missing_operator(str(error))
             if operator is None:
-                raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
+                raise ModelInvalid(why_not_loaded(artifact, error, ort.__version__)) from error
         options = session_options(self.threads, self.told)
         extend(options, artifact, operator)
         try:
             return ort.InferenceSession(str(artifact.file), options, **more), True
         except ORT_ERRORS as error:
-            raise ModelInvalid(why_not_loaded(artifact, first_line(error))) from error
+            raise ModelInvalid(why_not_loaded(artifact, error, ort.__version__)) from error
 
 
 def told_session(made: Making, wanted: Sequence[str], told: Mapping[str, str]) -> tuple[ort.InferenceSession, bool]:
@@ -180,32 +180,3 @@ def extend(options: ort.SessionOptions, artifact: Artifact, operator: str) -> No
         options.register_custom_ops_library(str(found))
     except ORT_ERRORS as error:
         raise ModelInvalid(f"the library of onnxruntime-extensions cannot be loaded: {first_line(error)}") from error
-
-
-def why_not_loaded(artifact: Artifact, said: str) -> str:
-    """A sentence for the person who exported the model."""
-    name = artifact.called
-    operator = missing_operator(said)
-    if operator:
-        why = f"{name} has the operator {operator}, which onnxruntime-extensions does not have"
-    elif "ValidateOpsetForDomain" in said or "opset" in said:
-        why = f"{name} uses a newer opset than ONNX Runtime {ort.__version__} reads: export it with an older one"
-    elif "Failed to construct locale" in said:
-        why = (
-            f"{name} changes the case of strings by a language of the machine, which has none here: set the attribute "
-        )
-        why += "locale of its StringNormalizer to C.UTF-8"
-    elif "Unsupported model IR version" in said:
-        why = f"{name} has a newer IR version than ONNX Runtime {ort.__version__} reads: save it with an older one"
-    elif "INVALID_PROTOBUF" in said or "No graph was found" in said:
-        why = f"{name} ({artifact.size} bytes) is no ONNX model, or only a part of one: fetch or export it again"
-    else:
-        why = f"{name} cannot be loaded by ONNX Runtime {ort.__version__}"
-    return f"{why}. ONNX Runtime says: {said}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line, without source paths and file paths."""
-    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    line = re.sub(r"/onnxruntime_src/\S+ |\S+ ?onnxruntime::.*?\) (?=[A-Z])", "", line)
-    return re.sub(r"(/[\w.+-]+){2,}/?", "…", line)[:500]
