@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-PORT, INNER = 18080, 18081
+from ports import free_port
+
+PORT, INNER = free_port(), free_port()
 PATIENCE = 120.0
 
 

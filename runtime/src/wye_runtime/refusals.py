@@ -44,6 +44,13 @@ SAYINGS: tuple[tuple[str, Words], ...] = (
         lambda _, version: f"uses a newer opset than ONNX Runtime {version} reads: export it with an older one",
     ),
     (
+        "fallback to CPU EP has been explicitly disabled",
+        lambda *_: (
+            "has operators that would run on the processor, which engine.sessionOptions forbids: the GPU has no kernel "
+            "for them, or its provider could not start"
+        ),
+    ),
+    (
         "Failed to construct locale",
         lambda *_: (
             "changes the case of strings by a language of the machine, which has none here: set the attribute "
