@@ -131,6 +131,32 @@ def test_a_large_message_is_decoded_in_the_worker(servers) -> None:
     assert called(server, INFER, message).read("ModelInferResponse").raw_output_contents == [rows.tobytes()]
 
 
+def conversed(server, *messages) -> list[Answer]:
+    """Calls with the same head over one connection, each behind the answer to the one before."""
+    found = []
+    with socket.create_connection(("127.0.0.1", server.port), 30) as wire:
+        for message in messages:
+            wire.sendall(head(INFER, "x-request-id: 7") + chunked(framed(message.SerializeToString())))
+            answer = b""
+            while not (answer.endswith(b"grpc-status: 0\r\n\r\n") or b"content-length: 0\r\n" in answer):
+                answer += wire.recv(65536)
+            found.append(Answer(answer))
+    return found
+
+
+def test_the_same_call_again_has_its_own_answer(server) -> None:
+    """Its head is known then, and all of its message but the tensor."""
+    rows = [ROW, ROW, ROW + 1, np.repeat(ROW[None], 4, 0), ROW + 2]
+    calls = [request({**X, "shape": [each.size // 3, 3]}, raw=[each.tobytes()]) for each in rows]
+    wrong = request(X, raw=[ROW.tobytes()[1:]])
+    large = request(X, raw=[b"a" * LIMIT])
+    first, *told = conversed(server, *calls, wrong, calls[2], large)
+    answers = [each.read("ModelInferResponse").raw_output_contents for each in (first, *told[:4], told[5])]
+    assert answers == [[each.tobytes()] for each in (*rows, rows[2])]
+    assert [each.status for each in (told[4], told[6])] == [3, 8]
+    assert {each.headers["x-request-id"] for each in told} == {"7"}
+
+
 def test_health_readiness_and_metadata(server) -> None:
     service = SERVICE
     named = CLASSES["ModelReadyRequest"](name="toy")

@@ -53,6 +53,38 @@ def with_id(value: bytes) -> bytes:
     return request(b"host: a", b"x-request-id: " + value, LENGTH)
 
 
+def chunked(*parts: bytes, last=b"0\r\n\r\n", coding=b"chunked") -> bytes:
+    pieces = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    return request(b"host: a", b"x-request-id: 7", b"transfer-encoding: " + coding, body=pieces + last)
+
+
+@pytest.mark.parametrize("body", [BODY, BODY * 500, b"\r\n0\r\n\r\n"])
+def test_a_body_of_one_chunk_is_taken_out_of_it(body) -> None:
+    known = learned(chunked(BODY)).request(chunked(body))
+    assert known is not None
+    assert known[1:] == ("7", body)
+
+
+IN_OTHER_CHUNKS = {
+    "two chunks": chunked(b"a", b"b"),
+    "no chunk": chunked(),
+    "an empty one": chunked(b"", b"", last=b""),
+    "an extension": chunked(b"a").replace(b"1\r\n", b"1;a\r\n"),
+    "a trailer": chunked(b"a", last=b"0\r\na: b\r\n\r\n"),
+    "another request behind it": chunked(b"a") + request(),
+    "its end missing": chunked(b"a")[:-1],
+    "a size with a sign": chunked(b"a").replace(b"\r\n1\r\n", b"\r\n+1\r\n"),
+    "a size that is too small": chunked(b"ab").replace(b"\r\n2\r\n", b"\r\n1\r\n"),
+    "a size that is too large": chunked(b"ab").replace(b"\r\n2\r\n", b"\r\nfffffff\r\n"),
+    "spaces": chunked(b"a").replace(b"\r\n1\r\n", b"\r\n1 \r\n"),
+}
+
+
+@pytest.mark.parametrize("case", IN_OTHER_CHUNKS)
+def test_other_chunks_are_for_the_parser(case) -> None:
+    assert learned(chunked(BODY)).request(IN_OTHER_CHUNKS[case]) is None
+
+
 SAME = {
     "no id": (request(), None),
     "another id": (with_id(b"2c0d5c8f-6a45"), "2c0d5c8f-6a45"),
@@ -104,7 +136,7 @@ NEVER = {
     "a path like a version": request(b"x: HTTP/1.1", LENGTH, line=b"POST /score?a HTTP/1.0"),
     "a connection header": request(b"connection: keep-alive", LENGTH),
     "a last request": request(b"Connection: close", LENGTH),
-    "chunks": request(b"transfer-encoding: chunked", body=b"0\r\n\r\n"),
+    "another coding": chunked(BODY, coding=b"gzip, chunked"),
     "no length": request(b"host: a", body=b""),
     "two ids": request(b"X-Request-Id: a", b"x-request-id: b", LENGTH),
     "a large head": request(b"a: " + b"a" * MOST, LENGTH),

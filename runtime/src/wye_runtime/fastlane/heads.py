@@ -4,6 +4,7 @@ The parser read such a head once and found nothing odd about it; the same bytes 
 request differs, its id, which is cut out where it is plain. Anything else is a head of its own, and for the parser.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from wye_runtime.endpoints.ledger import ID_LENGTH
@@ -18,7 +19,9 @@ NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 MOST = 2 << 10  # bytes of a head that is kept
 LARGE = 16 << 10  # bytes of a request that are not copied for its head
 KEPT = 1024  # heads; one more, and all are forgotten
-FRAMED_OTHERWISE = frozenset({b"connection", b"transfer-encoding"})
+CONNECTION, CODING = b"connection", b"transfer-encoding"
+CHUNKED = -1  # for the length of a body: it is one chunk, as routers send the message of a call
+SIZE, LAST = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n"), b"\r\n0\r\n\r\n"
 ANOTHER_EACH_TIME = frozenset({TRACE})  # such heads are not worth a place
 
 
@@ -26,7 +29,7 @@ class Head(NamedTuple):
     """What a head says."""
 
     target: Target
-    length: int  # of the body
+    length: int  # of the body, or CHUNKED
     named: str | None  # the request's id, where it stands in a form that is not cut out
     rest: tuple[Any, ...]  # of a RawRequest, behind body and id
     is_copy: bool
@@ -47,18 +50,16 @@ class Heads:
         at = data.find(ID, 0, end)
         if at < 0:
             head = self.heads.get(data[:end])
-            if head is None or len(data) - end != head.length:
-                return None
-            return head, head.named, data[end:]
+            body = None if head is None else body_in(data, end, head.length)
+            return None if head is None or body is None else (head, head.named, body)
         at += AFTER_ID
         stop = data.find(CR, at, end)
         head = self.heads.get(data[:at] + data[stop:end])
-        if head is None or len(data) - end != head.length:
-            return None
+        body = None if head is None else body_in(data, end, head.length)
         named = data[at:stop]
-        if not named.replace(b"-", b"").isalnum():
+        if head is None or body is None or not named.replace(b"-", b"").isalnum():
             return None
-        return head, named.decode()[:ID_LENGTH], data[end:]
+        return head, named.decode()[:ID_LENGTH], body
 
     def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
         """Keeps the head of a request that the parser read just now, unless there is something about it."""
@@ -66,7 +67,8 @@ class Heads:
         line = data.find(MODERN, 0, end)
         if target is None or target.is_stream or end > MOST or data.find(CR) != line + VERSION:
             return
-        if CONTENT_LENGTH not in headers or not FRAMED_OTHERWISE.isdisjoint(headers) or not data.startswith(POST):
+        length = length_in(headers)
+        if length is None or CONNECTION in headers or not data.startswith(POST):
             return
         if not ANOTHER_EACH_TIME.isdisjoint(headers):
             return
@@ -80,7 +82,7 @@ class Heads:
             self.heads.clear()
         text = None if not named else named.decode("latin-1")[:ID_LENGTH]
         rest = raw_request(b"", "", target, headers)[2:]
-        self.heads[key] = Head(target, int(headers[CONTENT_LENGTH]), text, rest, COPY in headers)
+        self.heads[key] = Head(target, length, text, rest, COPY in headers)
 
 
 class TracedHeads(Heads):
@@ -104,3 +106,20 @@ class TracedHeads(Heads):
             data = data[:at] + data[stop:]
             headers = {name: value for name, value in headers.items() if name != TRACE}
         super().learn(data, target, headers)
+
+
+def length_in(headers: Headers) -> int | None:
+    """How long a body is; None where it is framed in a way that only the parser reads."""
+    if CODING in headers:
+        return CHUNKED if headers[CODING] == b"chunked" and CONTENT_LENGTH not in headers else None
+    return int(headers[CONTENT_LENGTH]) if CONTENT_LENGTH in headers else None
+
+
+def body_in(data: bytes, begin: int, length: int) -> bytes | None:
+    """The body behind a head, where it is whole and nothing follows it."""
+    if length != CHUNKED:
+        return data[begin:] if len(data) - begin == length else None
+    size = SIZE.match(data, begin)
+    end = begin if size is None else size.end() + int(size[1], 16)
+    # a chunk of no bytes is the end of a body, and what follows another request
+    return data[size.end() : end] if size is not None and end > size.end() and data[end:] == LAST else None

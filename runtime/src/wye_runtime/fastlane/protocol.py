@@ -58,7 +58,8 @@ class FastProtocol(AnsweringProtocol):
         self.latest = self.loop.time()
         is_free = self.cycle is None or self.cycle.response_complete
         may_be_known = is_free and self.is_between and self.tries and not (self.turns or self.transport.is_closing())
-        if may_be_known and (known := self.lane.heads.request(data)) is not None:
+        known = self.lane.heads.request(data) if may_be_known else None
+        if known is not None and len(known[-1]) <= self.lane.limit:
             self.take(known)
             return
         if self.unparsed > MAX_HEAD:
