@@ -1,4 +1,4 @@
-"""Constant load on one URL by 16 keep-alive connections, as a program of its own inside the cluster's network.
+"""Constant load on one URL by keep-alive connections, as a program of its own inside the cluster's network.
 
 `Load` starts it and reads what it counted; `python load.py` is the program: a request as JSON on stdin, counts as JSON
 on stdout when SIGTERM ends it. Of what is no 200 it keeps what was answered, when, and on which connection.
@@ -27,11 +27,13 @@ KEPT = 5  # losses of each connection whose circumstances are kept
 
 @dataclass(frozen=True)
 class Request:
-    """A POST."""
+    """A POST, by so many connections, each with a pause between two requests."""
 
     url: str
     body: str
     headers: dict[str, str]
+    connections: int = CONNECTIONS
+    pause: float = PAUSE
 
 
 @dataclass
@@ -105,7 +107,7 @@ def connection(request: Request, number: int, seen: Seen, end: threading.Event) 
             took = f"after {time.monotonic() - sent:.3f} s"
             seen.lose(type(error).__name__, f"{at}: {type(error).__name__} {took}: {error}")
             line.close()
-        time.sleep(PAUSE)
+        time.sleep(request.pause)
 
 
 def line_to(where: SplitResult) -> http.client.HTTPConnection:
@@ -122,7 +124,7 @@ def main() -> None:
     end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
     # one for each, so that no two threads write to one
-    seen = [Seen() for _ in range(CONNECTIONS)]
+    seen = [Seen() for _ in range(request.connections)]
     threads = [threading.Thread(target=connection, args=(request, n, each, end)) for n, each in enumerate(seen)]
     for thread in threads:
         thread.start()
