@@ -1,4 +1,4 @@
-"""`wye top` as a picture: `python tests/sight/top.py DIR > docs/pictures/wye-top.svg`, with a twin of DIR under load."""
+"""`wye top` as a picture: `python tests/sight/top.py DIR > docs/pictures/wye-top.svg`, with a twin under load."""
 
 from __future__ import annotations
 
