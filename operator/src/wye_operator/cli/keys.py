@@ -30,9 +30,10 @@ examples:
 
 def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
-    group = commands.add_parser("keys", help="the keys of an Endpoint")
+    about = "The two keys that callers of an Endpoint send, in a cluster and in a twin. Both are always valid."
+    group = commands.add_parser("keys", help="the keys of an Endpoint", description=about)
     parts = group.add_subparsers(metavar="COMMAND", required=True)
-    show = command(parts, "show", summary="print them", text=TEXT, examples=EXAMPLES)
+    show = command(parts, "show", summary="print both, or one", text=TEXT, examples=EXAMPLES)
     add_where(show)
     show.add_argument("--key", choices=tuple(NAMES), help="print this one alone (default: both)")
     show.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print (default: text)")

@@ -41,7 +41,9 @@ examples:
 
 def add_parser(commands: Commands) -> None:
     """Add the command to those of `wye`."""
-    group = commands.add_parser("local", help="run a folder of manifests on this machine, without a cluster")
+    summary = "run a folder of manifests on this machine, without a cluster"
+    about = "The local twin: the Endpoints of a folder, as a cluster would serve them, by processes of this machine."
+    group = commands.add_parser("local", help=summary, description=about)
     parts = group.add_subparsers(metavar="COMMAND", required=True)
     about = "Serve the Endpoints of a folder on this machine, through the real router and model servers, until Ctrl-C."
     up = command(parts, "up", summary="serve until Ctrl-C", text=about, examples=UP)

@@ -33,13 +33,13 @@ def add_parser(commands: Commands) -> None:
     summary = "serve the Endpoints of a cluster"
     parser = command(commands, "operator", summary=summary, text=TEXT, examples=EXAMPLES)
     parser.add_argument("--namespace", help="serve this namespace only, without any ClusterRole")
-    parser.add_argument("--port", type=port, default=8080, help="of /metrics and /healthz (default 8080)")
-    parser.add_argument("--workers", type=_at_least_one, default=8, help="passes at once (default 8)")
+    parser.add_argument("--port", type=port, default=8080, help="of /metrics and /healthz (default: 8080)")
+    parser.add_argument("--workers", type=_at_least_one, default=8, help="passes at once (default: 8)")
     parser.add_argument("--runtime-image", required=True, help="image of the model server")
     parser.add_argument("--runtime-gpu-image", help="image of the model server with CUDA (default: the other one)")
     parser.add_argument("--router-image", required=True, help="image of Envoy")
     parser.add_argument("--router-user", type=int, help="uid for a router image that would start as root")
-    about = "of all pods (default IfNotPresent)"
+    about = "of all pods (default: IfNotPresent)"
     parser.add_argument("--image-pull-policy", choices=PULL_POLICIES, default="IfNotPresent", help=about)
     parser.add_argument("--image-pull-secret", action="append", default=[], help="of all pods; may be repeated")
     parser.add_argument("--operator-namespace", help="where the Lease is (default: the pod's own namespace)")
@@ -55,9 +55,9 @@ def add_parser(commands: Commands) -> None:
 
 def _add_deadlines(parser: argparse.ArgumentParser) -> None:
     late, grace = Deadlines().progress, Deadlines().endpoint_grace
-    about = f"after which what does not become ready is Stalled (default {late:g})"
+    about = f"after which what does not become ready is Stalled (default: {late:g})"
     parser.add_argument("--progress-deadline", type=seconds, default=late, metavar="SECONDS", help=about)
-    about = f"that the Deployments of an Endpoint that is gone still run (default {grace:g})"
+    about = f"that the Deployments of an Endpoint that is gone still run (default: {grace:g})"
     parser.add_argument("--endpoint-grace", type=seconds, default=grace, metavar="SECONDS", help=about)
     parser.add_argument("--verbose", action="store_true", help="log more")
 
@@ -69,7 +69,7 @@ def _add_upgrades(parser: argparse.ArgumentParser) -> None:
         type=_at_least_one,
         default=defaults.most,
         metavar="N",
-        help=f"routers and models that are upgraded at a time (default {defaults.most})",
+        help=f"routers and models that are upgraded at a time (default: {defaults.most})",
     )
     parser.add_argument(
         "--upgrade-policy",

@@ -59,7 +59,7 @@ class Renewed:
 
 def add_parser(parts: Commands) -> None:
     """Add `wye keys regenerate`."""
-    anew = command(parts, "regenerate", summary="make one anew", text=TEXT, examples=EXAMPLES)
+    anew = command(parts, "regenerate", summary="make one anew, while requests flow", text=TEXT, examples=EXAMPLES)
     add_where(anew)
     anew.add_argument("--key", choices=tuple(NAMES), required=True, help="which of the two")
     patience = f"how long to wait for the routers (default: {PATIENCE:g})"

@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
     summary = "check manifests: file, line, field, what is wrong and what would be right"
     parser = command(commands, "validate", summary=summary, text=about, examples=EXAMPLES)
     parser.add_argument("paths", nargs="+", type=Path, metavar="DIR|FILE", help="a folder (its top level) or a file")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to print (default: text)")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print (default: text)")
     parser.set_defaults(func=run)
 
 
