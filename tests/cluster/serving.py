@@ -16,10 +16,10 @@ from cluster.kube import Namespace
 from cluster.load import Load, Request
 
 API = "wye.dev/v1alpha1"
-# what a router knows of its pods' health; zeros say nothing
+# what a router keeps (render/stats.py) of its pods' health; zeros say nothing
 TELLING = re.compile(
-    r"envoy_cluster_(membership_\w+|health_check_\w+|outlier_detection_ejections_\w+|upstream_cx_(none_healthy|connect_(fail|timeout))"
-    r"|upstream_rq_(retry|pending_failure|rx_reset|tx_reset)\w*){.*} [1-9]"
+    r"envoy_cluster_(membership_\w+|outlier_detection_ejections_\w+|upstream_cx_(none_healthy|connect_fail|overflow)"
+    r"|upstream_rq_(retry|rx_reset|timeout|per_try_timeout|max_duration_reached|pending_failure_eject)){.*} [1-9]"
 )
 BODY = json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
 ASK = """
