@@ -122,6 +122,26 @@ def test_the_chart_renders_them_whole(helm) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("known", "missing"),
+    [
+        ((), "PodMonitor (monitoring.podMonitors) and PrometheusRule (monitoring.rules)"),
+        (("PodMonitor",), "PrometheusRule (monitoring.rules)"),
+        (("PodMonitor", "PrometheusRule"), ""),
+    ],
+)
+def test_a_cluster_without_the_definitions_is_told_once_which_are_missing(helm, known, missing) -> None:
+    given = ["-f", str(ROOT / "tests/chart/cases/monitoring/values.yaml"), "--set", "crds.install=false"]
+    for each in ("apiregistration.k8s.io/v1", *(f"monitoring.coreos.com/v1/{kind}" for kind in known)):
+        given += ["--api-versions", each]
+    if not missing:
+        assert helm.objects(*given)
+        return
+    with pytest.raises(ValueError, match="does not know") as said:
+        helm.template(*given)
+    assert f"this cluster does not know {missing} of monitoring.coreos.com/v1: install" in str(said.value)
+
+
 def test_prometheus_reads_every_rule_and_each_fires_and_keeps_still(promtool, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(filled(yaml.safe_dump(alerts.groups())))
     asked(promtool, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml", cwd=tmp_path)
