@@ -20,6 +20,7 @@ THE_DEPLOYMENT = "Deployment {{ $labels.deployment }} of {{ $labels.namespace }}
 BURNS = (("14.4", "1h", "5m", "critical"), ("6", "6h", "30m", "critical"), ("3", "1d", "2h", "warning"))
 FAILED = f'{f.CLASS}="5"'
 ON_PURPOSE = "NoDeployment|NoLiveTraffic"
+NO_CHECK = f'{f.TRAFFIC}!="{f.CHECK}"'  # a router asks once a second how a model is
 NO_PLACE = "queue_full|queue_wait"
 
 Rule = dict[str, Any]
@@ -71,7 +72,7 @@ def deployments() -> list[Rule]:
     answers = f"sum by ({DEPLOYMENT}) (rate({f.REQUESTS_BY_CLASS}{{%s}}[5m]))"
     failing = f"{answers % f'{live}, {FAILED}'} / {answers % live} > 0.05"
     turned_away = f'sum by ({DEPLOYMENT}) (rate({f.DROPPED}{{{f.REASON}=~"{NO_PLACE}"}}[5m]))'
-    answered = f"sum by ({DEPLOYMENT}) (rate({f.ANSWERED}[5m]))"
+    answered = f"sum by ({DEPLOYMENT}) (rate({f.ANSWERED}{{{NO_CHECK}}}[5m]))"
     not_made = " + ".join(f"sum by ({DEPLOYMENT}) (rate({name}{{{mirror}}}[15m]))" for name in f.NOT_MADE)
     made = f"sum by ({DEPLOYMENT}) (rate({f.REQUESTS_BY_CLASS}{{{mirror}}}[15m]))"
     return [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts import ON_PURPOSE
+from alerts import NO_CHECK, ON_PURPOSE
 from panels import (
     BAD,
     DASHED,
@@ -195,7 +195,7 @@ def models() -> list[Panel]:
     by = f.DEPLOYMENT
     left = rate(f.DROPPED, OF_ONE, f"{by}, {f.REASON}")
     times = [
-        (quantile("0.99", name, OF_ONE, by), f"{DEPLOYMENT} {words}")
+        (quantile("0.99", name, f"{OF_ONE}, {NO_CHECK}", by), f"{DEPLOYMENT} {words}")
         for name, words in ((f.ANSWER_TIME, "request"), (f.RUN_TIME, "run"))
     ]
     # a router's cluster has the Service of its instances besides them, for when it knows too few

@@ -31,7 +31,7 @@ DEPLOYMENT = {
 def test_a_runtime_has_them() -> None:
     page = metrics.Metrics().text()[0].decode()
     assert [name for name in figures.RUNTIME if f"# TYPE {name.removesuffix('_total')}" not in page] == []
-    assert (figures.LIVE, figures.MIRROR) == (metrics.LIVE, metrics.MIRROR)
+    assert (figures.LIVE, figures.MIRROR, figures.CHECK) == (metrics.LIVE, metrics.MIRROR, metrics.CHECK)
 
 
 def test_the_operator_has_them_and_says_what_they_are() -> None:

@@ -22,6 +22,22 @@ def test_copies_are_counted_apart(servers, lane):
 
 
 @pytest.mark.parametrize("lane", ["1", "0"])
+def test_questions_about_health_are_counted_apart(servers, lane):
+    """A router asks each second: beside few requests of callers they would be most of the figures."""
+    server = servers.start(toys.linear(3), {"WYE_FAST_LANE": lane}).ready()
+    for path in ("/v2/health/ready", "/v2/health/live", "/healthz", "/"):
+        assert server.http.get(path).status_code == 200
+    told = {
+        line.partition(" ")[0]
+        for line in server.inner.get("/metrics").text.splitlines()
+        if line.startswith("wye_requests_total")
+    }
+    checks = {each for each in told if 'traffic="check"' in each}
+    assert len(checks) == 3  # `/` is another word for `/healthz`
+    assert told == checks
+
+
+@pytest.mark.parametrize("lane", ["1", "0"])
 def test_a_figure_leads_to_the_last_trace_that_was_sampled(servers, lane):
     server = servers.start(toys.linear(3), {"WYE_FAST_LANE": lane}).ready()
     for flags in ("01", "00"):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 # Labels. A scrape by the chart's PodMonitors, and `wye top`, give them to everything of a pod.
 NAMESPACE, ENDPOINT, DEPLOYMENT, TRAFFIC = "namespace", "endpoint", "deployment", "traffic"
 LIVE, MIRROR = "live", "mirror"  # values of TRAFFIC: what callers wait for, and copies
+CHECK = "check"  # and, of runtimes alone, questions about health
 CODE, CLASS, REASON, ROUTE = "code", "envoy_response_code_class", "reason", "route"
 STATUS, CLUSTER = "envoy_response_code", "envoy_cluster_name"
 

@@ -27,7 +27,7 @@ BOUNDS = tuple(floatToGoString(bound) for bound in (*BUCKETS, float("inf")))  # 
 DROP_REASONS = ("client_gone", "timeout", "queue_wait", "queue_full")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text"  # the form that has room for exemplars
-LIVE, MIRROR = "live", "mirror"  # what callers wait for, and copies of it
+LIVE, MIRROR, CHECK = "live", "mirror", "check"  # what callers wait for, copies of it, questions about health
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
@@ -137,9 +137,10 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a time that nobody reads
         registry = self.registry = CollectorRegistry()
-        self.requests, self.copies = Requests(), Requests()
+        self.requests, self.copies, self.checks = Requests(), Requests(), Requests()
         self.run_seconds = SharedTally()
-        registry.register(Collector({LIVE: self.requests, MIRROR: self.copies}, self.run_seconds))
+        counted = {LIVE: self.requests, MIRROR: self.copies, CHECK: self.checks}
+        registry.register(Collector(counted, self.run_seconds))
         self.queue_depth = Gauge("wye_queue_depth", "Requests that wait for a slot", registry=registry)
         self.dropped = Counter(
             "wye_requests_dropped_total",

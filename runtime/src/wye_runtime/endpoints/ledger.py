@@ -42,6 +42,8 @@ class Ledger:
         if wants_run(entry.route):
             self.latest = now
         requests = self.metrics.copies if entry.is_copy else self.metrics.requests
+        if is_check(entry.route):
+            requests = self.metrics.checks
         requests.ended(entry.route, status, seconds, "" if entry.context is None else self.seen(entry, status))
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)
@@ -87,6 +89,12 @@ class Entry:
 def wants_run(route: str) -> bool:
     """Routes are a fixed set."""
     return route == "/score" or "{model}" in route or route.endswith("/ModelInfer")
+
+
+@cache
+def is_check(route: str) -> bool:
+    """Whether somebody asks how the server is: each router does once a second, and would be most of what is counted."""
+    return route in ("/", "/healthz") or "health" in route.lower() or route.endswith(("/ServerLive", "/ServerReady"))
 
 
 def new_id() -> str:
