@@ -35,7 +35,8 @@ def share_of_errors(window: str) -> str:
 
 def share_of_slow(window: str) -> str:
     """What took longer than it should, by Endpoint."""
-    fast = f'rate({f.ASKED_TIME}_bucket{{le="{SLOW}"}}[{window}])'
+    bound = f"{SLOW}|{SLOW}.0"  # Prometheus 3 writes whole numbers with a point
+    fast = f'rate({f.ASKED_TIME}_bucket{{le=~"{bound}"}}[{window}])'
     return f"1 - sum by ({ENDPOINT}) ({fast}) / sum by ({ENDPOINT}) (rate({f.ASKED_TIME}_count[{window}]))"
 
 
@@ -74,7 +75,8 @@ def deployments() -> list[Rule]:
     turned_away = f'sum by ({DEPLOYMENT}) (rate({f.DROPPED}{{{f.REASON}=~"{NO_PLACE}"}}[5m]))'
     answered = f"sum by ({DEPLOYMENT}) (rate({f.ANSWERED}{{{NO_CHECK}}}[5m]))"
     not_made = " + ".join(f"sum by ({DEPLOYMENT}) (rate({name}{{{mirror}}}[15m]))" for name in f.NOT_MADE)
-    made = f"sum by ({DEPLOYMENT}) (rate({f.REQUESTS_BY_CLASS}{{{mirror}}}[15m]))"
+    # what was not made is answered 503 by the router itself, so it is in there
+    wanted = f"sum by ({DEPLOYMENT}) (rate({f.REQUESTS_BY_CLASS}{{{mirror}}}[15m]))"
     return [
         rule(
             "WyeDeploymentFails",
@@ -99,7 +101,7 @@ def deployments() -> list[Rule]:
         ),
         rule(
             "WyeMirrorDropped",
-            f"({not_made}) / (({not_made}) + ({made})) > 0.05",
+            f"({not_made}) / {wanted} > 0.05",
             "15m",
             "warning",
             f"{THE_DEPLOYMENT} misses copies: its mirror sees too little",

@@ -182,7 +182,7 @@ def mirror() -> list[Panel]:
         panel(
             "Copies made, and not made",
             "reqps",
-            (rate(f.REQUESTS_BY_CLASS, copies, by), f"{DEPLOYMENT} made"),
+            (f"clamp_min({rate(f.REQUESTS_BY_CLASS, copies, by)} - ({not_made}), 0)", f"{DEPLOYMENT} made"),
             (not_made, f"{DEPLOYMENT} not made"),
             (rate(f.UNCOPIED, OF_ONE, f.ENDPOINT), "too large, or of no named size"),
         ),
