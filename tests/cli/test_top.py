@@ -17,6 +17,7 @@ ROUTER = """\
 envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="blue"} @90
 envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="blue"} @10
 envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="violet~mirror"} @40
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="violet~mirror"} @20
 envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="wye~admin"} @7
 envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="blue",le="5"} @50
 envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="blue",le="10"} @90
@@ -117,6 +118,8 @@ def test_json_has_the_same_for_programs(fraud, config, wye) -> None:
     assert blue["lostPerSecond"] * seconds == pytest.approx(6, rel=0.05)
     assert (violet["traffic"], violet["percent"]) == ("mirror", 50)
     assert violet["lostPerSecond"] * seconds == pytest.approx(20, rel=0.05)
+    # the router answers a copy 503 that it does not make, and counts that
+    assert (violet["requestsPerSecond"] * seconds, violet["errorShare"]) == (pytest.approx(40, rel=0.05), 0)
     assert wye.data["unreachable"] == []
 
 

@@ -96,9 +96,12 @@ def _shares(its: tuple[str, str], of: Deployment | Missing) -> Iterator[Row]:
 def _measured(row: Row, now: Tally, since: Tally | None, seconds: float) -> Row:
     told: dict[str, Any] = {"active": int(now.active), "queued": int(now.queued)}
     if since is not None and seconds > 0:
+        # a copy that is not made is answered 503 by the router itself, and counted
+        refused = since.left_out if row.traffic == figures.MIRROR else 0.0
+        answers = max(0.0, since.answers - refused)
         told |= {
-            "requests_per_second": since.answers / seconds,
-            "error_share": since.errors / since.answers if since.answers else None,
+            "requests_per_second": answers / seconds,
+            "error_share": max(0.0, since.errors - refused) / answers if answers else None,
             "p50_ms": since.quantile(0.5),
             "p99_ms": since.quantile(0.99),
             "lost_per_second": (since.left_out if row.traffic == figures.MIRROR else since.dropped) / seconds,
