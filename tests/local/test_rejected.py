@@ -16,7 +16,7 @@ GHOST = b'"name":"ghost","weight"'
 # what gets past us, by file: (old, new, Envoy's words)
 MUTANTS = {
     "routes": ("rds.json", b'"name":"green","weight"', GHOST, "route: unknown weighted cluster 'ghost'"),
-    "clusters": ("cds.json", b'"connect_timeout":"0.25s"', b'"connect_timeout":"-1s"', "Expected positive duration"),
+    "clusters": ("cds.json", b'"connect_timeout":"1s"', b'"connect_timeout":"-1s"', "Expected positive duration"),
     "addresses": ("eds-green.json", b'"address":"127.', b'"address":"localhost.', "malformed IP address: localhost."),
 }
 CALLERS = ("auth.json", b"http.rbac.v3.RBAC", b"http.rbac.v3.Ghost", "Ghost")

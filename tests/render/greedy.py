@@ -157,11 +157,11 @@ def client() -> h2.connection.H2Connection:
     return connection
 
 
-def asked(connection: h2.connection.H2Connection, path: str) -> int:
+def asked(connection: h2.connection.H2Connection, path: str, length: str = "0") -> int:
     """A request on a new stream."""
     stream: int = connection.get_next_available_stream_id()
-    head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a"), ("content-length", "0")]
-    connection.send_headers(stream, head, end_stream=True)
+    head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a"), ("content-length", length)]
+    connection.send_headers(stream, head, end_stream=length == "0")
     return stream
 
 
@@ -173,6 +173,71 @@ async def streams_that_are_taken_back(those: Crowd) -> None:
             connection.reset_stream(asked(connection, "/score"))
         await those.connect(connection.data_to_send())
         await asyncio.sleep(PAUSE)
+
+
+async def streams_that_the_router_must_reset(those: Crowd) -> None:
+    """HTTP/2: a request, and a frame that is wrong on its stream, over and over."""
+    connections = [client() for _ in range(2)]
+    for connection in connections:
+        _, writer = await those.connect(connection.data_to_send())
+        for _ in range(20):
+            wrong = [frame(8, 0, asked(connection, "/score"), bytes(4)) for _ in range(100)]  # a window grows by 0
+            writer.write(connection.data_to_send() + b"".join(wrong))
+            await asyncio.sleep(0)
+    await asyncio.sleep(PAUSE)
+
+
+async def messages_that_are_none(those: Crowd) -> None:
+    """HTTP/2: requests with a name in capitals, each of which ends its own stream and not the connection."""
+    _, writer = await those.connect(PREFACE + SETTINGS)
+    block = b"\x83\x86\x84\x41\x01a\x00\x01X\x01y"  # POST, http, /, an authority; X: y
+    for begin in range(1, 20_001, 1000):
+        writer.write(b"".join(frame(1, 5, stream, block) for stream in range(begin, begin + 1000, 2)))
+        await asyncio.sleep(PAUSE)
+
+
+async def headers_from_a_table(those: Crowd) -> None:
+    """HTTP/2: a large header is said once, and then meant hundreds of times by a byte each."""
+    large = b"\x83\x86\x84\x41\x01a\x40\x01x" + b"\x7f\xa1\x1e" + b"y" * 4000  # 127 + 3873, indexed as 62
+    for _ in range(20):
+        _, writer = await those.connect(PREFACE + SETTINGS + frame(1, 5, 1, large))
+        for stream in range(3, 203, 2):
+            writer.write(frame(1, 5, stream, b"\x83\x86\x84\xbf" + b"\xbe" * 8000))
+        await asyncio.sleep(0)
+    await asyncio.sleep(PAUSE)
+
+
+async def heads_that_stop(those: Crowd) -> None:
+    """HTTP/2: headers whose end never comes."""
+    block = b"\x83\x86\x84\x41\x01a" + b"".join(b"\x00\x02x%d\x7f\xa1\x1e" % n + b"y" * 4000 for n in range(4))
+    for _ in range(300):
+        await those.connect(PREFACE + SETTINGS + frame(1, 1, 1, block[:16000]))
+    await asyncio.sleep(1)
+
+
+async def drops_of_bodies(those: Crowd) -> None:
+    """HTTP/2: a hundred bodies on each connection, a byte at a time."""
+    connections = []
+    for _ in range(10):
+        connection = client()
+        streams = [asked(connection, "/score", "1000") for _ in range(100)]
+        connections.append((connection, streams, (await those.connect(connection.data_to_send()))[1]))
+    for _ in range(10):
+        for connection, streams, writer in connections:
+            for stream in streams:
+                connection.send_data(stream, b"a")
+            writer.write(connection.data_to_send())
+        await asyncio.sleep(PAUSE)
+
+
+async def callers_that_hang_up_halfway(those: Crowd) -> None:
+    """What they had to say is said, and their half of the connection closed."""
+    for _ in range(200):
+        _, writer = await those.connect(HEAD + b"content-length: 2\r\n\r\n{}")
+        writer.write_eof()
+    for _ in range(200):
+        _, writer = await those.connect(HEAD + b"content-length: 2\r\n\r\n{")
+        writer.write_eof()
 
 
 async def streams_that_nobody_reads(those: Crowd) -> None:
@@ -194,6 +259,12 @@ ATTACKS: dict[str, Attack] = {
     "more headers than there may be": many_headers,
     "connections that come and go": connections_that_come_and_go,
     "pipelined requests": pipelines,
+    "halves of connections": callers_that_hang_up_halfway,
+    "HTTP/2: streams that the router must reset": streams_that_the_router_must_reset,
+    "HTTP/2: messages that are none": messages_that_are_none,
+    "HTTP/2: headers from a table": headers_from_a_table,
+    "HTTP/2: headers that stop": heads_that_stop,
+    "HTTP/2: bodies drop by drop": drops_of_bodies,
     "HTTP/2: streams that are taken back": streams_that_are_taken_back,
     "HTTP/2: answers that nobody reads": streams_that_nobody_reads,
     "HTTP/2: pings": flood(frame(6, 0, 0, b"12345678")),
@@ -211,6 +282,7 @@ class Neighbour:
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: Streams | None = None
+        self._one_more = asyncio.Event()
         self.statuses: Counter[str] = Counter()
         self.longest = 0.0
 
@@ -225,6 +297,7 @@ class Neighbour:
             status = type(error).__name__
             self.hang_up()
         self.statuses[status] += 1
+        self._one_more.set()
         self.longest = max(self.longest, time.monotonic() - begun)
 
     async def _call(self) -> str:
@@ -239,6 +312,13 @@ class Neighbour:
             self.hang_up()
         code: str = json.loads(body)["error"]["code"] if body.startswith(b"{") else ""
         return f"{head.split()[1].decode()} {code}".strip()
+
+    async def answered(self, count: int) -> None:
+        """Until it had so many answers: on a machine that is busy otherwise one may take seconds."""
+        async with asyncio.timeout(30):
+            while self.statuses.total() < count:
+                self._one_more.clear()
+                await self._one_more.wait()
 
     @asynccontextmanager
     async def calling(self) -> AsyncIterator[None]:

@@ -265,13 +265,18 @@ def test_calls_by_tls(plan: RouterPlan, tmp_path: Path) -> None:
 
 
 @contextmanager
-def own_server() -> Iterator[int]:
-    """A server of grpcio's, with health and an echo of its own; its port."""
+def own_server() -> Iterator[tuple[int, list[bool]]]:
+    """A server of grpcio's, with health and an echo of its own: its port, and for each echo whether it was a copy."""
     asked: list[str | None] = []
+    copies: list[bool] = []
 
     def check(message: bytes, context: grpc.ServicerContext) -> bytes:
         asked.append(dict(context.invocation_metadata()).get("x-wye-deployment"))
         return b"\x08\x01"  # SERVING
+
+    def echo(message: bytes, context: grpc.ServicerContext) -> bytes:
+        copies.append("x-wye-mirrored" in dict(context.invocation_metadata()))
+        return message
 
     def twice(messages: Iterator[bytes], _: grpc.ServicerContext) -> Iterator[bytes]:
         for message in messages:
@@ -285,14 +290,14 @@ def own_server() -> Iterator[int]:
             grpc.method_handlers_generic_handler(health, {"Check": unary(check)}),
             grpc.method_handlers_generic_handler(
                 calls,
-                {"Echo": unary(lambda message, _: message), "Twice": grpc.stream_stream_rpc_method_handler(twice)},
+                {"Echo": unary(echo), "Twice": grpc.stream_stream_rpc_method_handler(twice)},
             ),
         )
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield port
+        yield port, copies
         assert set(asked) == {None}
     finally:
         server.stop(None).wait(10)
@@ -302,7 +307,7 @@ def test_a_server_that_speaks_grpc_itself_beside_one_of_ours(
     router: Running, to: grpc.Channel, plan: RouterPlan
 ) -> None:
     """`protocol: h2c`: unary calls, streams both ways, trailers and large messages are its own."""
-    with own_server() as port:
+    with own_server() as (port, _):
         cluster = Cluster("own", "default/fraud-own", protocol="h2c", readiness=GRPC_HEALTH)
         shares = (Share("blue", 5000), Share("own", 5000))
         routes = replace(plan.routes, shares=shares, pins=(*plan.routes.pins, Pin("own", 5000)))
@@ -320,4 +325,22 @@ def test_a_server_that_speaks_grpc_itself_beside_one_of_ours(
         made = [to.unary_unary("/test.Calls/Echo").with_call(named("x"), metadata=metadata[:1]) for _ in range(40)]
         assert {answer for answer, _ in made} == {named("x")}
         assert {dict(about.initial_metadata())["azureml-model-deployment"] for _, about in made} == {"blue", "own"}
+        router.put(plan)
+
+
+def test_calls_are_copied_to_a_server_that_speaks_grpc_itself(
+    router: Running, to: grpc.Channel, plan: RouterPlan
+) -> None:
+    with own_server() as (port, copies):
+        cluster = Cluster("own~mirror", "default/fraud-own", mirror=True, protocol="h2c", readiness=GRPC_HEALTH)
+        routes = replace(plan.routes, mirrors=(Share("own~mirror", 10_000),))
+        hosts = (*plan.hosts, plans.at("own", port))
+        router.put(
+            replace(plan, clusters=(*plan.clusters, cluster), clusters_version="c-copy", hosts=hosts, routes=routes)
+        )
+        router.wait_healthy("own~mirror")
+        for size in (0, 1, 100_000):
+            assert call(to, "Echo", b"x" * size, **KEY) == b"x" * size
+        wait_for(lambda: len(copies) == 3, "all are copied")
+        assert copies == [True] * 3
         router.put(plan)

@@ -108,10 +108,6 @@ ERRORS = {
         {"headers": {PIN: "other"}},
         (503, "NoReadyPod", "no ready instance of the deployment can answer; try again"),
     ),
-    "an upgrade to another protocol": (
-        {"headers": {"connection": "upgrade", "upgrade": "websocket"}},
-        (403, "Forbidden", "this is not allowed here"),
-    ),
 }
 
 
@@ -135,6 +131,19 @@ def test_only_an_answer_that_came_from_a_deployment_names_it(caller: httpx.Clien
 
 def test_a_deployment_that_was_silent_is_named(caller: httpx.Client) -> None:
     assert caller.post("/silent", headers={PIN: "green"}).headers[PIN] == "green"
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "anything/1"])
+def test_who_asks_for_another_protocol_is_answered_in_this_one(
+    router: Running, caller: httpx.Client, upstreams: dict[str, Upstream], protocol: str
+) -> None:
+    asks = {"connection": "upgrade", "upgrade": protocol, "x-request-id": "no id;"}
+    assert plain.post(f"{router.url}/score", headers=asks).status_code == 401
+    upstreams["blue"].seen.clear()
+    answer = caller.post("/score", headers=asks)
+    [seen] = upstreams["blue"].seen
+    assert (answer.status_code, len(answer.headers["x-request-id"])) == (200, 36)
+    assert not {"upgrade", "connection"} & set(seen.headers)
 
 
 def test_a_models_own_error_is_passed_on_as_it_is(caller: httpx.Client) -> None:

@@ -14,7 +14,9 @@ from render import plans
 from render.greedy import ATTACKS, HEAD, Attack, Crowd, Neighbour, crowd
 from render.model import Exchange, Model, ignore, serve
 from render.router import Running, is_ready, serving
-from wye_operator.plan.wanted import Auth, Listener, RouterPlan, Routes, Share
+from render.upstream import Upstream
+from wye_operator.plan.wanted import Auth, Hosts, Listener, RouterPlan, Routes, Share
+from wye_operator.plan.world import Address
 from wye_operator.render.envoy import CONNECTION_BYTES
 
 TIMEOUT_MS = 10_000
@@ -22,11 +24,13 @@ MEBIBYTE = 2**20
 MEMORY = 96 * MEBIBYTE
 
 
-def plan_for(model: Model, memory: int | None) -> RouterPlan:
+def plan_for(model: Model, health: Upstream, memory: int | None) -> RouterPlan:
+    """Health has a thread of its own: on a busy machine one that hundreds of connections are read in looks dead."""
+    address = Address("127.0.0.1", model.port, check=health.port)
     return replace(
         plans.EMPTY,
         clusters=(plans.BLUE,),
-        hosts=(model.hosts(),),
+        hosts=(Hosts("blue", (address,), None),),
         listener=Listener(64 * MEBIBYTE, access_log=True, most_memory_bytes=memory),
         routes=Routes("Split", (Share("blue", 10_000),), (), (), TIMEOUT_MS, 1000),
         auth=Auth(open=True, keys=None, version="open"),
@@ -35,8 +39,12 @@ def plan_for(model: Model, memory: int | None) -> RouterPlan:
 
 @contextmanager
 def running(model: Model, folder: Path, memory: int | None = 512 * MEBIBYTE) -> Iterator[Running]:
-    with model.in_a_thread(), serving(plan_for(model, memory), folder, "blue") as router:
-        yield router
+    health = Upstream("blue")
+    try:
+        with model.in_a_thread(), serving(plan_for(model, health, memory), folder, "blue") as router:
+            yield router
+    finally:
+        health.stop()
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +60,10 @@ async def test_a_caller_beside_them_goes_on(router: Running, attack: Attack) -> 
     neighbour = Neighbour(port)
     async with crowd(port) as those, neighbour.calling():
         await attack(those)
-        await asyncio.sleep(0.2)
+        await neighbour.answered(3)
     used = router.memory() // MEBIBYTE
     print(f"{dict(neighbour.statuses)}, the longest {neighbour.longest * 1000:.0f} ms, {used} MiB")
     assert set(neighbour.statuses) == {"200"}
-    assert neighbour.statuses["200"] > 2
     assert used < 200
 
 

@@ -56,7 +56,9 @@ def cluster(of: Cluster, folder: str) -> Json:
                 "eds_config": watched(folder, hosts_file(of.hosts)),
                 "service_name": of.hosts,
             },
-            "connect_timeout": "0.25s",  # what a request pays for a node that is gone, before it is sent again
+            # what a request pays for a node that is gone, before it is sent again; a router that makes a thousand
+            # connections at once needs some of it itself (docs/decisions/0018)
+            "connect_timeout": "1s",
             "lb_policy": "LEAST_REQUEST",
             "per_connection_buffer_limit_bytes": BUFFER_BYTES,
             # else a removed instance keeps traffic until its health check fails
@@ -130,7 +132,7 @@ def _threshold(limit: int) -> Json:
         "max_connections": LIVE_REQUESTS,
         "max_pending_requests": limit,
         "max_requests": limit,
-        "max_retries": 64,
+        "max_retries": limit,  # each request has three; more bounds would refuse what can still be answered
         "track_remaining": True,
     }
 
@@ -196,7 +198,7 @@ def _outliers() -> Json:
     return {
         "interval": "1s",
         "base_ejection_time": "3s",
-        "max_ejection_percent": 100,
+        "max_ejection_percent": 99,  # all but the last one: with nobody left, everybody would be refused for 3 s
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 3,  # refused, reset, timed out: the only thing that ejects
         # a 5xx is the model's answer: ejecting for it turns one caller's bad input into 503 for all

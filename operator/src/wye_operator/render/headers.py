@@ -12,6 +12,7 @@ from wye_operator.render.resources import COMPOSITE, EXECUTE, MATCHED, MUTATION,
 from wye_operator.render.routes import PIN
 
 SKIP = "envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
+FILTER_STATE = "envoy.extensions.filters.http.set_filter_state.v3.Config"
 EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 
 # What only the router may say; the underscore, because many servers read it as the dash.
@@ -40,19 +41,20 @@ def callers_ids() -> Json:
     """The ids that callers choose: made well-formed where they are not, and the one of theirs given back.
 
     An expression costs as much as all filters together, so only a request that has something odd, or an id of its
-    caller's to give back, ever meets one.
+    caller's to give back, ever meets one. With another request id the route is chosen anew: a caller without the cookie
+    of `sticky` is told the new id and must come by it from the first request on.
     """
     has_own = _request_header(CALLERS_ID, ANYTHING)
     odd = {"not_matcher": _request_header(REQUEST_ID, f"{ID_FORMS[REQUEST_ID]}{{1,{ID_LENGTHS[REQUEST_ID]}}}")}
     fresh = {**header(REQUEST_ID, "%UNIQUE_ID%"), "append_action": "ADD_IF_ABSENT"}
-    mutations = {
-        "request_mutations": [*_well_formed(REQUEST_ID), {"append": fresh}, *_well_formed(CALLERS_ID)],
-        "response_mutations": [{"append": header(CALLERS_ID, f"%REQ({CALLERS_ID})%")}],
-    }
-    mend = {"typed_config": extension("mend-ids", MUTATION, {"mutations": mutations})}
-    action = {"action": extension("mend-ids", EXECUTE, mend)}
-    found = {"predicate": {"or_matcher": {"predicate": [has_own, odd]}}, "on_match": action}
-    return extension("callers-ids", COMPOSITE, {"matcher": {"matcher_list": {"matchers": [found]}}})
+    given_back = [{"append": header(CALLERS_ID, f"%REQ({CALLERS_ID})%")}]
+    request_id = {"request_mutations": [*_well_formed(REQUEST_ID), {"append": fresh}]}
+    own = _mutation(CALLERS_ID, {"request_mutations": _well_formed(CALLERS_ID), "response_mutations": given_back})
+    listed = [
+        {"predicate": odd, "on_match": _run(_mutation(REQUEST_ID, request_id), _route_anew(), own)},
+        {"predicate": has_own, "on_match": _run(own)},
+    ]
+    return extension("callers-ids", COMPOSITE, {"matcher": {"matcher_list": {"matchers": listed}}})
 
 
 def answer_headers() -> Json:
@@ -81,6 +83,22 @@ def error_headers() -> Json:
         "xds_matcher": {"matcher_tree": {"input": status, "exact_match_map": {"map": {"200": skipped}}}},
     }
     return extension("error-headers", MATCHED, fields)
+
+
+def _mutation(name: str, mutations: Json) -> Json:
+    return extension(name, MUTATION, {"mutations": mutations})
+
+
+def _run(*filters: Json) -> Json:
+    """What a match of the composite filter leads to."""
+    return {"action": extension("mend-ids", EXECUTE, {"filter_chain": {"typed_config": list(filters)}})}
+
+
+def _route_anew() -> Json:
+    """Envoy's only filter that does this for any request wants to remember something, too."""
+    text = {"text_format_source": {"inline_string": "anew"}}
+    state = {"object_key": "wye.route", "factory_key": "envoy.string", "format_string": text}
+    return extension("route-anew", FILTER_STATE, {"on_request_headers": [state], "clear_route_cache": True})
 
 
 def _request_header(name: str, regex: str) -> Json:

@@ -171,6 +171,9 @@ def _bounds() -> Json:
             "max_headers_count": 100,
             "max_stream_duration": f"{LONGEST_SECONDS}s",
         },
+        # as if nobody had asked for WebSocket or the like: Envoy's own refusal would come before any filter, so before
+        # the key and with the ids as the caller wrote them
+        "http_protocol_options": {"ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}]},
         "http2_protocol_options": {
             "max_concurrent_streams": 100,
             **HTTP2_WINDOWS,
