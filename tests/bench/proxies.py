@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,19 +102,22 @@ PARTS: dict[str, Callable[[Config], None]] = {
 }
 
 
-def envoy(folder: Path, name: str, made: RouterPlan, mirror: int, left_out: list[str]) -> Proxy:
-    """Our own configuration as one file, without some of its parts."""
+def envoy(
+    folder: Path, name: str, made: RouterPlan, mirror: int, left_out: Sequence[str], *, under: Sequence[str] = ()
+) -> Proxy:
+    """Our own configuration as one file, without some of its parts; `under` another program, such as callgrind."""
     place = place_in(folder)
     config = in_one_piece(made, place)
     for part in left_out:
         PARTS[part](config)
     (folder / "whole.json").write_text(json.dumps(config))
-    return Proxy(name, mirror, place.listen.port, ran(folder, *router_argv(envoy_binary(), str(folder / "whole.json"))))
+    argv = (*under, *router_argv(envoy_binary(), str(folder / "whole.json")))
+    return Proxy(name, mirror, place.listen.port, ran(folder, *argv))
 
 
-def bare(folder: Path, ports: list[int], mirror: int) -> Proxy:
+def bare(folder: Path, ports: list[int], mirror: int, *, under: Sequence[str] = ()) -> Proxy:
     """The same routes and clusters, and no filter but the router."""
-    return envoy(folder, "bare Envoy", plan(ports, mirror, keys=False), mirror, list(PARTS))
+    return envoy(folder, "bare Envoy", plan(ports, mirror, keys=False), mirror, list(PARTS), under=under)
 
 
 NGINX = """
@@ -139,7 +142,7 @@ http {{
 """
 
 
-def nginx(folder: Path, ports: list[int], mirror: int) -> Proxy | str:
+def nginx(folder: Path, ports: list[int], mirror: int, *, under: Sequence[str] = ()) -> Proxy | str:
     it = program("nginx")
     if it.missing:
         return it.missing
@@ -148,7 +151,7 @@ def nginx(folder: Path, ports: list[int], mirror: int) -> Proxy | str:
     copied = f'{mirror}% 1; * "";' if 0 < mirror < 100 else "* 1;"
     text = NGINX.format(folder=folder, port=port, copied=copied, mirror="mirror /copy;" if mirror else "", **values)
     (folder / "nginx.conf").write_text(text)
-    command = (it.path, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log"))
+    command = (*under, it.path, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log"))
     return Proxy("nginx", mirror, port, ran(folder, *command, environment=it.environment))
 
 
@@ -171,14 +174,14 @@ backend green
 """
 
 
-def haproxy(folder: Path, ports: list[int]) -> Proxy | str:
+def haproxy(folder: Path, ports: list[int], *, under: Sequence[str] = ()) -> Proxy | str:
     """It cannot mirror."""
     it = program("haproxy")
     if it.missing:
         return it.missing
     port = free_port()
     (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, blue=ports[0], green=ports[1]))
-    command = (it.path, "-db", "-f", str(folder / "haproxy.cfg"))
+    command = (*under, it.path, "-db", "-f", str(folder / "haproxy.cfg"))
     return Proxy("haproxy", 0, port, ran(folder, *command, environment=it.environment))
 
 
