@@ -52,9 +52,9 @@ async def test_status_has_the_columns_of_kubectl(running, manifests, capsys):
     ]
     assert words[2] == ["NAME", "ENDPOINT", "READY", "REPLICAS", "TRAFFIC", "MODEL", "AGE"]
     assert [line[:-1] for line in words[3:]] == [
-        ["fraud-blue", "fraud", "1", "1", "90", "file://blue.model"],
-        ["fraud-green", "fraud", "1", "1", "10", "file://green.model"],
-        ["fraud-violet", "fraud", "1", "1", "mirror", "50", "file://violet.model"],
+        ["fraud-blue", "fraud", "True", "1", "90", "file://blue.model"],
+        ["fraud-green", "fraud", "True", "1", "10", "file://green.model"],
+        ["fraud-violet", "fraud", "True", "1", "mirror", "50", "file://violet.model"],
     ]
 
 

@@ -360,15 +360,17 @@ def test_tables_are_wide_and_name_namespaces_when_there_are_several():
     ready = {"conditions": [{"type": "Ready", "status": "False", "reason": "PodsStarting"}]}
     items = [
         item("Endpoint", "default", "fraud", {}, ready),
-        item("Deployment", "team", "fraud-blue", {"endpointName": "fraud", "model": {"uri": "file://m"}}, {}),
+        item("Deployment", "team", "fraud-blue", {"endpointName": "fraud", "model": {"uri": "file://m"}}, ready),
+        item("Deployment", "team", "fraud-script", {"endpointName": "fraud"}, {"readyReplicas": 2}),
     ]
     lines = tables(items, 1767225600.0 + 7300, wide=True).splitlines()
     assert lines == [
         "NAMESPACE   NAME    READY   SERVING   TRAFFIC   MIRROR   URL   AGE   REASON",
         "default     fraud   False                                      2h    PodsStarting",
         "",
-        "NAMESPACE   NAME         ENDPOINT   READY   REPLICAS   TRAFFIC   MODEL      AGE   REASON",
-        "team        fraud-blue   fraud      0       0                    file://m   2h",
+        "NAMESPACE   NAME           ENDPOINT   READY   REPLICAS   TRAFFIC   MODEL      AGE   REASON",
+        "team        fraud-blue     fraud      False   0                    file://m   2h    PodsStarting",
+        "team        fraud-script   fraud              2                               2h",
     ]
 
 

@@ -116,10 +116,10 @@ def _deployment_row(item: Item, now: float) -> list[str]:
     return [
         item["metadata"]["name"],
         spec["endpointName"],
+        _ready(item, "status"),
         str(status.get("readyReplicas", 0)),
-        str(status.get("replicas", 0)),
         status.get("trafficText", ""),
-        spec["model"]["uri"],
+        (spec.get("model") or {}).get("uri", ""),  # a script or another server may do without
         age(item["metadata"]["creationTimestamp"], now),
     ]
 
