@@ -67,6 +67,7 @@ ENDPOINT_EDITS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("limits.maxMirrorBytes", {"limits": {"maxMirrorBytes": "2Mi"}}, NOTHING),
     ("limits.maxRequestBytes", {"limits": {"maxRequestBytes": "2Mi"}}, ROUTER),
     ("router.accessLog", {"router": {"accessLog": False}}, ROUTER),
+    ("tracing", {"tracing": {"endpoint": "http://collector:4318"}}, BOTH),
     ("router.resources", {"router": {"resources": {"limits": {"memory": "1Gi"}}}}, ROUTER),
     ("router.pod", {"router": {"pod": {"nodeSelector": {"a": "b"}}}}, ROUTER),
     ("router.service", {"router": {"service": {"port": 8080}}}, NOTHING),

@@ -36,13 +36,13 @@ def has_one_kind(signature: Signature) -> bool:
 
 
 def rows_of(feeds: Tensors) -> int:
-    """How many rows a request has; 0 where its tensors do not agree, or there are none."""
+    """How many rows a request has; 0 where its tensors do not agree, or one is a scalar, or there are none."""
     if len(feeds) == 1:
         [array] = feeds.values()
-        return len(array)
+        return len(array) if array.ndim else 0
     if not feeds:
         return 0
-    counts = {len(array) for array in feeds.values()}
+    counts = {len(array) if array.ndim else 0 for array in feeds.values()}
     return counts.pop() if len(counts) == 1 else 0
 
 
