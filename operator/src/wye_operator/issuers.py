@@ -75,7 +75,9 @@ class KeySets(Generic[User]):
                 self._begin(tasks)
                 soonest = min((source.due for source in self._sources.values()), default=self._clock() + EVERY)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._asked.wait(), min(EVERY, max(0.05, soonest - self._clock())))
+                    # wait_for of Python 3.11 may lose a cancellation
+                    async with asyncio.timeout(min(EVERY, max(0.05, soonest - self._clock()))):
+                        await self._asked.wait()
 
     async def refresh(self) -> None:
         """Read what is due now."""

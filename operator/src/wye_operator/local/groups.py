@@ -128,7 +128,8 @@ class Group:
         graces = [i.launch.grace for i in self.instances]
         gone = asyncio.gather(*(p.gone() for p in processes))
         try:
-            await asyncio.wait_for(gone, max(graces, default=0.0))
+            async with asyncio.timeout(max(graces, default=0.0)):
+                await gone
         except TimeoutError:
             self.kill()
             await asyncio.gather(*(p.gone() for p in processes))

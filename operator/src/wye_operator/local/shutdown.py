@@ -32,7 +32,8 @@ async def _stop_router(envoy: Envoy, inner: Inner) -> None:
         await asyncio.sleep(POLITE / LOOKS)
     process.end()
     try:
-        await asyncio.wait_for(process.gone(), GRACE)
+        async with asyncio.timeout(GRACE):
+            await process.gone()
     except TimeoutError:
         process.kill()
         await process.gone()

@@ -120,14 +120,14 @@ class Twin:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in (self._loop, self._reading):
-            if task is not None:
-                task.cancel()
+        started = [task for task in (self._loop, self._reading) if task is not None]
+        for task in started:
+            task.cancel()
         try:
-            for task in (self._loop, self._reading):
-                if task is not None:
-                    with suppress(asyncio.CancelledError):
-                        await task
+            await asyncio.gather(*started, return_exceptions=True)
+            for task in started:
+                if not task.cancelled():
+                    task.result()
         finally:
             await self._close()
 
@@ -256,7 +256,8 @@ class Twin:
         delay = BRISK
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), delay)
+                async with asyncio.timeout(delay):  # wait_for of Python 3.11 may lose the telling to end
+                    await self._woken.wait()
             self._woken.clear()
             if not self._state.held:
                 place = self._state.folder
