@@ -104,6 +104,8 @@ class Served:
         return told[-1]
 
     def load(self, key: str = "") -> Load:
+        """16 callers, from the moment on at which the node knows the Service: until then it refuses connections."""
+        self.answered(key or self.key)
         headers = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
         return Load(self.namespace.cluster.backend.run, Request(self.url, BODY, headers))
 
