@@ -23,11 +23,13 @@ TELLING = re.compile(
 )
 BODY = json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
 ASK = """
-import sys, urllib.error, urllib.request
+import ssl, sys, urllib.error, urllib.request
 url, key, body = sys.argv[1:]
+anyone = ssl._create_unverified_context()  # what a certificate says has tests of its own
 headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+request = urllib.request.Request(url, body.encode(), headers)
 try:
-    with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=5, context=anyone) as answer:
         print(answer.status, answer.read().decode())
 except urllib.error.HTTPError as error:
     print(error.code, error.read().decode())
