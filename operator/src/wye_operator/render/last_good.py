@@ -55,12 +55,12 @@ def with_last_good(
 
     `good`: the versions that all routers had last; `now` in Unix seconds.
     """
-    files, refused = dict(wanted), {}
+    files, refused, before = dict(wanted), {}, refused_in(had)
     for kind, name in FILES.items():
         last = _last_good(name, had, good.get(kind, ""))
         if name not in wanted or last is None or _version(wanted[name]) == good[kind]:
             continue
-        file, known = _seen(wanted[name]), refused_in(had).get(kind)
+        file, known = _seen(wanted[name]), before.get(kind)
         why = _why(kind, routers, good[kind]) if had.get(name) == wanted[name] else ""
         if known is not None and known.content == file.content and now - known.since < OFFERED_AGAIN:
             refused[kind] = asdict(known)
