@@ -14,6 +14,7 @@ from wye_operator.plan.wanted import Hosts
 
 LARGE = 5_000_000
 PART = 64 * 1024
+BACKLOG = 4096  # a thousand callers at once: what waits here longer than Envoy's connect_timeout is a 503
 HEALTH = "/v2/health/ready"
 
 Way = Callable[["Exchange"], Awaitable[None]]
@@ -106,7 +107,7 @@ class Model:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """It listens for as long as the block lasts, always on one port; connections end with it."""
-        held = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        held = socket.create_server(("127.0.0.1", self.port))
         # what nobody reads shall not vanish in the kernel's buffers
         for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             held.setsockopt(socket.SOL_SOCKET, buffer, 16 * 1024)
@@ -122,7 +123,7 @@ class Model:
             open_ones.discard(task)
             writer.transport.abort()
 
-        server = await asyncio.start_server(connected, sock=held, limit=PART)
+        server = await asyncio.start_server(connected, sock=held, limit=PART, backlog=BACKLOG)
         try:
             yield
         finally:
