@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import command
+import machine
 import numpy as np
 import onnxruntime as ort
 import subjects
@@ -41,7 +41,6 @@ IMAGE = (1, 3, 224, 224)
 COUNTS = (1, 8, 64)
 BASIC = ("session.run", "HTTP alone")  # what the limits are made of
 WARM_SECONDS = 0.5
-STARTS_WITHIN = 60.0
 SCRIPT = """wrk.method = "POST"
 wrk.headers["content-type"] = "{content}"
 {frame}
@@ -139,18 +138,17 @@ class Servers:
         path.write_text(SCRIPT.format(content=content, frame=frame, body=self.folder / f"{name}.body"))
         return path
 
-    def started(self, command: Sequence[str], name: str) -> int:
-        """The process's id."""
+    def started(self, command: Sequence[str], name: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("wb") as log, pinned(0):
             process = subprocess.Popen(command, stdout=log, stderr=log)
         self.stack.callback(process.wait)
         self.stack.callback(process.terminate)
-        return process.pid
+        return process
 
     def floor(self) -> tuple[int, int]:
         """Port and process of the least server."""
         port = free_port()
-        return port, self.started((sys.executable, str(HERE / "floor.py"), str(port)), "floor")
+        return port, self.started((sys.executable, str(HERE / "floor.py"), str(port)), "floor").pid
 
     def runtime(self, name: str, config: dict) -> tuple[int, int]:
         """Port and process of a ready runtime."""
@@ -160,10 +158,11 @@ class Servers:
         command = (str(Path(sys.executable).with_name("wye-runtime")), "serve", "--config", str(file))
         ports = ("--host", "127.0.0.1", "--port", str(port), "--inner-port", str(inner))
         began = time.monotonic()
-        pid = self.started((*command, *ports), name)
-        ready(f"http://127.0.0.1:{inner}/readyz")
-        log = (self.folder / f"{name}.log").read_text().splitlines()
-        loaded = next(line["ms"] for line in map(json.loads, log) if line["message"] == "model loaded")
+        process = self.started((*command, *ports), name)
+        log = self.folder / f"{name}.log"
+        machine.ready(f"http://127.0.0.1:{inner}/readyz", process, log)
+        pid, told = process.pid, map(json.loads, log.read_text().splitlines())
+        loaded = next(line["ms"] for line in told if line["message"] == "model loaded")
         start = f"ready in {time.monotonic() - began:.2f} s, {loaded / 1000:.2f} s of them its model's"
         self.starts[pid] = f"{name}: {start}; {memory_of(pid):.0f} MB then"
         return port, pid
@@ -181,18 +180,6 @@ def memory_of(pid: int) -> float:
     """MB that would be free without it: its own pages and its share of those of others."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
-
-
-def ready(url: str) -> None:
-    end = time.monotonic() + STARTS_WITHIN
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError as error:
-            if time.monotonic() > end:
-                raise RuntimeError(f"{url} does not answer: {error}") from None
-            time.sleep(0.05)
 
 
 def small(servers: Servers) -> Iterator[Line]:

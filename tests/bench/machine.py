@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+STARTS_WITHIN = 180.0
+
+
+def ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """When the server answers there; RuntimeError with its last words when it has ended, or never does."""
+    end = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{url} does not answer ({error}):\n{log.read_text()[-500:]}") from None
+            time.sleep(0.05)
 
 
 def processes_of(folder: Path) -> dict[int, str]:

@@ -19,8 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -121,23 +119,11 @@ def serving(binaries: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[byt
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=told)
     try:
-        ready(inner, process, folder / "log")
+        machine.ready(f"http://127.0.0.1:{inner}/readyz", process, folder / "log")
         yield process, port
     finally:
         process.terminate()
         process.wait(30)
-
-
-def ready(inner: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 180
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{inner}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(log.read_text()[-500:]) from None
-            time.sleep(0.1)
 
 
 def soaked(engine: str, seconds: float, requests: int, rate: float) -> Soaked:
