@@ -19,7 +19,7 @@ from onnx import helper
 from gpu import bare, served
 from gpu.models import SUBJECTS, mlp
 from toys import lower_case, model, saved, tensor
-from wye_runtime import devices
+from wye_runtime.engine import devices
 
 HIDDEN = {"CUDA_VISIBLE_DEVICES": "-1"}
 CLOSE = 2e-2  # TF32 keeps ten bits of a float's 23

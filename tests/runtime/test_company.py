@@ -13,13 +13,13 @@ import pytest
 
 import toys
 from wye_runtime import settings
-from wye_runtime.artifact import artifact_at
-from wye_runtime.batching import Unsplittable, joined, parted, rows_of, shapes_of
+from wye_runtime.engine.artifact import artifact_at
+from wye_runtime.engine.model import load
 from wye_runtime.errors import ConfigError, InvalidInput, ModelError, RequestTimeout
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import load
 from wye_runtime.protocol import RawRequest
 from wye_runtime.service import Service
+from wye_runtime.service.batching import Unsplittable, joined, parted, rows_of, shapes_of
 from wye_runtime.service.company import Batching, Trial, batching, compared, distance
 from wye_runtime.service.loading import loaded
 from wye_runtime.service.remembering import Findings

@@ -18,17 +18,18 @@ import pytest
 from onnx import helper
 
 import toys
-from wye_runtime import devices, sessions, settings
-from wye_runtime.artifact import artifact_at
-from wye_runtime.bound import Bound, Device, device_of
+from wye_runtime import settings
+from wye_runtime.engine import devices, sessions
+from wye_runtime.engine.artifact import artifact_at
+from wye_runtime.engine.bound import Bound, Device, device_of
+from wye_runtime.engine.model import Model, load
+from wye_runtime.engine.sessions import Opened
 from wye_runtime.errors import ConfigError, InvalidDeploymentSpec, ModelError
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import Model, load
 from wye_runtime.options import NO_CPU, SESSION_OPTIONS
 from wye_runtime.service import loading
 from wye_runtime.service.company import Trial, batching
 from wye_runtime.service.remembering import key_of
-from wye_runtime.sessions import Opened
 from wye_runtime.settings import BatchingSettings, Engine, ModelSource
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"

@@ -243,8 +243,8 @@ def test_what_cannot_be_served_says_why(servers, made, environment, contract, wh
 
 
 def test_without_the_library_the_operator_and_the_package_are_named(servers, monkeypatch, tmp_path):
-    from wye_runtime import model, sessions
-    from wye_runtime.artifact import artifact_at
+    from wye_runtime.engine import model, sessions
+    from wye_runtime.engine.artifact import artifact_at
     from wye_runtime.settings import Engine, ModelSource
 
     monkeypatch.setattr(sessions, "library", lambda: None)

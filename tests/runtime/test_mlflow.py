@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import toys
-from wye_runtime.artifact import artifact_at
 from wye_runtime.codecs import score
 from wye_runtime.codecs.media import Media
 from wye_runtime.codecs.scores import score_csv
+from wye_runtime.engine.artifact import artifact_at
+from wye_runtime.engine.mlmodel import columns_of, flavors_of
+from wye_runtime.engine.model import load
 from wye_runtime.errors import InvalidInput, ModelInvalid
-from wye_runtime.mlmodel import columns_of, flavors_of
-from wye_runtime.model import load
 from wye_runtime.settings import Engine, ModelSource
 
 BELOW = ("data: model.onnx", "data: 'data/fraud.onnx'")

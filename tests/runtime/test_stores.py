@@ -17,7 +17,7 @@ import time
 import pytest
 
 from breaking import Bucket, Server, answering, breaking, headers_of, whole
-from wye_runtime.artifact import artifact_at
+from wye_runtime.engine.artifact import artifact_at
 from wye_runtime.errors import ConfigError, ModelDigestMismatch, ModelFetch
 from wye_runtime.fetch import Patience, fetch, fetching, objects
 from wye_runtime.fetch.layers import zstd

@@ -138,8 +138,8 @@ def standalone(given: argparse.Namespace) -> Config:
 
 def inspected(given: argparse.Namespace) -> int:
     """`inspect`: the signature of a model on stdout."""
-    from wye_runtime.artifact import artifact_at
-    from wye_runtime.model import load
+    from wye_runtime.engine.artifact import artifact_at
+    from wye_runtime.engine.model import load
 
     model = load(artifact_at(ModelSource(str(given.model))), Engine("CPU", 1))
     signature = {

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from wye_runtime.artifact import digest_of
+from wye_runtime.engine.artifact import digest_of
 from wye_runtime.errors import ModelDigestMismatch, ModelFetch, ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.scripts.output import lines_to_log

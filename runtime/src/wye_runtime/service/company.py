@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wye_runtime.batching import fixed_tensor
+from wye_runtime.engine.model import Model
 from wye_runtime.errors import ModelError
-from wye_runtime.model import Model
 from wye_runtime.protocol import FLOATS, INTEGERS, Array, Tensors
+from wye_runtime.service.batching import fixed_tensor
 from wye_runtime.service.measuring import run_seconds
 from wye_runtime.settings import BatchingSettings
 from wye_runtime.tensors import is_float

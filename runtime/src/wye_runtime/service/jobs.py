@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wye_runtime import codecs
-from wye_runtime.batching import elements, rows_of, shapes_of
 from wye_runtime.codecs import InferCodec, Score
 from wye_runtime.codecs.calls import CallCodec, inflated, parsed
 from wye_runtime.codecs.plain import Plain
 from wye_runtime.contract import Contract
+from wye_runtime.engine.model import Model
 from wye_runtime.errors import ModelNotFound, UnsupportedMediaType, shown
-from wye_runtime.model import Model
 from wye_runtime.protocol import RawRequest, RawResponse, Tensors
+from wye_runtime.service.batching import elements, rows_of, shapes_of
 from wye_runtime.service.bodies import Bodies
 from wye_runtime.settings import Config
 

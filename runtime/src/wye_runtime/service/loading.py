@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wye_runtime import codecs, contract, model
-from wye_runtime.artifact import artifact_at
+from wye_runtime import codecs, contract
 from wye_runtime.codecs import InferCodec, Score, example
 from wye_runtime.codecs.calls import CallCodec
 from wye_runtime.contract import Contract
+from wye_runtime.engine import model
+from wye_runtime.engine.artifact import artifact_at
+from wye_runtime.engine.model import Model, Run
+from wye_runtime.engine.sessions import EXECUTION_PROVIDERS
 from wye_runtime.errors import InvalidDeploymentSpec, ModelInvalid, RequestError
 from wye_runtime.media import SAMPLE
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawRequest, Tensors
 from wye_runtime.service.bodies import Bodies
 from wye_runtime.service.company import LONGEST, LONGEST_IN_THREADS, Batching, Trial, batching
@@ -21,7 +23,6 @@ from wye_runtime.service.jobs import Job, Jobs, score_job
 from wye_runtime.service.measuring import Placement, placement
 from wye_runtime.service.remembering import Findings, key_of, remembered
 from wye_runtime.service.running import Runner
-from wye_runtime.sessions import EXECUTION_PROVIDERS
 from wye_runtime.settings import Config
 from wye_runtime.tensors import prepare_short_floats
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wye_runtime.batching import elements
-from wye_runtime.model import Model
+from wye_runtime.engine.model import Model
 from wye_runtime.protocol import Tensors
+from wye_runtime.service.batching import elements
 
 INLINE_BELOW = 50e-6  # seconds: about two thread hand-overs
 SAMPLES = 20

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wye_runtime.model import ENGINE, Model
+from wye_runtime.engine.model import ENGINE, Model
 from wye_runtime.protocol import Tensors
 from wye_runtime.service.company import Batching
 from wye_runtime.service.measuring import Placement

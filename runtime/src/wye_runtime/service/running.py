@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wye_runtime.batching import check_rows, joined, parted
 from wye_runtime.codecs.plain import Plain
 from wye_runtime.codecs.plain import joined as plainly_joined
+from wye_runtime.engine.model import Model, Run
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import Model, Run
 from wye_runtime.protocol import RawResponse, Tensors
+from wye_runtime.service.batching import check_rows, joined, parted
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.tickets import Outcome
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from wye_runtime.batching import has_one_kind
+from wye_runtime.engine.model import Run
 from wye_runtime.errors import ModelNotReady
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.service.batching import has_one_kind
 from wye_runtime.service.jobs import Job
 from wye_runtime.service.loading import Loaded, loaded
 from wye_runtime.service.measuring import Patience

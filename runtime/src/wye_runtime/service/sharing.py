@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from wye_runtime.engine.model import Run
 from wye_runtime.errors import ModelNotReady, RequestTimeout
-from wye_runtime.model import Run
 from wye_runtime.protocol import RawResponse
 from wye_runtime.service.slots import Workers
 from wye_runtime.service.tickets import Outcome, Ticket

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from wye_runtime.engine.model import Run
 from wye_runtime.errors import ModelNotReady, RequestTimeout, TooManyRequests
 from wye_runtime.metrics import Metrics
-from wye_runtime.model import Run
 from wye_runtime.service.tickets import Ticket
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 
-from wye_runtime.model import Run
+from wye_runtime.engine.model import Run
 from wye_runtime.protocol import RawRequest, RawResponse, Tensors
 from wye_runtime.service.jobs import Job, Jobs
 from wye_runtime.service.loading import Loaded

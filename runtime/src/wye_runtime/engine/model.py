@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
-from wye_runtime.artifact import Artifact
-from wye_runtime.bound import Bound, Device, device_of
+from wye_runtime.engine.artifact import Artifact
+from wye_runtime.engine.bound import Bound, Device, device_of
+from wye_runtime.engine.refusals import first_line
+from wye_runtime.engine.sessions import ORT_ERRORS, Opened, hardware_of, opened
 from wye_runtime.errors import InvalidDeploymentSpec, InvalidInput, Misfit, ModelError, ModelInvalid
 from wye_runtime.media import decodable, picture_inputs
 from wye_runtime.protocol import DTYPES, DYNAMIC, INTEGERS, Array, Signature, Tensors, TensorSpec
-from wye_runtime.refusals import first_line
-from wye_runtime.sessions import ORT_ERRORS, Opened, hardware_of, opened
 from wye_runtime.settings import Engine
 
 DATATYPES = {

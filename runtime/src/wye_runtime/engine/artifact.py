@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wye_runtime import mlmodel
+from wye_runtime.engine import mlmodel
 from wye_runtime.errors import ModelDigestMismatch, ModelFetch, ModelInvalid
 from wye_runtime.settings import ModelSource
 

@@ -12,12 +12,12 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from onnxruntime.capi import build_and_package_info as build  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from wye_runtime.artifact import Artifact
-from wye_runtime.devices import gpus, why_away
+from wye_runtime.engine.artifact import Artifact
+from wye_runtime.engine.devices import gpus, why_away
+from wye_runtime.engine.refusals import first_line, why_not_loaded
 from wye_runtime.errors import InvalidDeploymentSpec, ModelInvalid
 from wye_runtime.media import library, missing_operator
 from wye_runtime.options import NO_CPU
-from wye_runtime.refusals import first_line, why_not_loaded
 from wye_runtime.settings import Engine, cpu_count
 
 EXECUTION_PROVIDERS = {

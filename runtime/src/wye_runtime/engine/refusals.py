@@ -6,7 +6,7 @@ Called by sessions.py. What is said keeps ONNX Runtime's own words at the end, w
 import re
 from collections.abc import Callable
 
-from wye_runtime.artifact import Artifact
+from wye_runtime.engine.artifact import Artifact
 
 NO_MODEL = ("INVALID_PROTOBUF", "No graph was found")
 HEAD = 512  # bytes of a file that say what it is
