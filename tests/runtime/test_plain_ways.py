@@ -51,6 +51,7 @@ def told(codec: CallCodec, body: bytes):
 
 
 OTHER = ROW + 7
+TWO = np.repeat(OTHER, 2, 0)
 KNOWN_CALLS = {
     "other numbers": [message(), message(OTHER)],
     "NaN": [message(), message(np.full((1, 3), np.nan, np.float32))],
@@ -68,6 +69,8 @@ ODD_CALLS = {
     "another shape": [message(), message(shape=[3, 1])],
     "bytes behind it": [message(), message() + b"\0"],
     "its beginning alone": [message(), message()[:-12], message()[:-3]],
+    "one row announced, two given": [message(), message(TWO), message()[:-12] + TWO.tobytes()],
+    "two rows announced, one given": [message(), message(TWO), message(TWO)[:-12]],
     "a long head": [message(parameters={"a": {"string_param": "a" * MOST}})] * 2,
     "nothing": [message(), b""],
 }

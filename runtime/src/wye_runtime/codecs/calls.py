@@ -132,7 +132,10 @@ class PlainCalls:
         """The request; None where it is not that plain, or the first of its kind."""
         end = self.ends.get(len(message), 0)
         form = self.known.get(message[:end])
-        return None if form is None else Plain(self.codec, None, (form,), (message[end:],))
+        # a beginning says how long its tensor is: with another length behind it, rows would be of those who share a run
+        if form is None or len(message) - end != form.length:
+            return None
+        return Plain(self.codec, None, (form,), (message[end:],))
 
     def learn(self, message: bytes, request: Any) -> None:
         """What was decoded just now, and found right, means the same with other numbers at its end."""

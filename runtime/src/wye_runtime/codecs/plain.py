@@ -33,7 +33,7 @@ Pack = Callable[..., bytes]
 class Form:
     """What the tensors of one input and one shape have in common."""
 
-    __slots__ = ("dtype", "name", "pack", "rows", "shape", "size")
+    __slots__ = ("dtype", "length", "name", "pack", "rows", "shape", "size")
 
     def __init__(self, spec: TensorSpec, shape: tuple[int, ...]) -> None:
         self.name = spec.name
@@ -41,7 +41,9 @@ class Form:
         self.shape = tuple(checked_shape(spec, [*shape]))
         self.size = math.prod(shape)
         self.rows = shape[0] if shape else 0
-        self.pack: Pack = struct.Struct(f"<{self.size}{PACKED[spec.datatype]}").pack
+        packer = struct.Struct(f"<{self.size}{PACKED[spec.datatype]}")
+        self.pack: Pack = packer.pack
+        self.length = packer.size  # in bytes
 
 
 class Way(Protocol):
