@@ -105,6 +105,12 @@ def signature(tmp_path: Path):
 def test_the_columns_of_a_signature_are_read() -> None:
     assert columns_of(IRIS) == COLUMNS
     assert [columns_of(text) for text in (WRITTEN["onnx"], TENSORS, "signature:\n  inputs: '[{'\n", "")] == [()] * 4
+    assert columns_of("signature:\n  inputs: '5'\n") == ()
+
+
+def test_a_long_signature_without_inputs_is_read_at_once() -> None:
+    outputs = '    {"type": "double", "name": "score"},\n' * 40
+    assert columns_of(f"signature:\n  inputs: null\n  outputs: '[\n{outputs}    ]'\n") == ()
 
 
 def test_columns_that_do_not_fit_the_model_are_not_taken(tmp_path: Path) -> None:

@@ -190,6 +190,11 @@ def test_a_collector_that_is_behind_is_not_waited_for() -> None:
     assert (len(exporter.waiting), exporter.dropped) == (MOST_WAITING, 5)
 
 
+def test_a_collector_whose_name_is_none_is_one_that_is_away() -> None:
+    exporter = Exporter("collector..observability", 4318, {})
+    assert "label" in exporter.posted(b"{}")
+
+
 def test_no_more_requests_are_watched_than_a_second_has_room_for() -> None:
     tracer = Tracer(Exporter("127.0.0.1", 1, {}))
     seen = [tracer.watch(Context(trace(1), PARENT)) for _ in range(MOST_A_SECOND + 10)]

@@ -14,7 +14,8 @@ from wye_runtime.errors import ModelFetch, ModelInvalid
 
 NAME = "MLmodel"
 FLAVORS = re.compile(r"^flavors:[ ]*\n((?:[ ]+.*\n|\n)*)", re.MULTILINE)
-SIGNATURE = re.compile(r"^signature:[ ]*\n(?:[ ]+.*\n)*?[ ]+inputs: '((?:[^']|'')*)'", re.MULTILINE)
+# one way only to read each line that is passed over: with two, a long signature would take for ever
+SIGNATURE = re.compile(r"^signature:[ ]*\n(?:[ ]+[^ \n].*\n)*?[ ]+inputs: '((?:[^']|'')*)'", re.MULTILINE)
 ENTRY = re.compile(r"^([ ]+)([\w.-]+):[ ]*(.*?)[ ]*$")
 OTHERS = "its own image serves it, too (`environment`; docs/guides/servers.md, MLflow)"
 
@@ -40,6 +41,8 @@ def columns_of(text: str) -> tuple[str, ...]:
     try:
         specs = json.loads(re.sub(r"\n[ ]*", " ", found[1]).replace("''", "'")) if found else []
     except ValueError:
+        return ()
+    if not isinstance(specs, list):
         return ()
     names = [str(spec["name"]) for spec in specs if isinstance(spec, dict) and is_column(spec)]
     return tuple(names) if len(names) == len(specs) else ()

@@ -71,7 +71,7 @@ class Exporter:
         try:
             connection.request("POST", PATH, body, JSON)
             status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: the host is no name at all
             return str(error) or type(error).__name__
         finally:
             connection.close()
