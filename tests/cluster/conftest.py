@@ -78,6 +78,7 @@ def cluster(machine: Backend) -> Iterator[Cluster]:
     running = Cluster.of(machine)
     running.remove_namespaces()
     yield running
+    running.close()
     running.remove_namespaces()
 
 

@@ -11,10 +11,13 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .asker import Asker
 from .harness.machine import Backend
+from .reading import Reader
 
 Manifest = Mapping[str, Any]
 TEST_LABEL = "wye.dev/test"
@@ -50,8 +53,23 @@ class Cluster:
         return done.stdout
 
     def json(self, *words: str) -> Any:
-        """`kubectl ... -o json`, parsed."""
-        return json.loads(self.kubectl(*words, "-o", "json"))
+        """`kubectl ... -o json`, parsed; what is asked for most often is read without it."""
+        found = self._reader.read(words)
+        return json.loads(self.kubectl(*words, "-o", "json")) if found is None else found
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.backend.kubeconfig())
+
+    @cached_property
+    def asker(self) -> Asker:
+        """Who calls an Endpoint from inside the cluster's network."""
+        return Asker(self.backend.run)
+
+    def close(self) -> None:
+        """End what was begun for the questions of the tests."""
+        self.asker.close()
+        self._reader.close()
 
     def apply(self, *manifests: Manifest, options: Sequence[str] = ()) -> str:
         """Server-side apply, as Flux and Argo CD do it."""

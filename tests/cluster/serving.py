@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,20 +21,6 @@ TELLING = re.compile(
     r"|upstream_rq_(retry|rx_reset|timeout|per_try_timeout|max_duration_reached|pending_failure_eject)){.*} [1-9]"
 )
 BODY = json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
-ASK = """
-import ssl, sys, urllib.error, urllib.request
-url, key, body = sys.argv[1:]
-anyone = ssl._create_unverified_context()  # what a certificate says has tests of its own
-headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-request = urllib.request.Request(url, body.encode(), headers)
-try:
-    with urllib.request.urlopen(request, timeout=5, context=anyone) as answer:
-        print(answer.status, answer.read().decode())
-except urllib.error.HTTPError as error:
-    print(error.code, error.read().decode())
-except OSError as error:
-    print(0, error)
-"""
 
 
 def endpoint(**spec) -> dict:
@@ -95,9 +80,7 @@ class Served:
 
     def ask(self, key: str) -> tuple[int, str]:
         """One call from inside the cluster's network: status and body; 0 when there was no answer."""
-        told = self.namespace.cluster.run(sys.executable, "-c", ASK, self.url, key, BODY)
-        status, _, body = told.strip().partition(" ")
-        return int(status), body
+        return self.namespace.cluster.asker.ask(self.url, key, BODY)
 
     def answered(self, key: str, seconds: float = 30) -> tuple[int, str]:
         """The first answer: a Service of a moment ago may not be known to the node yet."""
@@ -114,8 +97,9 @@ class Served:
     def pods(self, component: str) -> list[str]:
         """Names of the pods of the `router` or of the models (`model`) that stay, the oldest first."""
         selector = f"wye.dev/component={component}"
-        found = self.namespace.json("get", "pods", "-l", selector, "--sort-by=.metadata.creationTimestamp")["items"]
-        return [pod["metadata"]["name"] for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        found = [pod["metadata"] for pod in self.namespace.json("get", "pods", "-l", selector)["items"]]
+        staying = [metadata for metadata in found if not metadata.get("deletionTimestamp")]
+        return [metadata["name"] for metadata in sorted(staying, key=lambda m: (m["creationTimestamp"], m["name"]))]
 
     def lost_nothing(self, load: Load) -> None:
         """Fails with all that is known of the losses when there are any."""
