@@ -176,7 +176,7 @@ async def test_a_program_that_cannot_be_started_is_a_failure_like_any_other(mani
 async def test_the_end_counts_when_something_ends_at_the_same_moment(manifests, up, turns):
     """A turn of the event loop, in which the wait for news is over and the pass after it has not begun."""
     manifests.endpoint()
-    async with asyncio.timeout(20) as limit:
+    async with asyncio.timeout(180) as limit:
         async with up() as run:
             async with run.twin._passed:
                 await run.twin._passed.wait()

@@ -139,7 +139,8 @@ def conversed(server, *messages) -> list[Answer]:
             wire.sendall(head(INFER, "x-request-id: 7") + chunked(framed(message.SerializeToString())))
             answer = b""
             while not (answer.endswith(b"grpc-status: 0\r\n\r\n") or b"content-length: 0\r\n" in answer):
-                answer += wire.recv(65536)
+                assert (piece := wire.recv(65536)), f"it hung up behind {answer!r}"
+                answer += piece
             found.append(Answer(answer))
     return found
 

@@ -313,7 +313,7 @@ def test_a_machine_without_a_gpu_is_told_so_by_the_image_for_processors(tmp_path
     path = toys.saved(toys.linear(), tmp_path / "toy.onnx")
     (tmp_path / "c.json").write_text(f'{{"model": {{"path": "{path}"}}, "engine": {{"provider": "CUDA"}}}}')
     words = [sys.executable, "-m", "wye_runtime.cli", "serve", "--config", str(tmp_path / "c.json")]
-    done = subprocess.run([*words, "--port", "0", "--inner-port", "0"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*words, "--port", "0", "--inner-port", "0"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 3
     assert "engine.provider CUDA is not in this runtime, which has CPU: use the GPU image" in done.stdout
     assert devices.gpus(ctypes.CDLL) == []
