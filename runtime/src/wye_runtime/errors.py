@@ -120,6 +120,12 @@ class ModelInvalid(CannotServe):
     code = "ModelInvalid"
 
 
+class DeviceLost(CannotServe):
+    """No run will succeed in this process any more."""
+
+    code = "DeviceLost"
+
+
 class InvalidDeploymentSpec(CannotServe):
     code = "InvalidDeploymentSpec"
 

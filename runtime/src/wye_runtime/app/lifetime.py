@@ -1,7 +1,7 @@
 """From the first open port to the exit code.
 
 loading ──loaded──> ready ──signal──> draining ──idle, or time is up──> exit 0
-   │ CannotServe                          │ second signal
+   │ CannotServe      │ DeviceLost        │ second signal
    └──> last words, exit 3                └──> exit 1
 """
 
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from wye_runtime.app.calls_port import CallsPort
 from wye_runtime.endpoints import Inner, Ledger, inner_app, serving_app
-from wye_runtime.errors import CannotServe, ConfigError, WyeError
+from wye_runtime.errors import CannotServe, ConfigError, DeviceLost, WyeError
 from wye_runtime.fastlane import BoundedProtocol, FastProtocol, Lane
 from wye_runtime.logs import leave_words
 from wye_runtime.metrics import Metrics
@@ -35,6 +35,7 @@ from wye_runtime.tracing import Tracer
 
 log = logging.getLogger("wye")
 DRAIN_EXTRA = 5.0  # seconds over the request's time-out
+GOODBYE = 2.0  # seconds for answers that say that the device is lost
 QUIET = 0.3  # seconds without a request that count as idle
 TICK = 0.05
 KEEP_ALIVE = int(BoundedProtocol.limits.idle)
@@ -55,6 +56,8 @@ class Served(Protocol):
 
     config: Config
     is_draining: bool
+    lost: DeviceLost | None
+    alarm: Callable[[], object]  # to be called where it is lost, in any thread
 
     def load(self) -> None:
         """Blocks; raises a WyeError."""
@@ -185,6 +188,7 @@ def listener(app: ASGIApp, protocol: Callable[..., asyncio.Protocol]) -> Listene
 async def lifetime(service: Served, ledger: Ledger, environment: Environment) -> int:
     """Loads, serves, drains; the exit code."""
     stop = stop_event()
+    service.alarm = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
     loading: asyncio.Future[object] = asyncio.get_running_loop().run_in_executor(None, service.load)
     stopping: asyncio.Future[object] = asyncio.ensure_future(stop.wait())
     await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -196,10 +200,11 @@ async def lifetime(service: Served, ledger: Ledger, environment: Environment) ->
         return refused(error, environment)
     log.info("ready")
     await stopping
+    code = refused(service.lost, environment) if service.lost else 0
     service.is_draining = True
     log.info("draining", extra={"active": ledger.active})
-    await drained(ledger, service.config.request.timeout + DRAIN_EXTRA)
-    return 0
+    await drained(ledger, GOODBYE if service.lost else service.config.request.timeout + DRAIN_EXTRA)
+    return code
 
 
 def stop_event() -> asyncio.Event:

@@ -26,7 +26,8 @@ class Inner:
         ]
 
     async def live(self, _: Request) -> Response:
-        return json_answer({"live": True})
+        lost = self.service.lost
+        return json_answer({"live": lost is None, "reason": lost and lost.message}, 503 if lost else 200)
 
     async def ready(self, _: Request) -> Response:
         why = self.service.not_ready

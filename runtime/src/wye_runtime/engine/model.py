@@ -11,8 +11,9 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 
 from wye_runtime.engine.artifact import Artifact
 from wye_runtime.engine.bound import Bound, Device, device_of
+from wye_runtime.engine.losses import Losses
 from wye_runtime.engine.refusals import first_line
-from wye_runtime.engine.sessions import ORT_ERRORS, Opened, hardware_of, opened
+from wye_runtime.engine.sessions import EXECUTION_PROVIDERS, ORT_ERRORS, Opened, hardware_of, opened
 from wye_runtime.errors import InvalidDeploymentSpec, InvalidInput, Misfit, ModelError, ModelInvalid
 from wye_runtime.media import decodable, picture_inputs
 from wye_runtime.protocol import DTYPES, DYNAMIC, INTEGERS, Array, Signature, Tensors, TensorSpec
@@ -73,6 +74,7 @@ class Model:
         self.uses_bfloat16_outputs = any(spec.datatype == "BF16" for spec in self.signature.outputs)
         self.takes_bfloat16 = any(spec.datatype == "BF16" for spec in self.signature.inputs)
         self.forbid_strings_with_bfloat16()
+        self.losses = Losses()
         self.bound = Bound(found.session, recorded) if recorded else None
         self.forbid_graphs_with_bfloat16()
 
@@ -107,7 +109,11 @@ class Model:
         except ORT_ERRORS as error:
             if DECODING in str(error):
                 raise InvalidInput(f"the picture cannot be decoded: {first_line(error)}") from error
+            if self.provider != EXECUTION_PROVIDERS["CPU"]:
+                self.losses.failed(str(error))
             raise ModelError(f"the model failed: {first_line(error)}") from error
+        if self.losses.doubts:
+            self.losses.doubts = 0
         return dict(zip(names, outputs, strict=True))
 
     def decodable(self, feeds: Tensors) -> Tensors:

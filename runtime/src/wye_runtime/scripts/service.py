@@ -4,11 +4,12 @@ import logging
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from wye_runtime.engine.artifact import digest_of
-from wye_runtime.errors import ModelDigestMismatch, ModelFetch, ModelNotReady
+from wye_runtime.errors import DeviceLost, ModelDigestMismatch, ModelFetch, ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.scripts.output import lines_to_log
 from wye_runtime.scripts.script import loaded
@@ -50,6 +51,8 @@ class ScriptService:
         self.server: Server | None = None
         self.model = Brought()
         self.is_draining = False
+        self.lost: DeviceLost | None = None  # a script's devices are its own affair
+        self.alarm: Callable[[], object] = lambda: None
         self.requests = 0
         count = config.request.maxConcurrentRequestsPerInstance or AT_ONCE
         self.threads = Threads(count, config.request.queue_wait, metrics)

@@ -58,10 +58,11 @@ def loaded(config: Config, metrics: Metrics, cache: Path | None = None) -> Loade
     bodies = Bodies(fitted, session.signature, session.pictures, contract.PlainScores(fitted) if fitted else None)
     jobs = Jobs(config, session, fitted, InferCodec(*named), CallCodec(*named), bodies)
     runner = Runner(session, metrics)
-    job = warmed(jobs, runner, config)
-    feeds, names = (job.batches, job.outputs) if job else ((), ())
-    key = key_of(session, feeds, names, config)
-    findings = remembered(cache, key, lambda: found(session, feeds, names, config))
+    with session.losses.loading():
+        job = warmed(jobs, runner, config)
+        feeds, names = (job.batches, job.outputs) if job else ((), ())
+        key = key_of(session, feeds, names, config)
+        findings = remembered(cache, key, lambda: found(session, feeds, names, config))
     return Loaded(session, fitted, jobs, runner, findings, time.perf_counter() - began)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from wye_runtime.engine.model import Run
-from wye_runtime.errors import ModelNotReady
+from wye_runtime.errors import DeviceLost, ModelNotReady
 from wye_runtime.metrics import Metrics
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service.batching import has_one_kind
@@ -53,6 +53,8 @@ class Service:
         self.cache = environment.cache
         self.loaded: Loaded | None = None
         self.is_draining = False
+        self.lost: DeviceLost | None = None
+        self.alarm: Callable[[], object] = lambda: None  # the process is to end; rung in any thread
         self.is_inline = False
         self.loop_batches: LoopBatches | None = None
         self.thread_batches: ThreadBatches | None = None
@@ -68,6 +70,8 @@ class Service:
     @property
     def not_ready(self) -> str | None:
         """Why no new traffic should come; None when ready."""
+        if self.lost:
+            return self.lost.message
         if self.is_draining:
             return "draining"
         return None if self.loaded else "loading"
@@ -89,6 +93,7 @@ class Service:
         self.elements = ready.place.elements
         self.thread_batches = ThreadBatches(self.workers, self.run_batch, rows, delay) if rows > 1 else None
         self.log_loaded(ready, slots)
+        ready.model.losses.alarm = self.lose
         gc.freeze()  # what is loaded stays; the collector need not walk it again
         self.loaded = ready
         self.show_mode("inline" if self.is_inline else "threads")
@@ -121,8 +126,14 @@ class Service:
     def current(self) -> Loaded:
         """The loaded model, or ModelNotReady."""
         if self.loaded is None:
-            raise ModelNotReady("the model is still being loaded")
+            raise ModelNotReady(self.lost.message if self.lost else "the model is still being loaded")
         return self.loaded
+
+    def lose(self, lost: DeviceLost) -> None:
+        """Takes no request any more; called by the run that found out, in its thread."""
+        self.lost = lost
+        self.loaded = None
+        self.alarm()
 
     async def answer(self, raw: RawRequest) -> RawResponse:
         """The answer to one request."""
