@@ -36,6 +36,7 @@ from peers import cache
 from wye_operator.local.ports import free_port
 
 ROOT = Path(__file__).parents[2]
+PATIENT = {"requestTimeoutMs": 60_000, "maxQueueWaitMs": 60_000}  # a busy machine's 429s and 408s are no answer to this
 RESULTS = Path(__file__).with_name(".results")
 OLDEST, BETWEEN = "1.22.1", "1.26.0"  # the oldest that the runtime takes; one after a leak was reported of 1.24
 CONNECTIONS = 24
@@ -111,7 +112,8 @@ def environment(engine: str) -> Path:
 def serving(binaries: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A runtime of this checkout, ready; its process and its port."""
     port, inner = free_port(), free_port()
-    config = {"model": {"name": "fraud", "path": str(MODELS / "violet.onnx")}, "engine": {"threads": 1}}
+    model = {"name": "fraud", "path": str(MODELS / "violet.onnx")}
+    config = {"model": model, "engine": {"threads": 1}, "requestSettings": PATIENT}
     (folder / "runtime.json").write_text(json.dumps(config))
     ports = ["--host", "127.0.0.1", "--port", str(port), "--inner-port", str(inner)]
     command = [binaries / "wye-runtime", "serve", "--config", folder / "runtime.json", *ports]
