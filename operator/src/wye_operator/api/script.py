@@ -9,7 +9,7 @@ from pydantic import Field
 
 from wye_operator.api.base import Model, Rule, Text
 from wye_operator.api.pod import ObjectName
-from wye_operator.api.uris import FETCHED, FETCHED_FROM, HUB, REGISTRY
+from wye_operator.api.uris import ELSEWHERE, FETCHED, FETCHED_FROM, NAME
 
 
 def _code_hint(uri: str) -> str:
@@ -22,9 +22,7 @@ def _code_hint(uri: str) -> str:
 
 
 CODE = Text(
-    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+"
-    r"|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+"
-    rf"|{HUB}|{REGISTRY})$",
+    pattern=f"^(file://.+|configmap://{NAME}|{ELSEWHERE})$",
     most=2048,
     sentence="a folder: file://PATH (beside the manifest, or file:///absolute/path), configmap://NAME (each entry is a "
     "file), pvc://CLAIM/PATH, s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH, hf://ORG/REPO/PATH@REVISION or "

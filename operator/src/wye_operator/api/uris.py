@@ -14,10 +14,14 @@ FORMS = {  # of the schemes that are fetched, beside https://
 FETCHED = ("https", *FORMS)  # by `wye-runtime fetch`, in a cluster and in the twin alike
 FETCHED_FROM = f"^({'|'.join(FETCHED)})://"
 
+NAME = "[a-z0-9]([-.a-z0-9]*[a-z0-9])?"  # of a ConfigMap or a claim
+WEB = r"https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+"  # no user and no password
+BUCKET = r"(s3|gs|az)://[a-z0-9$][-._a-z0-9]{1,221}/.+"
 HUB = r"hf://[-._a-zA-Z0-9]+/[-._a-zA-Z0-9]+(/[^@]+)?(@[^@ ]+)?"
 REGISTRY = (
     r"oci://[-.a-zA-Z0-9]+(:[0-9]+)?/[a-z0-9][-._/a-z0-9]*(:[a-zA-Z0-9_][-._a-zA-Z0-9]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+ELSEWHERE = f"pvc://{NAME}/.+|{WEB}|{BUCKET}|{HUB}|{REGISTRY}"  # whatever is neither a file here nor a ConfigMap
 
 
 def _uri_hint(uri: str) -> str:
@@ -31,9 +35,7 @@ def _uri_hint(uri: str) -> str:
 
 
 URI = Text(
-    pattern=r"^(file://.+|configmap://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/[-._a-zA-Z0-9]+"
-    r"|pvc://[a-z0-9]([-.a-z0-9]*[a-z0-9])?/.+|https://[-.a-zA-Z0-9]+(:[0-9]+)?/[^ ]+"
-    rf"|(s3|gs|az)://[a-z0-9$][-._a-z0-9]{{1,221}}/.+|{HUB}|{REGISTRY})$",
+    pattern=f"^(file://.+|configmap://{NAME}/[-._a-zA-Z0-9]+|{ELSEWHERE})$",
     most=2048,
     sentence="file://PATH (a path beside the manifest, or file:///absolute/path), configmap://NAME/KEY, "
     "pvc://CLAIM/PATH, https://HOST/PATH (without user and password), s3://BUCKET/PATH, gs://BUCKET/PATH, "
