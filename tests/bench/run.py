@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,12 +208,13 @@ async def bench(seconds: float, count: int, console: Console) -> int:
     return command.exit_code(sum(one.failures for own in slices for one in own), console)
 
 
-def main() -> int:
-    given = command.parser(__doc__).parse_args()
+def main(description: str, bench: Callable[[float, int, Console], Coroutine[Any, Any, int]]) -> int:
+    """The exit code of one that measures the fraud models."""
+    given = command.parser(description).parse_args()
     if not is_trained():
         subprocess.run([sys.executable, str(subjects.FRAUD / "train.py")], check=True)
     return asyncio.run(bench(given.seconds, given.rounds, Console(width=132)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, bench))

@@ -9,8 +9,6 @@ ratio is the median over the rounds of the ratio within a round.
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -25,10 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fraud"))
 import command
 import subjects
 import yaml
-from models import is_trained
 from rich.console import Console
 from rich.table import Table
-from run import ROWS, SEED, Measured, cpu_of, rounds
+from run import ROWS, SEED, Measured, cpu_of, main, rounds
 from subjects import Subject
 from transactions import transactions
 
@@ -110,12 +107,5 @@ async def bench(seconds: float, count: int, console: Console) -> int:
     return command.exit_code(sum(one.failures for own in slices for one in own), console)
 
 
-def main() -> int:
-    given = command.parser(__doc__).parse_args()
-    if not is_trained():
-        subprocess.run([sys.executable, str(subjects.FRAUD / "train.py")], check=True)
-    return asyncio.run(bench(given.seconds, given.rounds, Console(width=132)))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, bench))

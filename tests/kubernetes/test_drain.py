@@ -24,9 +24,8 @@ HALF_A_MINUTE = 30_000
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    running = Upstream("blue")
-    yield running
-    running.stop()
+    with Upstream("blue") as running:
+        yield running
 
 
 @pytest.fixture

@@ -21,9 +21,8 @@ STALL = 4.2  # seconds; shorter than the requests' time-out
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    running = Upstream("blue")
-    yield running
-    running.stop()
+    with Upstream("blue") as running:
+        yield running
 
 
 @pytest.fixture

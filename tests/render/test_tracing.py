@@ -38,9 +38,8 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def blue() -> Iterator[Upstream]:
-    running = Upstream("blue")
-    yield running
-    running.stop()
+    with Upstream("blue") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

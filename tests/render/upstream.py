@@ -148,6 +148,9 @@ class Upstream(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """The router may hang up whenever it likes."""
 
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         self.release.set()
         self.flowing.set()
