@@ -1,12 +1,16 @@
 """What the images install is the lock's, to the byte."""
 
 import importlib.util
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
+LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-gpu.lock")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,37 @@ def test_the_image_for_gpus_has_another_engine_with_nvidias_libraries_and_nothin
     assert [gpu[name] for name in plain if name in gpu] == [plain[name] for name in plain if name in gpu]
     versions = {entry[0].split()[0].split("==")[1] for entry in (plain["onnxruntime"], gpu["onnxruntime-gpu"])}
     assert len(versions) == 1, "the same engine on every chip"
+
+
+def test_a_lock_has_hashes_and_names_no_host(made) -> None:
+    for path in LOCKS:
+        text = path.read_text()
+        assert [each for each in re.findall(r"://|^ *--(?!hash=).*", text, re.MULTILINE) if each] == [], path.name
+        for name, entries in made.blocks_of(text).items():
+            for entry in entries:
+                first, *rest = [line.strip().removesuffix("\\").strip() for line in entry.splitlines()]
+                assert re.match(r"[\w.-]+==[\w.]+( ;|$)", first), f"{path.name}: {first}"
+                assert rest, f"{path.name}: {name} has no hash"
+                assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in rest), f"{path.name}: {name}"
+
+
+def test_the_lock_for_gpus_is_what_pyproject_asks_for(made) -> None:
+    """Its one root in a version that is asked for; what that needs is there, as the other lock has it."""
+    whole, gpu = (made.blocks_of(path.read_text()) for path in LOCKS)
+    (root,) = map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["gpu"])
+    assert root.specifier.contains(version_of(gpu["onnxruntime-gpu"][0]))
+    assert (root.name, root.extras) == ("onnxruntime-gpu", {"cuda", "cudnn"})
+    assert {"nvidia-cudnn-cu13", "nvidia-cuda-runtime"} <= set(gpu)
+    plain = made.closure(["onnxruntime"]) - {"onnxruntime"}
+    assert plain <= set(gpu)
+    both = [name for name in gpu if name in whole]
+    assert [{version_of(each) for each in gpu[name]} for name in both] == [
+        {version_of(each) for each in whole[name]} for name in both
+    ]
+
+
+def version_of(entry: str) -> str:
+    return entry.split()[0].partition("==")[2]
 
 
 def test_the_scripts_are_sound() -> None:
