@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+from gpu.places import CPU, Place
+from gpu.served import Broken
 
 
-def session(file: Path, provider: str, **options: str) -> ort.InferenceSession:
+def session(file: Path, provider: str, options: Mapping[str, str] | None = None) -> ort.InferenceSession:
     quiet = ort.SessionOptions()
     quiet.log_severity_level = 3
-    wanted = [(CUDA, options), CPU] if provider == CUDA else [CPU]
+    wanted = [CPU] if provider == CPU else [(provider, dict(options or {})), CPU]
     made = ort.InferenceSession(str(file), quiet, providers=wanted)
     if made.get_providers()[0] != provider:
-        raise SystemExit(f"{provider} could not start here: {made.get_providers()}")
+        raise Broken(f"{provider} could not start here: {made.get_providers()}")
     return made
 
 
@@ -39,10 +40,11 @@ def bound(made: ort.InferenceSession, x: np.ndarray) -> Callable[[], np.ndarray]
     return run
 
 
-def graphed(file: Path, x: np.ndarray, y: np.ndarray) -> Callable[[], np.ndarray]:
+def graphed(place: Place, file: Path, x: np.ndarray, y: np.ndarray) -> Callable[[], np.ndarray]:
     """A CUDA graph: one shape, tensors that stay on the GPU, copied in and out around the replay."""
-    made = session(file, CUDA, enable_cuda_graph="1")
-    given, taken = (ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0) for array in (x, y))
+    made = session(file, place.provider, place.recorded)
+    # copies: what ONNX Runtime makes of an array in the processor's memory is that array
+    given, taken = (ort.OrtValue.ortvalue_from_numpy(array.copy(), place.device, 0) for array in (x, y))
     binding = made.io_binding()
     binding.bind_ortvalue_input("x", given)
     binding.bind_ortvalue_output("y", taken)

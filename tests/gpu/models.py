@@ -85,3 +85,10 @@ SUBJECTS = {
     "convolutions (12 of 64, 112x112)": (convolutions, (1, 16)),
     "encoder (6 of 384, 128 tokens)": (encoder, (1, 32)),
 }
+
+# of the same parts, for a run that is dry
+MINIATURES = {
+    "table (7-4-1)": (lambda: mlp(7, 4, 1), (1, 16)),
+    "convolutions (2 of 4, 8x8)": (lambda: convolutions(2, 4, 8), (1,)),
+    "encoder (2 of 8, 4 tokens)": (lambda: encoder(2, 8, 4), (2,)),
+}

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Checks and measures the runtime on a machine with an NVIDIA GPU and prints one table. Never part of CI.
 #
-#   tests/gpu/run.sh [--wheels FOLDER] [--seconds 1] [--json FILE]
+#   tests/gpu/run.sh [--wheels FOLDER] [--only graphs,table] [--seconds 1] [--json FILE]
+#   tests/gpu/run.sh --dry [--only graphs,table] [--seconds 1] [--json FILE]
 #   tests/gpu/run.sh --bring FOLDER [--python 3.12] [--piece 48] [--lean]
 #
 # It needs that machine and Python 3.11 or newer. What is not installed there it installs into a folder of its own (.gpu/): the locked
 # wheels of the runtime's image for GPUs, 1.6 GB, and onnx. A machine that reaches no registry gets them in a folder:
+#   --dry            on a machine without a GPU: every check and every figure on the processor, with small models and nothing installed.
+#                    It proves this script, and nothing of a GPU
 #   --bring FOLDER   on a machine with registries: downloads them, for a Python, in pieces of at most so many MiB. NVIDIA's own are left
 #                    out with --lean, for a machine whose Python has CUDA 13 and cuDNN 9 already (PyTorch brings them)
 #   --wheels FOLDER  on the machine with the GPU: takes them from there. Pieces may come one by one: it says which are missing

@@ -11,13 +11,15 @@ import ctypes
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LOCKS = (ROOT / "images/locks/runtime-gpu.txt", ROOT / "requirements.lock")
@@ -25,6 +27,8 @@ MORE = ("onnx", "typing-extensions")  # builds the models that are measured
 HERE = ROOT / ".gpu"
 LIST = "pieces.json"
 OURS = ("starlette", "uvicorn", "uvloop", "orjson", "obstore", "prometheus_client", "onnx", "ml_dtypes", "simplejpeg")
+DRIVER = "libcuda.so.1"
+HIDING = "CUDA_VISIBLE_DEVICES"
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (34, 31, 28, 27, 24, 17, 12, 5)] + ["manylinux2014_x86_64"]
 
 
@@ -39,31 +43,46 @@ def main() -> int:
     asked.add_argument("--lean", action="store_true", help="without NVIDIA's libraries, which that machine has")
     asked.add_argument("--seconds", type=float, default=1.0, help="for each figure (default 1)")
     asked.add_argument("--json", type=Path, help="keep the figures in a file, too")
+    asked.add_argument("--only", help="of checks (providers, refusals …) and models those with one of these words")
+    asked.add_argument("--dry", action="store_true", help="all of it on the processor: proves this script alone")
     given = asked.parse_args()
     if given.bring:
         bring(given)
         print("done")
         return 0
-    why = why_no_gpu()
+    why = why_not_dry() if given.dry else why_no_gpu()
     if why:
-        print(f"tests/gpu/run.sh: {why}: run it on a machine with an NVIDIA GPU", file=sys.stderr)
+        print(f"tests/gpu/run.sh: {why}", file=sys.stderr)
         return 2
-    if has_everything():
+    if given.dry or has_everything():
         return 0
-    return installed(given.wheels)
-
-
-def why_no_gpu() -> str:
-    """Why there is none, "" where there is."""
     try:
-        library = ctypes.CDLL("libcuda.so.1")
+        return installed(given.wheels)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"tests/gpu/run.sh: the wheels cannot be installed: {error}", file=sys.stderr)
+        return 2
+
+
+def why_not_dry() -> str:
+    """What this Python lacks for a dry run, for which nothing is installed; "" where it has all."""
+    missing = [name for name in (*OURS, "onnxruntime") if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)}: not in {sys.executable}; `make setup`, then PYTHON=.venv/bin/python" * bool(missing)
+
+
+def why_no_gpu(load: Callable[[str], Any] = ctypes.CDLL) -> str:
+    """Why there is none, "" where there is."""
+    todo = "run it on a machine with an NVIDIA GPU, or with --dry to see that the script works"
+    try:
+        library = load(DRIVER)
     except OSError:
-        return "there is no NVIDIA driver here (libcuda.so.1)"
+        return f"there is no NVIDIA driver here ({DRIVER}): {todo}"
     count = ctypes.c_int()
     code = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count))
-    return (
-        f"NVIDIA's driver answers with error {code}" if code else "" if count.value else "NVIDIA's driver sees no GPU"
-    )
+    if not code and count.value:
+        return ""
+    said = f"answers with error {code}" if code else "sees no GPU"
+    hidden = f" ({HIDING} is {os.environ[HIDING]!r})" if HIDING in os.environ else ""
+    return f"NVIDIA's driver {said}{hidden}: {todo}"
 
 
 def has_everything() -> bool:
@@ -99,6 +118,8 @@ def lock(*, lean: bool) -> str:
 
 
 def pip(*words: str) -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise OSError(f"{sys.executable} has no pip: PYTHON=python3.12 tests/gpu/run.sh takes another")
     subprocess.run(
         [sys.executable, "-m", "pip", *words, "--disable-pip-version-check", "-q"], check=True, stdout=sys.stderr
     )
