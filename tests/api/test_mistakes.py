@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.texts import DEPLOYMENT, ENDPOINT, mistakes
+from wye_operator.local.manifests import AZURES
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,8 @@ from api.texts import DEPLOYMENT, ENDPOINT, mistakes
         ),
         pytest.param("- a\n- b\n", 1, "", "is not a map with apiVersion, kind, metadata and spec", id="a list"),
         pytest.param("name: fraud\n", 1, "", "is no manifest: it has neither apiVersion nor kind", id="no manifest"),
+        pytest.param("endpoint_name: fraud\ninstance_count: 1\n", 1, "", AZURES, id="Azure's deployment"),
+        pytest.param("$schema: https://azuremlschemas.azureedge.net/x.json\n", 1, "", AZURES, id="Azure's schema"),
         pytest.param("apiVersion: v1\n", 1, "kind", "is required in every manifest", id="no kind"),
         pytest.param("kind: ConfigMap\n", 1, "apiVersion", "is required in every manifest", id="no apiVersion"),
         pytest.param(

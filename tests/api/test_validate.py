@@ -41,6 +41,16 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
     )
 
 
+def test_folders_below_are_named_and_not_read(tmp_path: Path) -> None:
+    for name in ("a", "b", ".git", "models"):
+        (tmp_path / name).mkdir()
+    written(tmp_path / "a", endpoint__yaml=ENDPOINT)
+    written(tmp_path / "b", blue__yaml=DEPLOYMENT)
+    written(tmp_path / ".git", c__yaml=ENDPOINT)
+    told = "no Endpoint and no Deployment here; only the top level of a folder is read, so name"
+    assert validated(tmp_path) == (2, f"{tmp_path}: {told} {tmp_path}/a, {tmp_path}/b\n1 mistake\n")
+
+
 def test_warnings_are_no_mistakes(tmp_path: Path) -> None:
     stray = DEPLOYMENT.replace("endpointName: fraud", "endpointName: other").replace("fraud-blue", "stray")
     written(tmp_path, a__yaml=ENDPOINT + "  mirrorTraffic: {violet: 1}\n", b__yaml=DEPLOYMENT, c__yaml=stray)

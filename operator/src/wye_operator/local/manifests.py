@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -31,6 +31,9 @@ CONTENT_FIELDS = {
 DATA_FIELDS = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}
 BASE64_FIELDS = (("ConfigMap", "binaryData"), ("Secret", "data"))
 NO_MANIFEST = "is no manifest: it has neither apiVersion nor kind"
+AZURES_FIELDS = ("endpoint_name", "auth_mode")
+MOST_NAMED = 3  # folders in a message
+AZURES = "is a file of Azure Machine Learning and no manifest: docs/guides/azure-ml.md has its words as they are here"
 
 FieldPath = tuple[str | int, ...]
 T = TypeVar("T", Endpoint, Deployment)
@@ -129,11 +132,11 @@ class _Reader:
         except OSError as error:
             self._mistake(path, 0, (), f"cannot be read: {error.strerror}")
 
-    def result(self, paths: Iterable[Path]) -> Manifests:
+    def result(self, paths: Collection[Path]) -> Manifests:
         """What was read; nothing to serve is a mistake of its own where there is no other."""
         if not (self._endpoints or self._deployments or self._mistakes):
             places = ", ".join(str(path) for path in paths)
-            self._mistakes.append(Mistake(places, 0, "", "no Endpoint and no Deployment here"))
+            self._mistakes.append(Mistake(places, 0, "", f"no Endpoint and no Deployment here{_below(paths)}"))
         return Manifests(
             tuple(self._endpoints),
             tuple(self._deployments),
@@ -200,7 +203,8 @@ class _Reader:
             self._ours(file, document)
         elif version is None or kind is None:
             missing = "apiVersion" if version is None else "kind"
-            message = NO_MANIFEST if version is kind is None else "is required in every manifest"
+            none = AZURES if _is_azures(node) else NO_MANIFEST
+            message = none if version is kind is None else "is required in every manifest"
             path = () if version is kind is None else (missing,)
             self._mistake(file, node.line, path, message)
         else:
@@ -259,6 +263,18 @@ class _Reader:
 
     def _mistake(self, file: Path, line: int, path: FieldPath, message: str) -> None:
         self._mistakes.append(Mistake(str(file), line, FieldProblem(path, "").field, message))
+
+
+def _below(paths: Collection[Path]) -> str:
+    """Which folders below these have what could be manifests, for a sentence."""
+    folders = sorted(each for path in paths if path.is_dir() for each in path.iterdir() if each.is_dir())
+    named = [str(f) for f in folders if not f.name.startswith(".") and any(f.glob("*.y*ml"))]
+    return f"; only the top level of a folder is read, so name {', '.join(named[:MOST_NAMED])}" if named else ""
+
+
+def _is_azures(node: Node) -> bool:
+    """By what only its files have: `$schema`, or a name with an underscore."""
+    return "azureml" in (_text_in(node, "$schema") or "") or any(_text_in(node, name) for name in AZURES_FIELDS)
 
 
 def _is_ours(version: str | None, kind: str | None) -> bool:
