@@ -130,8 +130,9 @@ def endpoints() -> list[Rule]:
         ),
         rule(
             "WyeRouterBehind",
-            said % "RouterBehind",
-            "5m",
+            # one that stands still is replaced after a minute where another is up to date, and that may be in vain
+            f"count_over_time(({said % 'RouterBehind'})[5m:30s]) > 4",
+            "1m",
             "warning",
             f"a router of {THE_ENDPOINT} did not take the newest configuration",
         ),

@@ -30,7 +30,7 @@ SUM = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
 KINDS = ("podmonitors", "prometheusrules")
 PORT = 9090
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-SPAN = re.compile(r"(?<=\[)\d+[smhd](?=])")
+SPAN = re.compile(r"(?<=[\[:])\d+[smhd](?=[\]:])")  # also both of a subquery
 
 
 def definitions() -> list[Path]:

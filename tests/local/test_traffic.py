@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import chisquare
 
 from local.load import Caller
+from ports import free_port
 
 REQUESTS, CALLERS = 20_000, 16
 
@@ -80,6 +81,20 @@ async def test_keys(manifests, up, headers, status):
         await run.traffic("blue=100")
         async with Caller(run.port, headers) as caller:
             assert (await caller.call()).status == status
+
+
+async def test_a_collector_that_is_not_there_is_told_of_once_and_nothing_else_changes(manifests, up):
+    collector = f"http://127.0.0.1:{free_port()}"
+    manifests.endpoint(authMode="None", tracing={"endpoint": collector, "samplingPercent": 100})
+    manifests.deployment("blue")
+    async with up() as run:
+        await run.traffic("blue=100")
+        for lost in range(2):  # messages; spans wait for a second, and go together
+            async with Caller(run.port) as caller:
+                assert (await caller.call()).status == 200
+            await run.until(lambda s, lost=lost: s.ready and s.endpoints["fraud"].router.traces_dropped > lost, 120)
+        [told] = [line for line in run.words.warned if "spans" in line]
+        assert f"the collector at {collector} did not take spans of the routers" in told
 
 
 async def test_an_open_endpoint_needs_no_key(manifests, up):

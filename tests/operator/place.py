@@ -67,6 +67,7 @@ class Pods:
         self.silent: set[str] = set()  # routers that do not answer
         self.refuses = ""  # no router takes routes that have this in them
         self.left_out: dict[str, int] = {}  # copies that a router did not make
+        self.traces_lost = 0  # messages with spans that no collector took
         self.signatures: dict[str, Signature | str] = {}  # by owner
         self.asked = 0
 
@@ -83,7 +84,7 @@ class Pods:
         if name not in self.has or (self.has[name][0] != bump and name not in self.asleep):
             before = self.has[name][1] if name in self.has else Taken()
             self.has[name] = (bump, self._read(metadata["labels"][ENDPOINT], before))
-        return replace(self.has[name][1], left_out=self.left_out)
+        return replace(self.has[name][1], left_out=self.left_out, traces_lost=self.traces_lost)
 
     def forget(self, pods: Any) -> None:
         pass

@@ -670,11 +670,31 @@ async def test_copies_that_routers_did_not_make_are_told_when_they_are_asked_for
     assert place.api.calls == []
 
 
+async def test_a_collector_that_takes_nothing_is_told_of_once(place):
+    tracing = {"endpoint": "http://collector.team:4318"}
+    place.api.user(endpoint(tracing=tracing))
+    place.api.user(deployment())
+    await place.settle()
+    (key,) = place.passes.targets
+    assert place.passes.targets[key].memory.loses
+    assert place.status(ENDPOINTS, "fraud")["router"]["tracesDropped"] == 0
+    counting = Counting(place.passes.targets, place.wake)
+    for lost in (1, 60):
+        place.pods.traces_lost = lost
+        await counting.look(key)
+        await place.settle()
+        assert place.status(ENDPOINTS, "fraud")["router"]["tracesDropped"] == lost
+        assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
+    told = [e for (k, _, _), e in place.api.objects.items() if k == EVENTS and e["reason"] == "TracesLost"]
+    assert [event["type"] for event in told] == ["Warning"]
+    assert "http://collector.team:4318 did not take spans" in told[0]["note"]
+
+
 async def test_whose_routers_copy_is_asked_for_by_the_clock(place, monkeypatch):
     monkeypatch.setattr("wye_operator.cluster.counting.EVERY", 0.01)
     await serving(place)
     (key,) = place.passes.targets
-    place.passes.targets[Key("default", "copies")] = EndpointTarget(place.passes.cluster, key, Memory(copies=True))
+    place.passes.targets[Key("default", "copies")] = EndpointTarget(place.passes.cluster, key, Memory(loses=True))
     asked = asyncio.Queue()
     counting = Counting(place.passes.targets, place.wake)
     monkeypatch.setattr(Counting, "look", lambda self, key: asked.put(key))

@@ -248,6 +248,20 @@ def test_what_is_in_effect_is_what_every_router_that_answers_has() -> None:
         assert plan(dataclasses.replace(seen, routers=routers)).endpoint_status.traffic == shown
 
 
+def test_spans_that_no_collector_took_are_in_the_status_and_nothing_else_changes() -> None:
+    tracing = {"endpoint": "http://collector:4318"}
+    seen = serving(BLUE, traffic={"blue": 100}, tracing=tracing)
+    (router,) = seen.routers
+    lost = dataclasses.replace(router.taken, traces_lost=3)
+    routers = tuple(dataclasses.replace(router, name=name, taken=lost) for name in "ab")
+    well, hurt = plan(seen), plan(dataclasses.replace(seen, routers=routers))
+    assert well.endpoint_status.router.traces_dropped == 0
+    assert hurt.endpoint_status.router.traces_dropped == 6
+    assert hurt.endpoint_status.conditions == well.endpoint_status.conditions
+    assert [event.reason for event in hurt.events if event not in well.events] == ["TracesLost"]
+    assert plan(serving(BLUE, traffic={"blue": 100})).endpoint_status.router.traces_dropped is None
+
+
 def test_copies_that_routers_did_not_make_are_in_the_status() -> None:
     seen = serving(BLUE, VIOLET, traffic={"blue": 100}, mirrorTraffic={"violet": 50})
     (router,) = seen.routers

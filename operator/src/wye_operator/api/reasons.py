@@ -225,6 +225,7 @@ EVENTS: Mapping[str, str] = {
     "TrafficInEffect": "Other shares are in effect: the sentence has them.",
     "FailedOver": "A Deployment in effect is lost: the sentence says where its share goes.",
     "TrafficKept": "`traffic` is absent: what is in effect stays, and the sentence says what to write.",
+    "TracesLost": "The collector did not take spans of the routers: they are dropped, and requests go on.",
     "KeysRenewed": "The Secret of the keys was deleted: there are two new keys, and the ones before let nobody in.",
     "TwoOperators": "Another Wye operator writes the same objects otherwise: nothing new takes effect until one goes.",
 }

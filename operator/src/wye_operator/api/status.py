@@ -106,6 +106,11 @@ class RouterStatus(StatusModel):
     auth_version: str | None = Field(
         default=None, description="Keys or token issuers that every ready router took: a fingerprint, no secret."
     )
+    traces_dropped: int | None = Field(
+        default=None,
+        description="Messages with spans that the collector did not take since the routers started; absent where the "
+        "Endpoint asks for no traces.",
+    )
 
 
 class EndpointStatus(StatusModel):

@@ -97,6 +97,7 @@ class Endpoint:
     url: str
     routers: tuple[Pod, ...]
     router_replicas: int
+    traces_dropped: int  # messages with spans that the collector did not take
     deployments: tuple[Deployment, ...]
     missing: tuple[Missing, ...]
 
@@ -136,6 +137,7 @@ Pods = Mapping[tuple[str, str], tuple[Pod, ...]]  # by component and owner
 
 def _endpoint(key: tuple[str, str], body: Object | None, deployments: Sequence[Object], pods: Pods) -> Endpoint:
     spec, status = (body or {}).get("spec") or {}, (body or {}).get("status") or {}
+    router = status.get("router") or {}
     shares = {
         kind: _shares(spec.get(kind), status.get(kind) or {}, known=body is not None)
         for kind in ("traffic", "mirrorTraffic")
@@ -149,7 +151,8 @@ def _endpoint(key: tuple[str, str], body: Object | None, deployments: Sequence[O
         serving=_serving(status),
         url=str(status.get("scoringUri") or ""),
         routers=pods.get((ROUTER, key[1]), ()),
-        router_replicas=int((status.get("router") or {}).get("replicas") or 0),
+        router_replicas=int(router.get("replicas") or 0),
+        traces_dropped=int(router.get("tracesDropped") or 0),
         deployments=behind,
         missing=tuple(_missing(shares, {d.name for d in behind})),
     )

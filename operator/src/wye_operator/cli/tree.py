@@ -37,7 +37,9 @@ def _routers(endpoint: Endpoint) -> Node:
     ready = sum(pod.ready for pod in endpoint.routers)
     wanted = max(endpoint.router_replicas, len(endpoint.routers))
     count = Cell(f"{ready}/{wanted}", GOOD if ready and ready == wanted else WAITS)
-    return Node((Cell("router"), Cell(""), count), (), tuple(_pod(pod, "") for pod in endpoint.routers))
+    lost = endpoint.traces_dropped
+    notes = (Cell(f"traces: {lost} messages were not taken by the collector", WAITS),) if lost else ()
+    return Node((Cell("router"), Cell(""), count), notes, tuple(_pod(pod, "") for pod in endpoint.routers))
 
 
 def _deployment(deployment: Deployment) -> Node:

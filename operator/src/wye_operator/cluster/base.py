@@ -82,7 +82,7 @@ class Memory:
     renewed: str = ""  # when keys that had been there were made anew, until an event has told it
     rolls: bool = False  # whether this pass changed the routers' Deployment: what it saw says nothing of the new pods
     overtaken: bool = False  # whether a write of this pass was answered with a change that the pass had not seen
-    copies: bool = False  # whether the routers are to copy requests
+    loses: bool = False  # whether routers may lose what no event tells of: copies of requests, spans
     changed: bool = False  # whether the last apply wrote anything
 
 

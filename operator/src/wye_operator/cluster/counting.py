@@ -1,4 +1,5 @@
-"""The copies that routers did not make: no event tells of them, so the routers are asked by the clock.
+"""Copies that routers did not make, spans that no collector took: no event tells of them, so routers are asked by the
+clock.
 
 A question is a tenth of a pass. Only an answer that the last pass has not seen is worth one.
 """
@@ -21,7 +22,7 @@ IN_A_SECOND = 1.0  # Endpoints at most
 
 @dataclass(slots=True)
 class Counting:
-    """Asks for all Endpoints that copy requests, one after the other."""
+    """Asks for all Endpoints that copy or trace requests, one after the other."""
 
     targets: Mapping[Key, EndpointTarget]
     wake: Callable[[Key], None]
@@ -29,7 +30,7 @@ class Counting:
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            keys = [key for key, target in self.targets.items() if target.memory.copies]
+            keys = [key for key, target in self.targets.items() if target.memory.loses]
             if not keys:
                 await asyncio.sleep(EVERY)
             for key in keys:

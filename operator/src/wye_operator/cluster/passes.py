@@ -61,7 +61,7 @@ class Passes:
         if not target.memory.uids and not self.cluster.store.of(PODS, key):
             self._forget(key)
             return wanted.look_again
-        target.memory.copies = wanted.router is not None and bool(wanted.router.routes.mirrors)
+        target.memory.loses = wanted.router is not None and wanted.router.may_lose
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
         again = 0.0 if target.memory.overtaken or target.memory.rolls else None
         waiting = self.cluster.upgrades.look_again(key)

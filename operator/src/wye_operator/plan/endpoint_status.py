@@ -29,6 +29,7 @@ from wye_operator.plan.shares import hundredths, percents, shares_text
 from wye_operator.plan.wanted import Event
 from wye_operator.plan.world import EndpointSeen, InForce, RouterSeen
 
+LOST_TRACES = "they are dropped, and requests go on; status.router.tracesDropped counts such messages"
 NOBODY_SERVED = "until there is one, nobody is served"
 MEANWHILE: Mapping[InForce, str] = {
     "nothing": NOBODY_SERVED,
@@ -95,8 +96,19 @@ def _router_status(facts: Facts, old: EndpointStatus | None) -> RouterStatus:
     if ready and all(router.taken.auth == facts.router.auth.version for router in ready):
         auth = facts.router.auth.version
     return RouterStatus(
-        replicas=len(facts.world.routers), ready_replicas=len(ready), version=version, auth_version=auth
+        replicas=len(facts.world.routers),
+        ready_replicas=len(ready),
+        version=version,
+        auth_version=auth,
+        traces_dropped=_traces_dropped(facts),
     )
+
+
+def _traces_dropped(facts: Facts) -> int | None:
+    """None where routers send no traces."""
+    if facts.router.listener.tracing is None:
+        return None
+    return sum(router.taken.traces_lost for router in facts.world.routers)
 
 
 def _share(facts: Facts, name: str, member: Member) -> DeploymentShare:
@@ -242,6 +254,9 @@ def _example(names: list[str]) -> str:
 def endpoint_events(facts: Facts, endpoint: EndpointSeen) -> Iterator[Event]:
     """What a person should hear of this pass; the same as long as nothing changes."""
     spec, routing, name = endpoint.spec, facts.routing, endpoint.name
+    if spec.tracing is not None and _traces_dropped(facts):
+        text = f"the collector at {spec.tracing.endpoint} did not take spans of the routers: {LOST_TRACES}"
+        yield Event("Endpoint", name, "Warning", "TracesLost", text)
     if routing.lost:
         yield Event("Endpoint", name, "Warning", "FailedOver", _loss(facts, spec))
     elif facts.weights:

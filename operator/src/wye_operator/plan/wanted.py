@@ -269,6 +269,11 @@ class RouterPlan:
         named = (self.clusters_version, self.routes.version, self.auth.version, certificate)
         return {kind: version for kind, version in zip(KINDS, named, strict=True) if version}
 
+    @property
+    def may_lose(self) -> bool:
+        """Whether there is something that routers leave out without a word: copies of requests, spans."""
+        return bool(self.routes.mirrors) or self.listener.tracing is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -162,6 +162,7 @@ class Taken:
     left_out: Mapping[str, int] = field(default_factory=dict)  # by mirror cluster
     certificate: str = ""
     refusals: Mapping[str, int] = field(default_factory=dict)
+    traces_lost: int = 0  # messages with spans that the collector did not take
 
     @property
     def versions(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ from wye_operator.render.resources import Json, canonical, discovery, extension,
 from wye_operator.render.routes import route_configuration
 from wye_operator.render.tls import FILE as TLS_FILE
 from wye_operator.render.tls import certificate_file
-from wye_operator.render.tracing import FLUSH, collector
+from wye_operator.render.tracing import COLLECTOR, FLUSH, collector
 
 # Connections of all callers together; more are closed at once. Each can make a router hold headers of 60 KiB, or what
 # is kept of a body to send it once more and 32 KiB on either side: the limit leaves room for all of them at once.
@@ -34,13 +34,17 @@ RUNTIME = {"re2.max_program_size.error_level": 2000, "re2.max_program_size.warn_
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
 NOT_MADE = "upstream_(?:rq_active_overflow|rq_pending_overflow|rq_pending_failure_eject|cx_none_healthy)"
 REFUSALS = r"(?:cds|rds\.\w+|http_filter\.\w+|sds\.\w+)\.update_(?:rejected|failure)"
-SAID = rf"version_text|{REFUSALS}|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}"
+UNSENT = rf"cluster\.{COLLECTOR}\.upstream_rq_[345]xx"
+SAID = rf"version_text|{REFUSALS}|route\.uncopied\.upstream_rq_total|~mirror\.{NOT_MADE}|{UNSENT}"
 TAKEN_PATH = f"/stats/prometheus?text_readouts&filter={quote(SAID)}"
 READY_PATH = "/ready"
 
 SAMPLE = re.compile(r"^(envoy_\w+_version_text)\{(.*)\} ", re.MULTILINE)
 UNCOPIED = re.compile(r"^envoy_vhost_route_upstream_rq_total\{(.*)\} (\d+)", re.MULTILINE)
 REFUSED_SO_OFTEN = re.compile(r"^(envoy_\w+)_update_(?:rejected|failure)\{.*\} (\d+)", re.MULTILINE)
+TRACES_LOST = re.compile(
+    rf'^envoy_cluster_upstream_rq_xx\{{(?:.*,)?envoy_cluster_name="{COLLECTOR}"\}} (\d+)', re.MULTILINE
+)
 DROPPED = re.compile(rf"^envoy_cluster_{NOT_MADE}\{{(.*)\}} (\d+)", re.MULTILINE)
 # What Envoy calls its files in its figures, by kind.
 FIGURES = {
@@ -127,6 +131,7 @@ def taken(stats: str) -> Taken:
         endpoints=endpoints,
         left_out=_left_out(stats),
         refusals={kind: refused[figure] for kind, figure in FIGURES.items() if refused[figure]},
+        traces_lost=sum(map(int, TRACES_LOST.findall(stats))),
     )
 
 
