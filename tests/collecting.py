@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
         body = b"".join(iter(self.chunk, b"")) if length is None else self.rfile.read(int(length))
         self.server.posts += 1
         if self.server.behaviour == "hangs":
-            self.server.ending.wait(30)
+            self.server.ending.wait(120)
         if self.server.behaviour == "closes":
             self.close_connection = True
             self.wfile.write(b"HTTP/1.1 2")
@@ -51,6 +51,7 @@ class Collector(ThreadingHTTPServer):
     """`behaviour`: "", "fails" (500), "hangs", "closes" (half-way through its answer)."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)

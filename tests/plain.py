@@ -1,5 +1,6 @@
 """httpx for the many calls that need no TLS: a client that may check certificates first reads all authorities that
-this machine trusts, 40 ms of processor time each time, and tests make thousands."""
+this machine trusts, 40 ms of processor time each time, and tests make thousands. Its own patience is 5 s, which a
+busy machine may need for one answer."""
 
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ from functools import partial
 
 import httpx
 
-Client = partial(httpx.Client, verify=False)
-get = partial(httpx.get, verify=False)
-post = partial(httpx.post, verify=False)
-options = partial(httpx.options, verify=False)
+PATIENCE = 60.0  # seconds
+
+Client = partial(httpx.Client, verify=False, timeout=PATIENCE)
+AsyncClient = partial(httpx.AsyncClient, verify=False, timeout=PATIENCE)
+get = partial(httpx.get, verify=False, timeout=PATIENCE)
+post = partial(httpx.post, verify=False, timeout=PATIENCE)
+options = partial(httpx.options, verify=False, timeout=PATIENCE)
 
 
 def exactly(method: str, url: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:

@@ -55,7 +55,7 @@ def waited(client, metadata):
     client.async_infer(
         MODEL, [tensor(triton)], callback=lambda result, error: told.put((result, error)), headers=metadata
     )
-    result, error = told.get(timeout=30)
+    result, error = told.get(timeout=60)
     if error is not None:
         raise error
     return values(result)

@@ -26,7 +26,7 @@ def rest(host: str, headers: dict[str, str], celsius: np.ndarray) -> tuple[str, 
 def call(stub, key: str, celsius: np.ndarray) -> tuple[str, list[float]]:
     message = service_pb2.ModelInferRequest(model_name=MODEL, raw_input_contents=[celsius.tobytes()])
     message.inputs.add(name="celsius", datatype="FP32", shape=celsius.shape)
-    answer, about = stub.ModelInfer.with_call(message, metadata=[("api-key", key)], timeout=20)
+    answer, about = stub.ModelInfer.with_call(message, metadata=[("api-key", key)], timeout=60)
     [raw] = answer.raw_output_contents
     return dict(about.initial_metadata())[SERVED_BY], np.frombuffer(raw, np.float32).tolist()
 

@@ -49,7 +49,7 @@ class Call:
 
     def sent(self, base: str) -> httpx.Response:
         headers = {**({"content-type": self.type} if self.type else {}), **self.headers}
-        with plain.Client(timeout=60) as client:
+        with plain.Client() as client:
             return client.request(self.method, base + self.path, content=self.body, headers=headers)
 
 

@@ -81,7 +81,7 @@ def by_call(url: str, number: int) -> None:
     message.inputs.add(name="x", datatype="FP32", shape=ROW.shape)
     with grpc.insecure_channel(url.removeprefix("http://")) as channel:
         metadata = [("traceparent", headers(number)["traceparent"])]
-        channel.unary_unary(CALL)(message.SerializeToString(), timeout=30, metadata=metadata)
+        channel.unary_unary(CALL)(message.SerializeToString(), timeout=60, metadata=metadata)
 
 
 WAYS = {

@@ -84,7 +84,7 @@ class Up:
         keys = self.twin.keys("fraud")
         return {"authorization": f"Bearer {keys.primary}"} if keys else {}
 
-    async def until(self, predicate, deadline: float = 30) -> None:
+    async def until(self, predicate, deadline: float = 60) -> None:
         try:
             await self.twin.wait_for(predicate, deadline)
         except TimeoutError:

@@ -102,7 +102,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Wait until that many further requests were answered."""
         goal = self.total + count
-        async with asyncio.timeout(30), self.news:
+        async with asyncio.timeout(60), self.news:
             await self.news.wait_for(lambda: self.total >= goal)
 
     async def keep_calling(self) -> None:

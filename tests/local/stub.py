@@ -16,6 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
+BACKLOG = 1024  # what waits here longer than Envoy's connect_timeout is a 503
 REASONS = {200: "OK", 503: "Service Unavailable", 404: "Not Found"}
 
 
@@ -122,7 +123,7 @@ class Stub:
 async def run(stub: Stub, arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    serving = await asyncio.start_server(stub.serve, arguments.host, arguments.port)
+    serving = await asyncio.start_server(stub.serve, arguments.host, arguments.port, backlog=BACKLOG)
     inner = await asyncio.start_server(stub.inner, arguments.host, arguments.inner_port)
     await stop.wait()
     stub.draining.set()

@@ -64,7 +64,7 @@ def of(answer) -> np.ndarray:
 def call(channel, name: str, message=None, metadata: Sequence[tuple[str, str]] = (), answer: str = "", **more):
     sent = b"" if message is None else message.SerializeToString()
     path = f"{SERVICE}/{name}" if "/" not in name else name
-    told = channel.unary_unary(path)(sent, timeout=30, metadata=metadata, **more)
+    told = channel.unary_unary(path)(sent, timeout=60, metadata=metadata, **more)
     return CLASSES[answer or f"{name}Response"].FromString(told)
 
 
@@ -130,7 +130,7 @@ async def test_every_call_by_sync(folder, manifests, up) -> None:
             rows = np.random.default_rng(7).normal(size=LARGE).astype(np.float32)
             answer = of(call(channel, "ModelInfer", request(rows), metadata))
             np.testing.assert_allclose(answer, 1 / (1 + np.exp(-0.01 * rows.sum(axis=1))), rtol=1e-4)
-            told = list(channel.stream_stream(REFLECTION)(iter([LIST, LIST]), timeout=30, metadata=metadata))
+            told = list(channel.stream_stream(REFLECTION)(iter([LIST, LIST]), timeout=60, metadata=metadata))
             assert len(told) == 2
 
 
@@ -141,10 +141,10 @@ async def test_a_pinned_call_and_an_open_one_by_aio(folder, manifests, up) -> No
     ):
         pin = ("azureml-model-deployment", "green")
         infer = channel.unary_unary(f"{SERVICE}/ModelInfer")
-        pinned = infer(request().SerializeToString(), metadata=[*metadata, pin], timeout=30)
+        pinned = infer(request().SerializeToString(), metadata=[*metadata, pin], timeout=60)
         assert of(CLASSES["ModelInferResponse"].FromString(await pinned)).round(4) == np.float32(RIGHT)
         assert dict(await pinned.initial_metadata())[pin[0]] == "green"
-        open_call = channel.stream_stream(REFLECTION)(metadata=metadata, timeout=30)
+        open_call = channel.stream_stream(REFLECTION)(metadata=metadata, timeout=60)
         for _ in range(3):  # each is answered while the call is open
             await open_call.write(LIST)
             answer = CLASSES["ServerReflectionResponse"].FromString(await open_call.read())
@@ -180,7 +180,7 @@ async def test_errors_of_router_and_runtime_have_status_and_sentence(folder, man
             async with grpc.aio.insecure_channel(f"127.0.0.1:{run.port}") as channel:
                 infer = channel.unary_unary(f"{SERVICE}/ModelInfer")
                 with pytest.raises(grpc.RpcError) as caught:
-                    await infer(message.SerializeToString(), timeout=30, metadata=given)
+                    await infer(message.SerializeToString(), timeout=60, metadata=given)
             with grpc.insecure_channel(f"127.0.0.1:{run.port}") as channel, pytest.raises(grpc.RpcError) as again:
                 call(channel, "ModelInfer", message, given)
             for error in (caught.value, again.value):
@@ -200,5 +200,5 @@ async def test_calls_by_tls(folder, manifests, up) -> None:
         credentials = grpc.ssl_channel_credentials(pair.chain.encode())
         async with grpc.aio.secure_channel(f"localhost:{run.port}", credentials) as channel:
             infer = channel.unary_unary(f"{SERVICE}/ModelInfer")
-            told = await infer(request().SerializeToString(), metadata=list(run.key.items()), timeout=30)
+            told = await infer(request().SerializeToString(), metadata=list(run.key.items()), timeout=60)
             assert of(CLASSES["ModelInferResponse"].FromString(told)).round(4) == np.float32(RIGHT)

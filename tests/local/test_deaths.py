@@ -29,7 +29,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(predicate, deadline: float = 20) -> None:
+async def until(predicate, deadline: float = 60) -> None:
     """Wait for something outside the twin."""
     async with asyncio.timeout(deadline):
         while not predicate():  # noqa: ASYNC110  the other side is a process
@@ -119,7 +119,7 @@ async def test_an_envoy_that_does_not_answer_is_ended_by_force(manifests, up, mo
     monkeypatch.setattr(shutdown, "GRACE", 0.1, raising=False)
     manifests.endpoint()
     manifests.deployment("blue")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with up() as run:
             await run.traffic("blue=100")
             stuck = run.target().router.envoys[0].process

@@ -26,7 +26,7 @@ class GatedStore(ModelStore):
 
     def read(self, source):
         if source.name in self.gates:
-            assert self.gates[source.name].wait(20)
+            assert self.gates[source.name].wait(120)
         return super().read(source)
 
 
@@ -67,7 +67,7 @@ def content(opened):
 
 async def read(opened) -> None:
     """Passes until everything is read."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await opened.fetch()
         while opened._reading:
             await asyncio.sleep(0.01)
@@ -113,7 +113,7 @@ async def test_copies_of_sources_that_nobody_names_any_more_are_forgotten(opened
 
 
 async def test_a_small_model_is_there_after_the_first_look(opened, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 20.0)
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
     await opened.fetch()
     assert content(opened).problem == ""
 
@@ -136,7 +136,7 @@ async def test_a_deployment_runs_on_as_it_was_while_the_model_of_another_uri_is_
         await run.traffic("blue=100")
         store, gate = run.twin._folder.store, threading.Event()
         read = store.read
-        monkeypatch.setattr(store, "read", lambda source: (gate.wait(20), read(source))[1])
+        monkeypatch.setattr(store, "read", lambda source: (gate.wait(120), read(source))[1])
         before = [p.pid for p in run.processes("fraud-blue")]
         manifests.deployment("blue", model_spec={"uri": "file://other.model"})
         await run.until(lambda s: "reading other.model" in s.deployments["fraud-blue"].conditions[0].message)
@@ -214,7 +214,7 @@ async def test_closing_does_not_wait_for_a_reader(opened):
     await opened.fetch()
     [reader] = [thread for thread in threading.enumerate() if thread.name == "reading a.model"]
     assert reader.daemon
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await opened.close()
     assert reader.is_alive()
 

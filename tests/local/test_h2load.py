@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -38,23 +39,23 @@ async def test_keys_and_weights_change_under_http2_and_lose_nothing(manifests, u
     for name in ("blue", "green"):
         manifests.deployment(name)
     (tmp_path / "body").write_bytes(b"{}")
+    edits, counts = 0, Counter[str]()
     async with up() as run:
         await run.traffic("blue=90 green=10")
-        load = await loaded(run.port, run.twin.keys("fraud").secondary, tmp_path / "body")
-        ended = asyncio.create_task(load.communicate())
-        edits = 0
-        while not ended.done():
-            edits += 1
-            share = 10 + edits % 2 * 40
-            manifests.endpoint(traffic={"blue": 100 - share, "green": share})
-            await run.traffic(f"blue={100 - share} green={share}")
-            command = ["keys", "regenerate", str(manifests.folder), "--key", "primary"]
-            assert await asyncio.to_thread(main, command) == 0
-        told, _ = await ended
-    counts = counted(told.decode())
+        while edits < 2:  # on a slow machine one lasts longer than the load
+            load = await loaded(run.port, run.twin.keys("fraud").secondary, tmp_path / "body")
+            ended = asyncio.create_task(load.communicate())
+            while not ended.done():
+                edits += 1
+                share = 10 + edits % 2 * 40
+                manifests.endpoint(traffic={"blue": 100 - share, "green": share})
+                await run.traffic(f"blue={100 - share} green={share}")
+                command = ["keys", "regenerate", str(manifests.folder), "--key", "primary"]
+                assert await asyncio.to_thread(main, command) == 0
+            told, _ = await ended
+            counts.update(counted(told.decode()))
     with capsys.disabled():
         print(f"\n{edits} edits and {edits} keys made anew under h2load: {counts}")
     wanted = {"failed": 0, "errored": 0, "timeout": 0, "3xx": 0, "4xx": 0, "5xx": 0}
     assert {what: counts[what] for what in wanted} == wanted
-    assert counts["2xx"] == counts["succeeded"] > SECONDS * CLIENTS * RATE // 4
-    assert edits >= 2
+    assert counts["2xx"] == counts["succeeded"] > CLIENTS * STREAMS

@@ -87,7 +87,7 @@ async def test_a_twin_whose_folder_is_gone_ends_with_one_sentence(manifests, up,
             if how == "the state is another twin's":
                 state.mkdir()
                 (state / "lock").write_text("1")
-            await asyncio.wait_for(run.twin.run(), 20)
+            await asyncio.wait_for(run.twin.run(), 60)
 
     with pytest.raises(WyeError) as error:
         await lose_it()

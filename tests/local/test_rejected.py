@@ -119,7 +119,7 @@ async def restarted(run, key):
 
 async def serves(run, key):
     """In the end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await status(run, key) != 200:  # noqa: ASYNC110 (nothing else tells it)
             await asyncio.sleep(0.05)
 

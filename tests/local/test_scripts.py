@@ -7,6 +7,7 @@ import json
 
 import httpx
 
+import plain
 import toys
 
 REAL = {"program": None}
@@ -38,7 +39,7 @@ def scripted(manifests, name: str = "green", **spec) -> None:
 
 async def called(run, deployment: str, body: str = "{}") -> httpx.Response:
     headers = {**run.key, "content-type": "application/json", "azureml-model-deployment": deployment}
-    async with httpx.AsyncClient(verify=False) as client:
+    async with plain.AsyncClient() as client:
         return await client.post(f"http://127.0.0.1:{run.port}/score", content=body, headers=headers)
 
 
@@ -57,7 +58,7 @@ async def test_a_script_beside_a_model_edited_and_broken(manifests, up):
         status = run.twin.status().deployments["fraud-green"]
         assert (status.model.uri, status.model.size_bytes, status.model.inputs) == ("file://weights.pkl", 9, [])
         code(manifests, SCRIPT.replace("one", "two"))
-        end = asyncio.get_running_loop().time() + 30
+        end = asyncio.get_running_loop().time() + 60
         while (await called(run, "green")).json()["script"] != "two":
             assert asyncio.get_running_loop().time() < end, "the edit has no effect"
             await asyncio.sleep(0.05)

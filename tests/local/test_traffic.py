@@ -175,7 +175,7 @@ async def test_a_dead_shadow_costs_the_caller_nothing(manifests, up, monkeypatch
 
         with monkeypatch.context() as looking_away:  # else the twin stops the copies when it sees the shadow dead
             looking_away.setattr(run.twin, "_pass", look_away)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await away.wait()
             for process in run.processes("fraud-violet"):
                 process.kill()
@@ -188,7 +188,7 @@ async def test_a_dead_shadow_costs_the_caller_nothing(manifests, up, monkeypatch
 
 async def arrived(manifests, name: str, count: int) -> None:
     """Wait until a deployment's servers saw that many requests."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(manifests.seen(name)) < count:  # noqa: ASYNC110  the other side is a process
             await asyncio.sleep(0.02)
 
@@ -203,7 +203,7 @@ TRIED = re.compile(
 async def tried(run, name: str, count: int) -> None:
     """Wait until the router began that many copies, or had nobody to give them to: its own counters say so."""
     url = f"{run.twin.inner_urls('fraud')['fraud-router-1']}/stats/prometheus"
-    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         seen = 0
         while seen < count:
             async with session.get(url) as page:

@@ -78,7 +78,7 @@ def channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> 
         yield made
 
 
-def call(to: grpc.Channel, method: str, message: bytes = b"", *, timeout: float = 20, **metadata: str) -> bytes:
+def call(to: grpc.Channel, method: str, message: bytes = b"", *, timeout: float = 60, **metadata: str) -> bytes:
     """The answer; `azureml_model_deployment="blue"` is metadata."""
     given = [(name.replace("_", "-"), value) for name, value in metadata.items()]
     return bytes(to.unary_unary(f"/test.Calls/{method}")(message, timeout=timeout, metadata=given))
@@ -96,7 +96,7 @@ def refused(to: grpc.Channel, method: str, message: bytes = b"", **more: str) ->
 def by_hand(url: str, method: str, headers: Mapping[str, str]) -> Told:
     """The same without a client that keeps time itself: status and message of an answer of headers alone."""
     sent = {"content-type": "application/grpc", "te": "trailers", **headers}
-    with plain.Client(http1=False, http2=True, base_url=url, timeout=15) as client:
+    with plain.Client(http1=False, http2=True, base_url=url) as client:
         answer = client.post(f"/test.Calls/{method}", content=b"\0" * FRAMED, headers=sent)
     assert answer.status_code == 200
     return answer.headers.get("grpc-status", ""), answer.headers.get("grpc-message", "")

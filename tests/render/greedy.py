@@ -127,7 +127,7 @@ SETTINGS, ACK = frame(4, 0, 0, b""), frame(4, 1, 0, b"")
 
 async def ends(writer: asyncio.StreamWriter, payload: bytes) -> None:
     """Send it again and again: the router has enough of it soon, and ends the connection."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not writer.is_closing():
             with suppress(ConnectionError):
                 writer.write(payload)
@@ -292,7 +292,7 @@ class Neighbour:
     async def call(self) -> None:
         begun = time.monotonic()
         try:
-            status = await asyncio.wait_for(self._call(), 10)
+            status = await asyncio.wait_for(self._call(), 60)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             status = type(error).__name__
             self.hang_up()
@@ -315,7 +315,7 @@ class Neighbour:
 
     async def answered(self, count: int) -> None:
         """Until it had so many answers: on a machine that is busy otherwise one may take seconds."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.statuses.total() < count:
                 self._one_more.clear()
                 await self._one_more.wait()

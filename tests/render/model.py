@@ -167,7 +167,7 @@ class Model:
 
         self.die = die
         thread.start()
-        assert up.wait(10)
+        assert up.wait(60)
         try:
             yield
         finally:

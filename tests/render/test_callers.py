@@ -58,7 +58,7 @@ class Kept:
     """One connection, which says who answered and which cookie it set."""
 
     def __init__(self, router: Running) -> None:
-        self.connection = http.client.HTTPConnection(router.place.listen.host, router.place.listen.port, timeout=15)
+        self.connection = http.client.HTTPConnection(router.place.listen.host, router.place.listen.port, timeout=60)
 
     def get(self, **headers: str) -> tuple[str, str]:
         self.connection.request("GET", "/v2", None, {**KEY, **headers})
@@ -136,16 +136,16 @@ def test_other_cookies_go_to_the_model_and_an_empty_one_counts_as_none(
 
 
 def test_a_rate_is_kept_by_who_has_a_key(router: Running, put: Callable[..., None]) -> None:
+    """One a minute, so that a slow machine changes nothing."""
     put(rate=Rate(10, 2))
     with plain.Client(base_url=router.url) as client:
+        assert [client.get("/v2", headers=KEY).status_code for _ in range(5)] == [200] * 5
+    put(rate=Rate(1, 60))
+    with plain.Client(base_url=router.url) as client:
         refused = [client.post("/score").status_code for _ in range(20)]
-        answers = [client.get("/v2", headers=KEY) for _ in range(30)]
+        first, last = (client.get("/v2", headers=KEY) for _ in range(2))
         health = [client.get("/healthz").status_code for _ in range(10)]
-    assert (set(refused), set(health)) == ({401}, {200})
-    taken = [answer.status_code for answer in answers].count(200)
-    print(f"{taken} of 30 taken")
-    assert 5 <= taken < 30
-    last = next(answer for answer in answers if answer.status_code != 200)
+    assert (set(refused), set(health), first.status_code) == ({401}, {200}, 200)
     assert (last.status_code, last.json()["error"]["code"], last.headers["retry-after"]) == (429, "RateLimited", "1")
     assert last.json()["error"]["message"] == "more requests came than limits.requestsPerSecond"
     assert not [name for name in last.headers if name.startswith("x-ratelimit")]
@@ -218,7 +218,7 @@ AZURES = {
 
 @pytest.mark.parametrize(("path", "pin", "status", "model"), AZURES.values(), ids=AZURES)
 def test_azures_statuses(azure: Running, path: str, pin: str, status: int, model: tuple[str, str] | None) -> None:
-    answer = plain.post(f"{azure.url}{path}", headers={**KEY, PIN: pin}, timeout=15)
+    answer = plain.post(f"{azure.url}{path}", headers={**KEY, PIN: pin})
     names = ("ms-azureml-model-error-statuscode", "ms-azureml-model-error-reason")
     assert (answer.status_code, tuple(answer.headers.get(n) for n in names)) == (status, model or (None, None))
     if path == "/error":

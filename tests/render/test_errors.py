@@ -61,7 +61,7 @@ def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
 @pytest.fixture
 def caller(router: Running) -> Iterator[httpx.Client]:
     router.wait_healthy("blue", "green", "red", "violet~mirror")
-    with plain.Client(base_url=router.url, headers=KEY, timeout=15) as client:
+    with plain.Client(base_url=router.url, headers=KEY) as client:
         yield client
 
 

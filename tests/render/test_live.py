@@ -36,7 +36,7 @@ class Kept:
     """
 
     def __init__(self, router: Running) -> None:
-        self.connection = http.client.HTTPConnection(router.place.listen.host, router.place.listen.port, 15)
+        self.connection = http.client.HTTPConnection(router.place.listen.host, router.place.listen.port, 60)
         self.connection.connect()
         self.connection.auto_open = 0
 

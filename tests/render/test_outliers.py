@@ -41,7 +41,7 @@ def served_by(folder: Path, one: Way, other: Way) -> Iterator[tuple[Running, Mod
 
 
 def statuses(router: Running, calls: int = CALLS) -> Counter[int]:
-    connection = http.client.HTTPConnection("127.0.0.1", router.place.listen.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", router.place.listen.port, timeout=60)
     with closing(connection):
         return Counter(status(connection) for _ in range(calls))
 

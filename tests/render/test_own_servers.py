@@ -72,7 +72,7 @@ def plan(upstreams: dict[str, Upstream], own: Upstream, alive: Upstream) -> Rout
 def caller(router: Running, own: Upstream) -> httpx.Client:
     router.wait_healthy("blue", "own", "own~mirror")
     own.seen.clear()
-    with plain.Client(base_url=router.url, headers={**KEY, PIN: "own"}, timeout=15) as client:
+    with plain.Client(base_url=router.url, headers={**KEY, PIN: "own"}) as client:
         yield client
 
 

@@ -33,7 +33,7 @@ def plan(upstreams: dict[str, Upstream]) -> RouterPlan:
             "Split",
             (Share("blue", 7500), Share("green", 2500)),
             (Share("violet~mirror", 10_000),),
-            (Pin("blue", 5000), Pin("green", 250), Pin("red", 5000), Pin("violet", 5000)),
+            (Pin("blue", 5000), Pin("green", 1000), Pin("red", 5000), Pin("violet", 5000)),
             5000,
             1000,
         ),
@@ -46,7 +46,7 @@ def caller(router: Running, upstreams: dict[str, Upstream]) -> httpx.Client:
     router.wait_healthy("blue", "green", "red", "violet", "violet~mirror")
     for upstream in upstreams.values():
         upstream.seen.clear()
-    return plain.Client(base_url=router.url, headers=KEY, timeout=15)
+    return plain.Client(base_url=router.url, headers=KEY)
 
 
 def test_requests_are_split_by_weight(caller: httpx.Client) -> None:

@@ -46,7 +46,7 @@ class Mirrored:
 
     def post(self, body: bytes) -> int:
         """The status of a whole answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.router.place.listen.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.router.place.listen.port, timeout=60)
         with closing(connection):
             connection.request("POST", "/score", body)
             answer = connection.getresponse()
@@ -109,7 +109,7 @@ def test_a_larger_limit_bounds_how_long_a_shadow_can_hold_a_caller(mirrored: Mir
 
 
 def test_a_shadow_has_so_many_copies_at_a_time_and_the_rest_is_counted(mirrored: Mirrored) -> None:
-    count = MIRROR_REQUESTS + 20
+    count = MIRROR_REQUESTS + 100
     with mirrored.to("slow") as shadow, ThreadPoolExecutor(count) as callers:
         copies, left_out = mirrored.seen
         answers = list(callers.map(mirrored.post, [b"x" * 1000] * count))

@@ -69,7 +69,7 @@ def url(router: Running) -> str:
 
 
 def connected(router: Running, context: ssl.SSLContext, name: str = "localhost") -> ssl.SSLSocket:
-    raw = socket.create_connection((router.place.listen.host, router.place.listen.port), 15)
+    raw = socket.create_connection((router.place.listen.host, router.place.listen.port), 60)
     try:
         return context.wrap_socket(raw, server_hostname=name)
     except BaseException:
@@ -130,7 +130,7 @@ class Kept:
     """One connection that calls until told to stop; whatever goes wrong on it is in `failed`."""
 
     def __init__(self, port: int, trust: ssl.SSLContext, stop: threading.Event) -> None:
-        self.line = http.client.HTTPSConnection("localhost", port, context=trust, timeout=15)
+        self.line = http.client.HTTPSConnection("localhost", port, context=trust, timeout=60)
         self.stop, self.answered, self.failed = stop, 0, ""
         self.thread = threading.Thread(target=self.keep_calling)
         self.thread.start()
@@ -213,6 +213,6 @@ def test_the_cookie_of_sticky_callers_goes_by_https_only(served: Running, plan: 
 
 
 def test_a_handshake_that_does_not_end_is_given_up(served: Running) -> None:
-    with socket.create_connection((served.place.listen.host, served.place.listen.port), timeout=30) as silent:
+    with socket.create_connection((served.place.listen.host, served.place.listen.port), timeout=60) as silent:
         silent.sendall(b"\x16\x03\x01")  # a ClientHello begins so
         assert silent.recv(1) == b""  # after 10 s, as for headers that do not end

@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing on the test's output."""
 
     def do_GET(self) -> None:
-        self.server.flowing.wait(20)
+        self.server.flowing.wait(120)
         if self.path == "/v2/health/ready":
             known = self.headers.get("x-wye-deployment") == self.server.deployment
             return self.answer(200 if known else 503, b"")
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(int(wanted) if wanted.isdigit() else 200, json.dumps({"name": self.server.name}).encode())
 
     def silence(self) -> None:
-        self.server.release.wait(20)
+        self.server.release.wait(120)
         self.close_connection = True
 
     def reset_once(self) -> None:
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def held(self) -> None:
         self.begin()
-        self.server.release.wait(20)
+        self.server.release.wait(120)
         self.chunks(b"data: last\n\n", b"")
 
     def broken(self) -> None:
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         self.begin()
         for tick in range(8):
             self.chunks(b"data: %d\n\n" % tick)
-            self.server.release.wait(0.1)  # never set here: the pace of the stream
+            self.server.release.wait(0.2)  # never set here: the pace of the stream
         self.chunks(b"")
 
     def reset(self) -> None:
