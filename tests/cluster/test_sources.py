@@ -21,7 +21,7 @@ from cluster.harness.build import REGISTRY, build
 from cluster.harness.debian import ensure
 from cluster.harness.places import CACHE, CHECKOUT
 from cluster.harness.say import output, step
-from cluster.kube import Cluster, Namespace
+from cluster.kube import TEST_LABEL, Cluster, Namespace
 from cluster.serving import Served, deployment, endpoint, waited
 
 AZURITE = "azurite@3.35.0"
@@ -113,6 +113,41 @@ def filled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         running.stdin.close()
 
 
+@pytest.fixture
+def claim(served: Served, images: str, filled: Stores) -> Iterator[str]:
+    """A claim of the test's namespace with the model in it, on a folder of the node's /run: that goes with the node."""
+    cluster, name = served.namespace.cluster, served.namespace.name
+    place = {"path": f"/run/{name}", "type": "DirectoryOrCreate"}
+    with cluster.namespace(f"{name[:56]}-fill", {TEST_LABEL: "true"}) as open_to_all:
+        open_to_all.apply(filler(f"localhost/wye-runtime:{images}", place, filled))
+        open_to_all.wait("jsonpath={.status.phase}=Succeeded", "pod/fill", seconds=SLOW)
+    size, modes = {"storage": "1Gi"}, ["ReadOnlyMany"]
+    shared = {"accessModes": modes, "storageClassName": ""}
+    volume = {"capacity": size, "hostPath": place, "claimRef": {"namespace": name, "name": "models"}}
+    cluster.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": shared | volume})
+    wanted = {"resources": {"requests": size}, "volumeName": name}
+    yield served.namespace.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": shared | wanted}
+    )
+    cluster.kubectl("delete", "persistentvolume", name, "--wait=false")  # it goes with its claim
+
+
+def filler(image: str, place: dict, here: Stores) -> dict:
+    """Brings the model to a folder of the node, which only root may write to."""
+    model = f"https://{here.host}:{stores.WEB}/org/repo/resolve/{stores.COMMIT}/onnx/model.onnx"
+    container = {
+        "name": "fill",
+        "image": image,
+        "imagePullPolicy": "Never",
+        "args": ["fetch", "--uri", model, "--to", "/claim/fraud"],
+        "env": [{"name": "WYE_FETCH_CA", "value": here.authority}],
+        "volumeMounts": [{"name": "claim", "mountPath": "/claim"}],
+        "securityContext": {"runAsUser": 0, "runAsNonRoot": False},
+    }
+    spec = {"containers": [container], "restartPolicy": "OnFailure", "volumes": [{"name": "claim", "hostPath": place}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "fill"}, "spec": spec}
+
+
 def sources(here: Stores) -> dict[str, dict]:
     """`spec.model` by the Deployment's name."""
     return {
@@ -123,6 +158,7 @@ def sources(here: Stores) -> dict[str, dict]:
         "web": {"uri": f"https://{here.host}:{stores.WEB}/model.onnx", "secretName": "web"},
         "files": {"uri": f"oci://{here.registry}/team/files:3", "secretName": "registry"},
         "image": {"uri": f"oci://{here.registry}/team/image:3", "secretName": "registry"},
+        "claim": {"uri": "pvc://models/fraud/model.onnx"},
     }
 
 
@@ -150,10 +186,16 @@ def failures(here: Stores) -> dict[str, tuple[dict, str, str]]:
             "InvalidDeploymentSpec",
             "AZURE_STORAGE_ACCOUNT_NAME",
         ),
+        "empty": ({"uri": "pvc://models/gone"}, "ModelFetch", "pvc://models/gone"),
+        "unclaimed": (
+            {"uri": "pvc://nowhere/model.onnx"},
+            "PodUnschedulable",
+            'persistentvolumeclaim "nowhere" not found',
+        ),
     }
 
 
-def test_a_model_of_every_source_is_served_and_every_failure_is_said(served: Served, filled: Stores):
+def test_a_model_of_every_source_is_served_and_every_failure_is_said(served: Served, filled: Stores, claim: str):
     wanted, wrong = sources(filled), failures(filled)
     locked = filled.docker("wrong") | {"metadata": {"name": "locked"}}
     secrets = [secret(name, entries) for name, entries in filled.entries.items()]
