@@ -12,6 +12,7 @@ from wye_operator.api.contract import Contract
 from wye_operator.errors import WyeError
 from wye_operator.local import files, models
 from wye_operator.local.envoy import find_envoy
+from wye_operator.local.envoys import why_it_ended
 from wye_operator.local.instances import Home
 from wye_operator.local.manifests import read_manifests
 from wye_operator.local.models import ModelStore, digest_of
@@ -350,6 +351,15 @@ def test_an_envoy_on_the_path_comes_before_the_wheel_unless_it_is_too_old(tmp_pa
     assert find_envoy(None) == tmp_path / "envoy"
     script(tmp_path / "envoy", "1.12.0")
     assert find_envoy(None).parts[-2:] == ("_bin", "envoy")
+
+
+def test_a_router_that_aborted_is_told_by_its_reason_and_not_by_addresses():
+    stack = "\n".join(f"2026-11-22T06:33:49.074 error #{number} UNKNOWN [0x55c235a5b22c]" for number in range(20))
+    reason = "assert failure: inotify_fd_ >= 0. Details: Consider increasing value of fs.inotify.max_user_instances"
+    end = "2026-11-22T06:33:49.074 critical Caught Aborted, suspect faulting address 0x4d57"
+    assert why_it_ended(f"2026-11-22T06:33:49.044 critical {reason}\n{stack}\n{end}\n") == reason
+    assert why_it_ended("one\ntwo\n  three\n") == "two three"
+    assert why_it_ended("") == ""
 
 
 def test_tables_are_wide_and_name_namespaces_when_there_are_several():

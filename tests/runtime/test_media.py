@@ -161,6 +161,14 @@ def test_a_field_that_is_no_base64_is_a_422(fields, value, why):
     assert why in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(("kind", "named"), [("JPEG", "image/jpeg"), ("PNG", "image/png")])
+def test_a_picture_that_is_not_called_one_is_told_how(plain, kind, named):
+    """`curl --data-binary` calls everything a form."""
+    answer = sent(plain, picture(kind), "application/x-www-form-urlencoded")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].endswith(f"; it is a picture: send it with Content-Type: {named}")
+
+
 def test_other_media_types_are_named(plain, fields, texts):
     wanted = {
         plain: "text/csv or image/jpeg or image/png",

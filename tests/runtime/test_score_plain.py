@@ -182,6 +182,7 @@ def test_csv_for_one_column_of_numbers_strings_and_booleans(servers):
         ("1,2,1_0\n", "text/csv", 422, 'got "1_0"'),
         ("1,2\n", "text/csv", 422, "shape is [1, 2], the model wants [-1, 3]"),
         ("p,q,r\n1,2,3\n", "text/csv; header=absent", 422, 'got "p"'),
+        ("1;2;3\n", "text/csv", 400, "CSV would be a header with 1 of the model's 3 columns: want values, and commas"),
         ("", "text/csv", 400, "the body is empty, want CSV with a line for each instance"),
         ('1,2,"3', "text/csv", 400, "the body is not CSV: unexpected end of data"),
         (b"1,2,\xff\n", "text/csv", 400, "the body is not UTF-8"),

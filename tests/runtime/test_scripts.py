@@ -58,7 +58,12 @@ BROKEN = {
         "UserScriptImportError",
         "No module named 'no_such_module'",
     ),
-    "no Python": ("def init(:", "UserScriptImportError", "SyntaxError"),
+    "no Python": ("\ndef init(:", "UserScriptImportError", "SyntaxError: invalid syntax (score.py, line 2)"),
+    "a model that was not named": (
+        "import os\ndef init():\n    os.environ['AZUREML_MODEL_DIR']\ndef run(data): pass",
+        "UserScriptInitFailed",
+        "KeyError: 'AZUREML_MODEL_DIR': it has no model, as model.uri is not set\n",
+    ),
     "an exit at its import": ("import sys; sys.exit(7)", "UserScriptImportError", "SystemExit: 7"),
     "no run": ("def init(): pass", "UserScriptFunctionNotFound", "score.py has no function run()"),
     "no init": ("def run(data): pass", "UserScriptFunctionNotFound", "score.py has no function init()"),

@@ -9,16 +9,14 @@ from pydantic import Field
 
 from wye_operator.api.base import Model, Rule, Text
 from wye_operator.api.pod import ObjectName
-from wye_operator.api.uris import ELSEWHERE, FETCHED, FETCHED_FROM, NAME
+from wye_operator.api.uris import ELSEWHERE, FETCHED, FETCHED_FROM, NAME, uri_hint
 
 
 def _code_hint(uri: str) -> str:
-    """What to write instead of a path without a scheme."""
-    if "://" not in uri and 0 < len(uri) <= 80:
-        return f"use 'file://{uri}'"
+    """As of a model's address, but that a ConfigMap is a whole folder."""
     if uri.startswith("configmap://") and uri.count("/") > 2:
         return f"the whole ConfigMap is the folder: use '{'/'.join(uri.split('/')[:3])}'"
-    return ""
+    return uri_hint(uri)
 
 
 CODE = Text(

@@ -24,14 +24,30 @@ REGISTRY = (
 ELSEWHERE = f"pvc://{NAME}/.+|{WEB}|{BUCKET}|{HUB}|{REGISTRY}"  # whatever is neither a file here nor a ConfigMap
 
 
-def _uri_hint(uri: str) -> str:
-    """What to write instead of a path without a scheme, or of an address that is not whole."""
-    scheme, colon, rest = uri.partition("://")
-    if colon and scheme in FORMS:
-        return f"write {FORMS[scheme]}"
-    if not colon and 0 < len(uri) <= 80:
+MOUNTED = {"configmap": "configmap://NAME/KEY", "pvc": "pvc://CLAIM/PATH", "https": "https://HOST/PATH"}
+ELSEWHERES_WORDS = {  # for the same kind of place
+    **{"gcs": "gs", "huggingface": "hf", "docker": "oci", "s3a": "s3", "s3n": "s3"},
+    **dict.fromkeys(("abfs", "abfss", "wasb", "wasbs"), "az"),
+}
+NO_PLACES = {
+    "http": "only https:// is fetched",
+    "azureml": "a registered model is in a container of the workspace's storage account: name that by az://CONTAINER/PATH",
+    "models": "MLflow's registry is not asked: name the folder that it keeps the model in",
+}
+
+
+def uri_hint(uri: str) -> str:
+    """What to write instead of a path, of what others call such a place, or of an address that is not whole."""
+    scheme, colon, rest = uri.partition(":")
+    scheme = ELSEWHERES_WORDS.get(scheme.lower(), scheme.lower())
+    form = {**MOUNTED, **FORMS}.get(scheme)
+    if colon and scheme in NO_PLACES:
+        return NO_PLACES[scheme]
+    if colon and form:
+        return f"write {form}"
+    if "://" not in uri and 0 < len(uri) <= 80:
         return f"use 'file://{uri}'"
-    return "" if rest else "a path is missing"
+    return "" if rest.strip("/") else "a path is missing"
 
 
 URI = Text(
@@ -40,5 +56,5 @@ URI = Text(
     sentence="file://PATH (a path beside the manifest, or file:///absolute/path), configmap://NAME/KEY, "
     "pvc://CLAIM/PATH, https://HOST/PATH (without user and password), s3://BUCKET/PATH, gs://BUCKET/PATH, "
     "az://CONTAINER/PATH, hf://ORG/REPO/FILE@REVISION or oci://HOST/NAME:TAG",
-    hint=_uri_hint,
+    hint=uri_hint,
 )

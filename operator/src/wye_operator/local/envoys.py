@@ -29,6 +29,7 @@ DRAIN = "/drain_listeners?graceful&skip_exit"  # every answer closes its connect
 STOP = "/drain_listeners"  # listens no more; connections stay
 ACTIVE = "/stats?filter=^http.router.downstream_(rq|cx)_active$"
 LONGEST_DRAIN = 310.0  # the longest request: here nobody waits for the end of a namespace
+END_LINES, END_BYTES = 60, 8192  # of its log, in which the reason of an end stands, with addresses behind it
 MOVING = 5.0  # seconds for callers to move over; a connection that comes at the moment of STOP would be lost
 HOST = re.compile(r"^([^:]+)::([0-9.]+):(\d+)::health_flags::(\S+)$", re.MULTILINE)
 
@@ -111,7 +112,7 @@ class Envoy:
         return ""
 
     def _died(self, process: Process, now: float) -> str:
-        ready_since, words = self.ready_since, " ".join(process.last_lines(2).split())
+        ready_since, words = self.ready_since, why_it_ended(process.last_lines(END_LINES, END_BYTES))
         self.process, self.ready_since, self.taken, self.hosts = None, None, Taken(), {}
         self.back_off.died(now, now - ready_since if ready_since is not None else 0.0)
         code = process.exit_code or 0
@@ -164,6 +165,13 @@ class Envoy:
     def seen(self) -> RouterSeen:
         """The router as the planner sees it."""
         return RouterSeen(self.name, self.ready, self.taken, self.rejected, self.silent, self.counts.refused)
+
+
+def why_it_ended(log: str) -> str:
+    """Of the end of its log the first critical line, else the last two: below an abort stand addresses alone."""
+    lines = log.splitlines()
+    critical = next((words for line in lines if (words := line.partition(" critical ")[2])), "")
+    return " ".join((critical or " ".join(lines[-2:])).split())
 
 
 def _hosts(text: str) -> dict[Address, bool]:

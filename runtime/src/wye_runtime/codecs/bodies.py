@@ -10,6 +10,7 @@ import orjson
 
 from wye_runtime.errors import BadRequest, PayloadTooLarge, shown
 
+PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}  # by how they begin
 MANY_VALUES = 2_000_000  # of one JSON body: some 0.1 s in which nothing else in the process runs
 KEY_ENDS = re.compile(rb'"[ \t\r\n]*:')
 CONTAINERS = (dict, list)
@@ -27,7 +28,9 @@ def parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        picture = next((kind for magic, kind in PICTURES.items() if body.startswith(magic)), None)
+        todo = f"; it is a picture: send it with Content-Type: {picture}" if picture else ""
+        raise BadRequest(f"the body is not JSON: {error}{todo}") from None
 
 
 def parsed_without_collector(body: bytes) -> Any:

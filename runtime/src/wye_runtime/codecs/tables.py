@@ -9,7 +9,7 @@ from typing import Any
 from wye_runtime.codecs.bodies import MANY_VALUES
 from wye_runtime.codecs.media import Media, check_charset
 from wye_runtime.errors import BadRequest, Detail, Offences, PayloadTooLarge, refused, shown
-from wye_runtime.protocol import FLOATS, INTEGERS, Signature, TensorSpec
+from wye_runtime.protocol import DYNAMIC, FLOATS, INTEGERS, Signature, TensorSpec
 
 FRAME_KEYS = ("columns", "index", "data")
 HEADER = {"present": True, "absent": False}  # RFC 4180
@@ -82,10 +82,20 @@ def csv_instances(signature: Signature, body: bytes, media: Media) -> list[Any]:
         return named_lines(signature, lines)
     names = set(signature.columns)
     header = lines.pop(0) if has_header(specs[0], lines[0], media) or names & set(lines[0]) else None
+    if header is not None and not lines:
+        check_only_line(specs[0], header)
     rows: list[Any] = [[value_of(specs[0], cell) for cell in line] for line in lines]
     if header is not None and signature.columns:
         return by_columns(signature, header, rows)
     return [row[0] if len(row) == 1 else row for row in rows] if len(specs[0].shape) == 1 else rows
+
+
+def check_only_line(spec: TensorSpec, header: Sequence[str]) -> None:
+    """A header alone is an empty table; one that cannot be the model's is a line that was meant to be values."""
+    wanted = spec.shape[1] if len(spec.shape) == 2 else DYNAMIC
+    if wanted not in (DYNAMIC, len(header)):
+        has = f"the only line of the CSV would be a header with {len(header)} of the model's {wanted} columns"
+        raise BadRequest(f"{has}: want values, and commas between them")
 
 
 def csv_lines(body: bytes, media: Media) -> list[list[str]]:

@@ -101,8 +101,17 @@ def failed(kind: type[CannotServe], what: str, error: BaseException) -> CannotSe
     """What happened in a sentence, and the last lines of the traceback below it."""
     log.error(what, exc_info=error)
     told = "".join(traceback.format_exception(error)).strip().splitlines()
+    return kind("\n".join([f"{what}: {words_of(error)}", *told[:-1][-TRACED:]]))
+
+
+def words_of(error: BaseException) -> str:
+    """An exception in a line, with what it does not say by itself: where, or what is missing."""
     last = traceback.format_exception_only(error)[-1].strip()
-    return kind("\n".join([f"{what}: {last}", *told[:-1][-TRACED:]]))
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{last} ({Path(error.filename or '').name}, line {error.lineno})"
+    if isinstance(error, KeyError) and error.args == ("AZUREML_MODEL_DIR",):
+        return f"{last}: it has no model, as model.uri is not set"
+    return last
 
 
 def looked_at(run: Callable[..., Any], called: str) -> Script:
