@@ -23,12 +23,11 @@ import grpc
 import grpc.aio
 import numpy as np
 
-from cluster.load import PAUSE, Load, Request, Seen, told
+from cluster.load import PATIENCE, PAUSE, Load, Request, Seen, tell_begin, told
 from wye_runtime.codecs.messages import CLASSES
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 SYNC, ALL = 8, 16
-PATIENCE = 10  # seconds
 RIGHT = 0.5695  # of the toy model
 NAMED = "azureml-model-deployment"
 
@@ -102,6 +101,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: end.set())
     seen = [Seen() for _ in range(ALL)]
     threads = [threading.Thread(target=by_thread, args=(request, each, end)) for each in seen[:SYNC]]
+    threads.append(threading.Thread(target=tell_begin, args=(seen, end)))
     for thread in threads:
         thread.start()
     asyncio.run(together(request, seen[SYNC:], end))

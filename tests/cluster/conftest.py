@@ -17,8 +17,8 @@ from cluster.harness.debian import ensure
 from cluster.harness.machine import Backend, backend
 from cluster.harness.places import CHECKOUT, TAG
 from cluster.harness.say import Refusal, output, step
-from cluster.kube import Cluster, Namespace, namespace_name
-from cluster.serving import Served
+from cluster.kube import PATIENCE, Cluster, Namespace, namespace_name
+from cluster.serving import Served, waited
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE / ".artifacts"
@@ -28,6 +28,7 @@ FIGURES = pytest.StashKey[list[str]]()
 OPERATOR = "wye-system"
 BUILD = ("cluster", "images", "image", "promtool", "filled")  # fixtures that build what the machine does not have yet
 FIRST_BUILD = 3000  # seconds for the test that comes first to one of them: Kubernetes takes 15 minutes on 2 cores
+LONGEST = 1800  # seconds for every other test: many waits, each of which has PATIENCE
 BEGUN = now()
 
 
@@ -113,7 +114,7 @@ def operator(cluster: Cluster, images: str) -> Iterator[str]:
     yield OPERATOR
     cluster.remove_namespaces()  # while the operator still can say what it does with them
     uninstall(cluster, OPERATOR)
-    cluster.kubectl("delete", "namespace", OPERATOR, "--timeout=60s")
+    cluster.kubectl("delete", "namespace", OPERATOR, f"--timeout={PATIENCE}s")
 
 
 @pytest.fixture
@@ -147,11 +148,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     What is marked `last` looks back on all the others.
     """
+    for item in items:
+        if item.path.is_relative_to(HERE) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONGEST))
     items.sort(key=lambda item: (item.get_closest_marker("last") is not None, "operator" in item.fixturenames))
     for fixture in BUILD:
         first = next((item for item in items if fixture in item.fixturenames), None)
         if first is not None:
-            first.add_marker(pytest.mark.timeout(FIRST_BUILD))
+            first.add_marker(pytest.mark.timeout(FIRST_BUILD), append=False)
 
 
 @pytest.fixture
@@ -172,5 +176,8 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
 def crds(cluster: Cluster) -> Cluster:
     """The cluster with our CRDs, as `kubectl apply --server-side -f crds/` installs them."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
-    cluster.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Established", "-f", str(CRDS), f"--timeout={PATIENCE}s")
+    # an API server serves a kind, and its description, a moment after it said so
+    waited(lambda: cluster.attempt("get", "wye", "-A").returncode == 0)
+    waited(lambda: all(cluster.attempt("explain", f"{kind}.spec").returncode == 0 for kind in ("mle", "mld")))
     return cluster

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.kube import Cluster
@@ -16,7 +17,8 @@ def kill(cluster: Cluster, namespace: str, pod: str) -> None:
     found = list(_processes(uid))
     assert found, f"no process of pod {pod} is seen from here"
     for process in found:
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the first one's end was the end of this one
+            os.kill(process, signal.SIGKILL)
 
 
 def _processes(uid: str) -> Iterator[int]:

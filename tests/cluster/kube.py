@@ -17,6 +17,7 @@ from typing import Any
 
 from .asker import Asker
 from .harness.machine import Backend
+from .harness.say import PATIENCE
 from .reading import Reader
 
 Manifest = Mapping[str, Any]
@@ -91,7 +92,7 @@ class Cluster:
         """A namespace for as long as the block lasts; its deletion begins then and takes half a minute."""
         metadata = {"name": name, "labels": dict(labels)}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
+        self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, f"--timeout={PATIENCE}s")
         try:
             yield Namespace(self, name)
         finally:
@@ -99,7 +100,7 @@ class Cluster:
 
     def remove_namespaces(self) -> None:
         """Delete the tests' namespaces and wait until nothing of them is left."""
-        done = self.attempt("delete", "namespace", "-l", TEST_LABEL, "--timeout=200s")
+        done = self.attempt("delete", "namespace", "-l", TEST_LABEL, f"--timeout={2 * PATIENCE}s")
         if done.returncode:
             left = "custom-columns=NAME:.metadata.name,WHY:.status.conditions[*].message"
             words = self.attempt("get", "namespace", "-l", TEST_LABEL, "-o", left).stdout
@@ -125,7 +126,7 @@ class Namespace:
     def apply(self, *manifests: Manifest, options: Sequence[str] = ()) -> str:
         return self.cluster.apply(*manifests, options=["-n", self.name, *options])
 
-    def wait(self, condition: str, *what: str, seconds: int = 60) -> None:
+    def wait(self, condition: str, *what: str, seconds: int = PATIENCE) -> None:
         """`kubectl wait`: a condition such as `condition=Ready` or `jsonpath={.status.phase}=Succeeded`."""
         self.kubectl("wait", f"--for={condition}", *what, f"--timeout={seconds}s")
 

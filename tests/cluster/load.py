@@ -1,7 +1,8 @@
 """Constant load on one URL by keep-alive connections, as a program of its own inside the cluster's network.
 
 `Load` starts it and reads what it counted; `python load.py` is the program: a request as JSON on stdin, counts as JSON
-on stdout when SIGTERM ends it. Of what is no 200 it keeps what was answered, when, and on which connection.
+on stdout when SIGTERM ends it; before, a line when every connection has been answered once. Of what is no 200 it keeps
+what was answered, when, and on which connection.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from urllib.parse import SplitResult, urlsplit
 
+BEGUN = "begun\n"
 CONNECTIONS = 16
-PAUSE = 0.02  # between two requests of one connection: constant load, not a measurement of speed
+PAUSE = (
+    0.05  # between two requests of one connection: constant load, not a measurement of speed, and no core of its own
+)
+PATIENCE = 30  # seconds for an answer, more than a router waits: who loses a request is never this program
 KEPT = 5  # losses of each connection whose circumstances are kept
 
 
@@ -52,7 +57,9 @@ class Seen:
 
 
 class Load:
-    """Load for as long as the block lasts; `answers` counts them afterwards, by status and by who served.
+    """Load for as long as the block lasts, which begins when each connection has had its first answer.
+
+    `answers` counts them afterwards, by status and by who served.
 
     `losses` are the first ones in order of time, a line each.
     """
@@ -70,11 +77,12 @@ class Load:
         self._program = subprocess.Popen(self._argv, **pipes)
         self._program.stdin.write(json.dumps(asdict(self._request)) + "\n")
         self._program.stdin.flush()
+        assert self._program.stdout.readline() == BEGUN
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._program.terminate()
-        printed, _ = self._program.communicate(timeout=30)
+        printed, _ = self._program.communicate(timeout=4 * PATIENCE)
         counts = json.loads(printed)
         self.answers, self.served = Counter(counts["answers"]), Counter(counts["served"])
         self.opened, self.losses = counts["opened"], counts["losses"]
@@ -113,10 +121,10 @@ def connection(request: Request, number: int, seen: Seen, end: threading.Event) 
 def line_to(where: SplitResult) -> http.client.HTTPConnection:
     """Not open yet. Whose certificate it is, is another test's matter."""
     if where.scheme == "http":
-        return http.client.HTTPConnection(where.hostname or "", where.port or 80, timeout=10)
+        return http.client.HTTPConnection(where.hostname or "", where.port or 80, timeout=PATIENCE)
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(where.hostname or "", where.port or 443, timeout=10, context=trust)
+    return http.client.HTTPSConnection(where.hostname or "", where.port or 443, timeout=PATIENCE, context=trust)
 
 
 def main() -> None:
@@ -128,10 +136,18 @@ def main() -> None:
     threads = [threading.Thread(target=connection, args=(request, n, each, end)) for n, each in enumerate(seen)]
     for thread in threads:
         thread.start()
+    tell_begin(seen, end)
     for thread in threads:
         while thread.is_alive():  # a signal reaches the main thread between two waits
             thread.join(0.2)
     print(json.dumps(told(seen)))
+
+
+def tell_begin(seen: Sequence[Seen], end: threading.Event) -> None:
+    """Say so when each has had an answer, whichever: a program may take seconds to start."""
+    while not all(each.answers for each in seen) and not end.wait(0.01):
+        pass
+    print(BEGUN, end="", flush=True)
 
 
 def told(seen: Sequence[Seen]) -> dict[str, object]:

@@ -175,7 +175,7 @@ def running(cluster: Cluster, folder: Path, times: int = 1, interval: str = "30s
         subprocess.Popen(cluster.backend.run(argv), stdout=log, stderr=log) as process,
     ):
         try:
-            waited(found.is_ready, 30)
+            waited(found.is_ready)
             yield found
         finally:
             process.terminate()

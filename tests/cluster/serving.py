@@ -6,12 +6,12 @@ import base64
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import toys
-from cluster.kube import Namespace
+from cluster.kube import PATIENCE, KubectlFailed, Namespace
 from cluster.load import Load, Request
 
 API = "wye.dev/v1alpha1"
@@ -20,6 +20,8 @@ TELLING = re.compile(
     r"envoy_cluster_(membership_\w+|outlier_detection_ejections_\w+|upstream_cx_(none_healthy|connect_fail|overflow)"
     r"|upstream_rq_(retry|rx_reset|timeout|per_try_timeout|max_duration_reached|pending_failure_eject)){.*} [1-9]"
 )
+STILL = 4  # seconds
+SLOW = {"requestSettings": {"requestTimeoutMs": 10_000}}  # twice the default: a busy machine is no lost request
 BODY = json.dumps({"x": [[1, 2, 3, 4, 5, 6, 7]]})
 
 
@@ -29,7 +31,7 @@ def endpoint(**spec) -> dict:
 
 def deployment(called: str, **spec) -> dict:
     """`fraud-CALLED`, with the model `one.onnx` of the ConfigMap `models`."""
-    base = {"endpointName": "fraud", "name": called, "model": {"uri": "configmap://models/one.onnx"}}
+    base = {"endpointName": "fraud", "name": called, "model": {"uri": "configmap://models/one.onnx"}, **SLOW}
     metadata = {"name": f"fraud-{called}"}
     return {"apiVersion": API, "kind": "Deployment", "metadata": metadata, "spec": base | spec}
 
@@ -50,17 +52,15 @@ class Served:
         namespace.kubectl("create", "configmap", "models", f"--from-file={folder}")
         return cls(namespace)
 
-    def apply(self, *objects: dict, seconds: int = 90) -> None:
+    def apply(self, *objects: dict) -> None:
         """Apply, and wait until the Endpoint is Ready as asked."""
         self.namespace.apply(*objects)
-        self.ready(seconds)
+        self.ready()
 
-    def ready(self, seconds: int = 90) -> None:
+    def ready(self) -> None:
         """The Endpoint and all its Deployments are Ready, in their newest generation."""
-        end = time.monotonic() + seconds
-        while not all(_is_ready(item) for item in self.namespace.json("get", "wye")["items"]):
-            assert time.monotonic() < end, self.namespace.kubectl("get", "wye", "-o", "wide")
-            time.sleep(0.1)
+        found = lambda: self.namespace.json("get", "wye")["items"]  # noqa: E731
+        waited(lambda: all(map(_is_ready, found())), lambda: self.namespace.kubectl("get", "wye", "-o", "wide"))
 
     def reason(self, what: str = "mle/fraud") -> str:
         """Of the condition Ready; "" before the operator has looked."""
@@ -82,17 +82,17 @@ class Served:
         """One call from inside the cluster's network: status and body; 0 when there was no answer."""
         return self.namespace.cluster.asker.ask(self.url, key, BODY)
 
-    def answered(self, key: str, seconds: float = 30) -> tuple[int, str]:
+    def answered(self, key: str) -> tuple[int, str]:
         """The first answer: a Service of a moment ago may not be known to the node yet."""
         told = [(0, "")]
-        waited(lambda: told.append(self.ask(key)) or told[-1][0] != 0, seconds)
+        waited(lambda: told.append(self.ask(key)) or told[-1][0] != 0)
         return told[-1]
 
-    def load(self, key: str = "") -> Load:
+    def load(self, key: str = "", body: str = BODY) -> Load:
         """16 callers, from the moment on at which the node knows the Service: until then it refuses connections."""
         self.answered(key or self.key)
         headers = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
-        return Load(self.namespace.cluster.backend.run, Request(self.url, BODY, headers))
+        return Load(self.namespace.cluster.backend.run, Request(self.url, body, headers))
 
     def pods(self, component: str) -> list[str]:
         """Names of the pods of the `router` or of the models (`model`) that stay, the oldest first."""
@@ -100,6 +100,16 @@ class Served:
         found = [pod["metadata"] for pod in self.namespace.json("get", "pods", "-l", selector)["items"]]
         staying = [metadata for metadata in found if not metadata.get("deletionTimestamp")]
         return [metadata["name"] for metadata in sorted(staying, key=lambda m: (m["creationTimestamp"], m["name"]))]
+
+    def are_ready(self, component: str, count: int, without: Collection[str] = ()) -> bool:
+        """Whether that many pods stay, all of them ready and none of them one of those."""
+        names = self.pods(component)
+        return len(names) == count and not {*names} & {*without} and all(map(self.is_ready, names))
+
+    def is_ready(self, pod: str) -> bool:
+        """By the pod's own condition: that of its workload comes later."""
+        conditions = self.namespace.json("get", "pod", pod)["status"].get("conditions", ())
+        return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
 
     def lost_nothing(self, load: Load) -> None:
         """Fails with all that is known of the losses when there are any."""
@@ -130,17 +140,43 @@ def _is_ready(item: dict) -> bool:
     return status.get("observedGeneration") == item["metadata"]["generation"] and conditions.get("Ready") == "True"
 
 
-def waited(holds: Callable[[], bool], seconds: float) -> float:
-    """How long it took until it holds."""
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() < begun + seconds, f"not within {seconds} s"
+def waited(holds: Callable[[], bool], said: Callable[[], str] = str) -> float:
+    """How long it took until it holds. What kubectl is refused meanwhile, by a server that starts anew, is not yet."""
+    begun, refused = time.monotonic(), ""
+    while True:
+        try:
+            if holds():
+                return time.monotonic() - begun
+        except KubectlFailed as failure:
+            refused = f"; at last {failure}"
+        assert time.monotonic() < begun + PATIENCE, f"not within {PATIENCE} s{refused}\n{said()}"
         time.sleep(0.05)
-    return time.monotonic() - begun
 
 
 def versions(namespace: Namespace) -> dict[str, str]:
-    """What changes with every write, of our objects and of all that was made for them."""
+    """What changes with every write of ours, of our objects and of all that was made for them."""
     kinds = "mle,mld,deployments.apps,services,configmaps,secrets,serviceaccounts,networkpolicies"
     items = namespace.json("get", kinds)["items"]
-    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
+    return {f"{item['kind']} {item['apiVersion']} {item['metadata']['name']}": _version(item) for item in items}
+
+
+def _version(item: dict) -> str:
+    """Of workloads all but what Kubernetes writes there itself: their status, whenever a probe finds them busy."""
+    if item["apiVersion"] != "apps/v1":
+        return item["metadata"]["resourceVersion"]
+    kept = {name: value for name, value in item["metadata"].items() if name not in ("resourceVersion", "managedFields")}
+    return json.dumps([kept, item["spec"]], sort_keys=True)
+
+
+def settled(namespace: Namespace) -> dict[str, str]:
+    """The versions, when nothing was written for some seconds: what follows on Ready is done."""
+    seen, since = versions(namespace), time.monotonic()
+
+    def stands() -> bool:
+        nonlocal seen, since
+        if (now := versions(namespace)) != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since > STILL
+
+    waited(stands)
+    return seen

@@ -13,7 +13,7 @@ import pytest
 
 import certs
 from cluster.chart import install
-from cluster.kube import Cluster
+from cluster.kube import PATIENCE, Cluster
 from cluster.load import CONNECTIONS
 from cluster.serving import BODY, Served, deployment, endpoint, waited
 
@@ -22,13 +22,13 @@ ROTATIONS = 10
 CALLERS = 1000
 SHOWN = """
 import ssl, sys
-print(ssl.get_server_certificate((sys.argv[1], 443), timeout=5))
+print(ssl.get_server_certificate((sys.argv[1], 443), timeout=30))
 """
 # one connection; each caller once, by the header or cookie that it has: who served whom, and the cookies that were set
 CALL = """
 import http.client, json, sys
 host, key, callers, body = json.loads(sys.argv[1])
-line = http.client.HTTPConnection(host, 80, timeout=10)
+line = http.client.HTTPConnection(host, 80, timeout=30)
 told = []
 for caller in callers:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **caller}
@@ -64,9 +64,9 @@ HTTP_ROUTES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched_secrets(operator: str, cluster: Cluster, images: str) -> Iterator[None]:
-    """The operator hears of Secrets at once; for this module's test of many."""
+    """The operator hears of Secrets at once; elsewhere (test_auth.py) it reads them every 30 s."""
     install(cluster, images, operator, "secrets.watch=true")
     yield
     install(cluster, images, operator)
@@ -83,7 +83,7 @@ def shows(served: Served, host: str, pair: certs.Pair) -> bool:
     return ssl.PEM_cert_to_DER_cert(told.strip()) == ssl.PEM_cert_to_DER_cert(pair.chain)
 
 
-def test_certificates_that_change_under_load(served: Served, watched_secrets: None, figure: Figure):
+def test_certificates_that_change_under_load(watched_secrets: None, served: Served, figure: Figure):
     pairs = [certs.pair(f"number-{n}.test") for n in range(ROTATIONS + 1)]
     put(served, pairs[0])
     served.apply(endpoint(tls=TLS, traffic={"blue": 100}, router={"replicas": 2}), deployment("blue"))
@@ -94,7 +94,7 @@ def test_certificates_that_change_under_load(served: Served, watched_secrets: No
         for pair in pairs[1:]:
             begun, before = time.monotonic(), version(served)
             put(served, pair)
-            waited(lambda was=before: version(served) != was, 60)
+            waited(lambda was=before: version(served) != was)
             took.append(time.monotonic() - begun)
             assert all(shows(served, host, pair) for _ in range(6)), "of two routers each has it"
     figure(f"{ROTATIONS} certificates on 2 routers: lost {load.lost} of {load.answers.total()}: {dict(load.answers)}")
@@ -108,7 +108,9 @@ def version(served: Served) -> str:
     return served.namespace.json("get", "mle", "fraud")["status"]["router"].get("version", "")
 
 
-def test_a_certificate_that_is_none_is_said_and_the_last_good_one_stays(served: Served, figure: Figure):
+def test_a_certificate_that_is_none_is_said_and_the_last_good_one_stays(
+    watched_secrets: None, served: Served, figure: Figure
+):
     good = certs.pair("good.test")
     put(served, good)
     served.apply(endpoint(tls=TLS, traffic={"blue": 100}), deployment("blue"))
@@ -116,19 +118,19 @@ def test_a_certificate_that_is_none_is_said_and_the_last_good_one_stays(served: 
     wrong = {**good.entries, "tls.key": certs.pair().entries["tls.key"]}
     patch = json.dumps({"stringData": {name: text.decode() for name, text in wrong.items()}})
     served.namespace.kubectl("patch", "secret", "fraud-tls", "--type=merge", "-p", patch)
-    took = waited(lambda: served.reason() == "CertificateInvalid", 60)
-    figure(f"a key of another pair is said after {took:.1f} s (read every 30 s)")
+    took = waited(lambda: served.reason() == "CertificateInvalid")
+    figure(f"a key of another pair is said after {took:.1f} s")
     assert shows(served, host, good)
     assert invoked(served) == 0, "the command speaks HTTPS through its port-forward"
     served.namespace.kubectl("delete", "pod", "-l", "wye.dev/component=router")
-    waited(lambda: bool(served.pods("router")) and shows_or_waits(served, host, good), 60)
+    waited(lambda: bool(served.pods("router")) and shows_or_waits(served, host, good))
 
 
 def invoked(served: Served) -> int:
     """The exit code of `wye invoke`."""
     access = ["-n", served.namespace.name, "--kubeconfig", served.namespace.cluster.env["KUBECONFIG"]]
     words = [sys.executable, "-m", "wye_operator.cli.main", "invoke", "fraud", "-f", "-", *access]
-    return subprocess.run(words, input=BODY, capture_output=True, text=True, timeout=60).returncode
+    return subprocess.run(words, input=BODY, capture_output=True, text=True, timeout=PATIENCE).returncode
 
 
 def shows_or_waits(served: Served, host: str, pair: certs.Pair) -> bool:
@@ -151,6 +153,7 @@ def test_callers_stay_and_move_only_to_the_share_that_grows(served: Served, figu
     sticky = {"header": "x-customer"} if way == "header" else {"cookie": "who"}
     spec = {"sticky": sticky, "router": {"replicas": 2}}
     served.apply(endpoint(traffic={"blue": 90, "green": 10}, **spec), deployment("blue"), deployment("green"))
+    served.answered(served.key)  # the node knows the Service
     callers = [{"x-customer": f"customer {n}"} for n in range(CALLERS)]
     if way == "cookie":
         callers = [{"Cookie": cookie} for _, cookie in called(served, [{} for _ in range(CALLERS)])]
@@ -167,7 +170,7 @@ def test_callers_stay_and_move_only_to_the_share_that_grows(served: Served, figu
 def gateway_api(cluster: Cluster) -> Iterator[Callable[[], None]]:
     """Installs HTTPRoutes, as far as Wye has to do with them; they are gone afterwards."""
     yield lambda: str(cluster.apply(HTTP_ROUTES))
-    cluster.kubectl("delete", "crd", HTTP_ROUTES["metadata"]["name"], "--ignore-not-found", "--timeout=60s")
+    cluster.kubectl("delete", "crd", HTTP_ROUTES["metadata"]["name"], "--ignore-not-found", f"--timeout={PATIENCE}s")
 
 
 def foreign(kind: str, version: str, spec: dict) -> dict:
@@ -187,7 +190,7 @@ def test_an_ingress(served: Served):
     served.namespace.apply(others)
     expose = {"ingress": {"className": "none", "host": "fraud.test", "tlsSecretName": "public"}}
     served.namespace.apply(endpoint(traffic={"blue": 100}, expose=expose), deployment("blue"))
-    waited(lambda: served.reason() == "NameTaken", 60)
+    waited(lambda: served.reason() == "NameTaken")
     served.namespace.kubectl("delete", "ingress", "fraud")
     served.ready()
     [rule] = served.namespace.json("get", "ingress", "fraud")["spec"]["rules"]
@@ -203,20 +206,20 @@ def test_a_route_waits_for_the_gateway_api(served: Served, gateway_api: Callable
     """It is installed while the Endpoint asks for it, and removed again; no controller serves the route here."""
     route = {"httpRoute": {"parentRefs": [{"name": "gateway", "port": 443}], "hostnames": ["fraud.test"]}}
     served.namespace.apply(endpoint(traffic={"blue": 100}, expose=route), deployment("blue"))
-    waited(lambda: served.reason() == "GatewayApiMissing", 60)
-    waited(lambda: served.ask(served.key)[0] == 200, 60)  # callers inside the cluster are served all the same
+    waited(lambda: served.reason() == "GatewayApiMissing")
+    waited(lambda: served.ask(served.key)[0] == 200)  # callers inside the cluster are served all the same
     with served.load() as load:
         gateway_api()
-        served.namespace.kubectl("wait", "--for=condition=Established", f"crd/{HTTP_ROUTES['metadata']['name']}")
+        waited(lambda: served.namespace.attempt("get", "httproute").returncode == 0)
         served.namespace.apply(foreign("HTTPRoute", "gateway.networking.k8s.io", {"hostnames": ["x"]}))
-        took = waited(lambda: served.reason() == "NameTaken", 90)
+        took = waited(lambda: served.reason() == "NameTaken")
         served.namespace.kubectl("delete", "httproute", "fraud")
         served.ready()
         assert scoring(served) == "https://fraud.test/score"
         [rule] = served.namespace.json("get", "httproute", "fraud")["spec"]["rules"]
         assert rule["backendRefs"][0]["name"] == "fraud"
         served.apply(endpoint(traffic={"blue": 100}))
-        waited(lambda: served.namespace.json("get", "httproute")["items"] == [], 30)
+        waited(lambda: served.namespace.json("get", "httproute")["items"] == [])
     figure(
         f"the Gateway API was noticed {took:.0f} s after it was installed; lost {load.lost} of {load.answers.total()}"
     )

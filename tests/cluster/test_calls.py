@@ -12,6 +12,7 @@ import pytest
 from clients.environment import HERE, environment
 from clients.grpc_answers import ANSWERS, EARLIER, ERRORS, NEEDED
 from cluster.calls import Calls
+from cluster.kube import PATIENCE
 from cluster.load import Request
 from cluster.serving import Served, deployment, endpoint, waited
 
@@ -25,6 +26,7 @@ def target(served: Served) -> str:
 
 
 def calls(served: Served) -> Calls:
+    served.answered(served.key)  # the node knows the Service
     request = Request(target(served), "", {"authorization": f"Bearer {served.key}"})
     return Calls(served.namespace.cluster.backend.run, request)
 
@@ -40,12 +42,12 @@ def test_edits_and_rolling_restarts_lose_no_call(served: Served, figure: Figure)
         for number in range(EDITS):
             weights = {"blue": 20, "green": 80} if number % 2 else {"blue": 70, "green": 30}
             served.namespace.apply(endpoint(traffic=weights, router={"replicas": 2}))
-            waited(lambda weights=weights: served.traffic() == weights, 30)
+            waited(lambda weights=weights: served.traffic() == weights)
     figure(told(f"{EDITS} weight edits", edited))
     with calls(served) as rolled:
         for name in ("fraud-blue-model", "fraud-router"):
             served.namespace.kubectl("rollout", "restart", f"deployment/{name}")
-            served.namespace.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
+            served.namespace.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={PATIENCE}s")
         time.sleep(LEAVING)
     figure(told("rolling restart of 2 models and of 2 routers", rolled))
     served.lost_nothing(edited)
@@ -65,6 +67,7 @@ def test_tritonclient_and_grpcio_make_every_call(served: Served, python: Path, f
         argv = [str(python), "-W", "ignore", str(HERE / "calling_grpc.py"), target(served), "api-key", key]
         return dict(json.loads(served.namespace.cluster.run(*argv).splitlines()[-1]))
 
+    served.answered(served.key)  # the node knows the Service
     right, wrong = answers(served.key), answers("wrong")
     assert right == ANSWERS | ERRORS
     assert {said for way, said in wrong.items() if way not in EARLIER} == {NEEDED}

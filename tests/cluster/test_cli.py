@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.kube import Namespace
-from cluster.serving import BODY, Served, deployment, endpoint
+from cluster.kube import PATIENCE, Namespace
+from cluster.serving import BODY, Served, deployment, endpoint, waited
 
 Figure = Callable[[str], None]
 WYE = [sys.executable, "-m", "wye_operator.cli.main"]
@@ -33,7 +33,7 @@ class Wye:
     err: str = field(default="", init=False)
 
     def __call__(self, *words: str) -> int:
-        done = subprocess.run(self._argv(*words), capture_output=True, text=True, cwd=self.folder, timeout=60)
+        done = subprocess.run(self._argv(*words), capture_output=True, text=True, cwd=self.folder, timeout=PATIENCE)
         self.out, self.err = done.stdout, done.stderr
         assert "Traceback" not in self.err, self.err
         return done.returncode
@@ -46,7 +46,7 @@ class Wye:
             try:
                 yield file
                 running.send_signal(signal.SIGINT)
-                assert running.wait(10) == 130
+                assert running.wait(PATIENCE) == 130
             finally:
                 running.kill()
 
@@ -67,13 +67,6 @@ def served(operator: str, namespace: Namespace, tmp_path: Path) -> Served:
 def wye(served: Served, tmp_path: Path) -> Wye:
     """The administrator's `wye`."""
     return Wye(served.namespace.cluster.env["KUBECONFIG"], served.namespace.name, tmp_path)
-
-
-def until(holds: Callable[[], bool], seconds: float, said: Callable[[], str]) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, said()
-        time.sleep(0.5)
 
 
 def test_an_endpoint_that_is_well(served: Served, wye: Wye, figure: Figure):
@@ -117,11 +110,11 @@ def test_a_large_body_goes_through_the_port_forward(served: Served, wye: Wye, fi
 def test_logs_are_followed_from_a_pod_to_its_successor(served: Served, wye: Wye):
     served.apply(endpoint(), deployment("blue"))
     with wye.going_on("logs", "fraud", "--deployment", "blue", "--follow") as file:
-        until(lambda: file.read_text() != "", 20, file.read_text)
+        waited(lambda: file.read_text() != "")
         before = {line.split()[0] for line in file.read_text().splitlines()}
         served.namespace.kubectl("delete", "pod", *before, "--wait=false")
         followed = lambda: {line.split()[0] for line in file.read_text().splitlines()} > before  # noqa: E731
-        until(followed, 60, file.read_text)
+        waited(followed, file.read_text)
 
 
 def test_why_it_is_not_well(served: Served, wye: Wye, figure: Figure):
@@ -130,7 +123,7 @@ def test_why_it_is_not_well(served: Served, wye: Wye, figure: Figure):
     traffic = {"blue": 90, "greedy": 10}
     served.namespace.apply(endpoint(traffic=traffic), deployment("blue"), greedy, broken)
     wanted = ("PodUnschedulable", "Insufficient cpu", "ModelInvalid", "CrashLoopBackOff", "last failure: fraud-broken-")
-    until(lambda: wye("status") == NOT_READY and all(w in wye.out for w in wanted), 90, lambda: wye.out + wye.err)
+    waited(lambda: wye("status") == NOT_READY and all(w in wye.out for w in wanted), lambda: wye.out + wye.err)
     figure(f"wye status of what is not well:\n{wye.out}")
     assert "0% (asked 10%)" in wye.out
     assert wye("logs", "fraud-greedy") == 0
@@ -159,7 +152,7 @@ def test_what_an_account_may_not_do_is_said_with_the_role_that_would_do(served: 
         space.kubectl("create", "rolebinding", f"nobody-{role}", f"--clusterrole={role}", account)
 
     grant("view")
-    until(lambda: nobody("status") == WELL, 20, lambda: nobody.err)
+    waited(lambda: nobody("status") == WELL, lambda: nobody.err)
     assert nobody("logs", "fraud", "--router") == 0, nobody.err
     assert nobody("keys", "show", "fraud") == 1
     assert f"the ClusterRole edit, bound in namespace {wye.namespace}, would allow it" in nobody.err
@@ -167,7 +160,7 @@ def test_what_an_account_may_not_do_is_said_with_the_role_that_would_do(served: 
     assert 'resource "pods/portforward"' in nobody.err
     figure("  and for one that may view:\n" + nobody.err)
     grant("edit")
-    until(lambda: nobody("keys", "show", "fraud") == 0, 20, lambda: nobody.err)
+    waited(lambda: nobody("keys", "show", "fraud") == 0, lambda: nobody.err)
     assert nobody("invoke", "fraud", "-f", "request.json") == 0, nobody.err
 
 

@@ -13,7 +13,7 @@ from cluster.harness.build import PROBE, build
 from cluster.harness.images import write_archive
 from cluster.harness.machine import backend
 from cluster.harness.room import Process
-from cluster.kube import Cluster, Namespace
+from cluster.kube import PATIENCE, Cluster, Namespace
 
 HARNESS = Path(__file__).parent / "cluster"
 IMAGE = "localhost/wye-test:1"
@@ -83,7 +83,7 @@ def test_the_harness_reaches_services_and_pods_from_inside_the_cluster_s_network
 def until_its_service_answers(namespace: Namespace, name: str) -> None:
     """The node knows a Service a moment after its pod is ready; until then it refuses connections."""
     address = namespace.json("get", "service", name)["spec"]["clusterIP"]
-    asked = f"for i in $(seq 50); do {build(PROBE) / 'probe'} get http://{address} && exit; sleep 0.1; done; exit 1"
+    asked = f"for i in $(seq 600); do {build(PROBE) / 'probe'} get http://{address} && exit; sleep 0.1; done; exit 1"
     assert namespace.cluster.run("sh", "-c", asked) == f"{name}\n"
 
 
@@ -106,7 +106,7 @@ def test_what_a_failing_test_leaves_is_collected(namespace: Namespace, image: st
 def test_a_namespace_is_gone_after_its_block(cluster: Cluster):
     with cluster.namespace(f"t-short-{os.getpid()}") as own:
         name = own.name
-    cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=60s")
+    cluster.kubectl("wait", "--for=delete", f"namespace/{name}", f"--timeout={PATIENCE}s")
     assert "NotFound" in cluster.attempt("get", "namespace", name).stderr
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.harness.places import CHECKOUT
-from cluster.kube import Namespace
+from cluster.kube import PATIENCE, Namespace
 from cluster.serving import Served
 
 WYE = [sys.executable, "-m", "wye_operator.cli.main"]
@@ -31,7 +31,7 @@ def test_a_picture_is_answered_by_what_is_in_it(
 
     def answered(file: str) -> subprocess.CompletedProcess[str]:
         command = [*WYE, "invoke", "detection", "-n", namespace.name, "-f", file]
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=PATIENCE)
 
     found = answered("scene.jpg")
     assert found.returncode == 0, found.stderr

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from cluster.harness.places import CHECKOUT
-from cluster.kube import Namespace
+from cluster.kube import PATIENCE, Namespace
 
 PAGE = CHECKOUT / "docs/guides/first-endpoint.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,6 +22,7 @@ def script() -> str:
     text = PAGE.read_text().partition(BEFORE)[2]
     lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
     plain = "\n".join(re.sub(r"^[$>] ", "", line) for line in lines)
+    plain = re.sub(r"--timeout=\d+s", f"--timeout={PATIENCE}s", plain)
     return f"{BEGIN}\n{plain.replace(TRAINING, f'{TRAINING} >&2')}\n"
 
 
@@ -32,7 +33,7 @@ def test_every_command_of_the_tutorial_works(operator: str, namespace: Namespace
     subprocess.run(
         ["kubectl", "config", "set-context", "--current", f"--namespace={namespace.name}"], env=env, check=True
     )
-    done = subprocess.run(["bash", "-c", script()], cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=420)
+    done = subprocess.run(["bash", "-c", script()], cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=1500)
     print(done.stdout, done.stderr[-6000:])
     assert done.returncode == 0
     assert '"decision"' in done.stdout

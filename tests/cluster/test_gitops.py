@@ -12,12 +12,12 @@ from pathlib import Path
 import yaml
 
 from cluster.kube import Namespace
-from cluster.serving import Served, deployment, endpoint, versions, waited
+from cluster.serving import Served, deployment, endpoint, settled, versions, waited
 from kstatus import broken, computed
 
 Figure = Callable[[str], None]
 AS_FLUX = ("--field-manager=kustomize-controller",)
-WATCH = "/apis/wye.dev/v1alpha1/namespaces/{}/{}?watch=1&timeoutSeconds=600"
+WATCH = "/apis/wye.dev/v1alpha1/namespaces/{}/{}?watch=1&timeoutSeconds=1800"
 USERS = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"}
 
 
@@ -80,10 +80,11 @@ def test_a_day_of_events_leaves_nothing_to_see_for_git(served: Served, tmp_path:
         namespace.kubectl("delete", "service/fraud", "deployment.apps/fraud-router", "--wait=false")
         namespace.kubectl("delete", "secret", "fraud-keys")
         namespace.wait("create", "secret/fraud-keys")
-        served.ready(120)
-        key = served.key
-        waited(lambda: served.ask(key)[0] == 200, 60)
         served.ready()
+        key = served.key
+        waited(lambda: served.ask(key)[0] == 200)
+        served.ready()
+        settled(namespace)
         nothing_to_see(served, git)
     judged(watched, figure)
 
@@ -91,7 +92,7 @@ def test_a_day_of_events_leaves_nothing_to_see_for_git(served: Served, tmp_path:
 def push(served: Served, git: dict[str, dict]) -> None:
     """What Flux does: server-side apply of everything, and wait until all of it is Current."""
     served.namespace.apply(*git.values(), options=AS_FLUX)
-    served.namespace.wait("condition=Ready", "mle/fraud", *(f"mld/fraud-{n}" for n in git if n != "fraud"), seconds=90)
+    served.namespace.wait("condition=Ready", "mle/fraud", *(f"mld/fraud-{n}" for n in git if n != "fraud"))
 
 
 def nothing_to_see(served: Served, git: dict[str, dict]) -> None:
@@ -149,7 +150,7 @@ def test_a_client_side_apply_has_nothing_to_change_either(served: Served):
     files = as_files(endpoint(traffic={"blue": 100}), deployment("blue"))
     served.namespace.kubectl("apply", "-f", "-", stdin=files)
     served.ready()
-    before = versions(served.namespace)
+    before = settled(served.namespace)
     assert served.namespace.kubectl("diff", "-f", "-", stdin=files) == ""
     told_so = served.namespace.kubectl("apply", "-f", "-", stdin=files)
     assert {line.rpartition(" ")[2] for line in told_so.splitlines()} == {"unchanged"}

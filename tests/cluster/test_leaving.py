@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from cluster.kube import PATIENCE
 from cluster.serving import API, Served
 from cluster.test_traffic import away
 
@@ -31,11 +32,11 @@ def pair(number: int) -> tuple[dict, dict]:
 def test_a_namespace_with_ten_idle_endpoints_goes(
     served: Served, operator: str, operators: int, figure: Callable[[str], None]
 ):
-    served.apply(*(each for number in range(COUNT) for each in pair(number)), seconds=240)
+    served.apply(*(each for number in range(COUNT) for each in pair(number)))
     cluster, name = served.namespace.cluster, served.namespace.name
     with nullcontext() if operators else away(served, operator):
         begun = time.monotonic()
-        cluster.kubectl("delete", "namespace", name, "--timeout=120s")
+        cluster.kubectl("delete", "namespace", name, f"--timeout={PATIENCE}s")
         took = time.monotonic() - begun
     figure(f"delete namespace, {COUNT} idle endpoints, {operators} operators: {took:.1f} s (goal 30 s)")
     assert cluster.attempt("get", "namespace", name).returncode == 1

@@ -11,8 +11,8 @@ import pytest
 from cluster.audit import asked, now
 from cluster.harness.machine import backend  # noqa: F401  (named by the mark BARE)
 from cluster.killing import kill
-from cluster.kube import Cluster
-from cluster.serving import Served, deployment, endpoint, versions, waited
+from cluster.kube import PATIENCE, Cluster
+from cluster.serving import Served, deployment, endpoint, settled, versions, waited
 
 Figure = Callable[[str], None]
 BARE = pytest.mark.skipif("backend().name != 'bare'", reason="processes are killed from outside on `bare` only")
@@ -31,7 +31,8 @@ def replicas(cluster: Cluster, namespace: str, count: int) -> Iterator[None]:
 
 def scale(cluster: Cluster, namespace: str, count: int) -> None:
     cluster.kubectl("-n", namespace, "scale", "deployment/wye", f"--replicas={count}")
-    cluster.kubectl("-n", namespace, "rollout", "status", "deployment/wye", "--timeout=60s")
+    cluster.kubectl("-n", namespace, "rollout", "status", "deployment/wye", f"--timeout={PATIENCE}s")
+    waited(lambda: len(pods(cluster, namespace)) == count)  # fewer is no rollout: its status is what it was
 
 
 def pods(cluster: Cluster, namespace: str) -> dict[str, int]:
@@ -58,14 +59,14 @@ def writes(served: Served, since: str) -> list[str]:
 
 def serve(served: Served) -> None:
     served.apply(endpoint(traffic={"blue": 100}), deployment("blue"), deployment("green"))
-    time.sleep(3)  # what follows on Ready
+    settled(served.namespace)
 
 
 def edit(served: Served) -> float:
     """An edit takes effect; seconds."""
     weights = {"blue": 30, "green": 70}
     served.namespace.apply(endpoint(traffic=weights))
-    took = waited(lambda: served.traffic() == weights, 60)
+    took = waited(lambda: served.traffic() == weights)
     served.ready()
     return took
 
@@ -78,9 +79,9 @@ def test_an_operator_that_is_killed_is_back_by_itself_and_writes_nothing(served:
     at_rest, since, was = versions(served.namespace), now(), leader(cluster, operator)
     with served.load() as load:
         kill(cluster, operator, pod)
-        waited(lambda: pods(cluster, operator) == {pod: before + 1}, 30)
-        cluster.kubectl("-n", operator, "wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=60s")
-        waited(lambda: leader(cluster, operator) not in ("", was), 60)
+        waited(lambda: pods(cluster, operator) == {pod: before + 1})
+        cluster.kubectl("-n", operator, "wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={PATIENCE}s")
+        waited(lambda: leader(cluster, operator) not in ("", was))
         time.sleep(3)  # what the new one finds to do, it does now
         written, then = writes(served, since), versions(served.namespace)
         took = edit(served)
@@ -101,7 +102,7 @@ def test_when_the_leader_is_killed_the_other_one_leads(served: Served, operator:
         pod = was.rpartition("_")[0]
         kill(cluster, operator, pod)  # first: what is deleted is told to end, and hands the Lease back
         cluster.kubectl("-n", operator, "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
-        took = waited(lambda: leader(cluster, operator) not in ("", was), 90)
+        took = waited(lambda: leader(cluster, operator) not in ("", was))
         assert leader(cluster, operator).rpartition("_")[0] != pod, "it was deleted"
         edited = edit(served)
     figure(
@@ -117,7 +118,7 @@ def test_a_leader_that_ends_hands_over_at_once(served: Served, operator: str, fi
     with replicas(cluster, operator, 2), served.load() as load:
         was = leader(cluster, operator)
         cluster.kubectl("-n", operator, "delete", "pod", was.rpartition("_")[0], "--wait=false")
-        took = waited(lambda: leader(cluster, operator) not in ("", was), 60)
+        took = waited(lambda: leader(cluster, operator) not in ("", was))
         edited = edit(served)
     figure(f"SIGTERM of the leader: the other one leads after {took:.1f} s (goal: a retry, 2.4 s)")
     figure(f"  an edit after {edited:.1f} s more; lost {load.lost} of {load.answers.total()}")
@@ -138,7 +139,7 @@ def test_a_component_that_was_away_is_not_missed(
         cluster.backend.start(component)
         cluster.backend.up()  # and until it answers
         back = now()
-        found = waited(lambda: leader(cluster, operator) != "" and renewed(cluster, operator) > back, 60)
+        found = waited(lambda: leader(cluster, operator) != "" and renewed(cluster, operator) > back)
         time.sleep(3)  # what it finds to do, it does now
         written, then = writes(served, since), versions(served.namespace)
         took = edit(served)

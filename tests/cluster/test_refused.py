@@ -28,7 +28,7 @@ def test_pods_that_pod_security_refuses_are_told_and_what_serves_goes_on(served:
     served.apply(endpoint(traffic={"blue": 100}), deployment("blue"))
     with served.load() as load:
         served.namespace.apply(deployment("blue", pod=ESCALATES))
-        waited(lambda: is_told(served, "mld/fraud-blue", 'violates PodSecurity "restricted'), 60)
+        waited(lambda: is_told(served, "mld/fraud-blue", 'violates PodSecurity "restricted'))
         served.apply(deployment("blue"))
     served.lost_nothing(load)
 
@@ -43,7 +43,7 @@ def test_what_a_quota_refuses_is_told_and_comes_when_there_is_room(served: Serve
     served.namespace.wait("jsonpath={.status.hard}", "resourcequota/none")
     served.namespace.apply(endpoint(traffic={"blue": 100}), deployment("blue"))
     what = {"mle": "mle/fraud", "mld": "mld/fraud-blue"}[kind]
-    waited(lambda: is_told(served, what, "exceeded quota: none"), 60)
+    waited(lambda: is_told(served, what, "exceeded quota: none"))
     served.namespace.kubectl("delete", "resourcequota", "none")
-    served.ready(120)
+    served.ready()
     assert served.answered(served.key)[0] == 200

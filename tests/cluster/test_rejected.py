@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from cluster.kube import PATIENCE
 from cluster.serving import Served, deployment, endpoint, waited
 
 Figure = Callable[[str], None]
@@ -38,13 +39,13 @@ def test_an_update_that_routers_refuse(served: Served, operator: str, figure: Fi
     version = status(served)["router"]["version"]
     with mutant(served, operator), served.load() as load:
         served.namespace.apply(endpoint(traffic=NEW, router=routers))
-        took = waited(lambda: ready(served)["reason"] == "RouterRejected", 60)
+        took = waited(lambda: ready(served)["reason"] == "RouterRejected")
         assert "unknown weighted cluster 'ghost'" in ready(served)["message"]
         assert (served.traffic(), status(served)["router"]["version"]) == (OLD, version)
-        waited(lambda: ready(served)["message"].startswith("every router rejected"), 60)
+        waited(lambda: ready(served)["message"].startswith("every router rejected"))
         replaced(served)
-        assert ready(served)["reason"] == "RouterRejected"
-        assert "unknown weighted cluster 'ghost'" in ready(served)["message"]
+        waited(lambda: ready(served)["reason"] == "RouterRejected")
+        waited(lambda: "unknown weighted cluster 'ghost'" in ready(served)["message"])
     lost = f"lost {load.lost} of {load.answers.total()}"
     figure(f"a refused update is told after {took:.1f} s, both routers replaced meanwhile, {lost}")
     served.lost_nothing(load)
@@ -56,11 +57,7 @@ def replaced(served: Served) -> None:
     """One router after the other is deleted, and its successor is ready."""
     for pod in served.pods("router"):
         served.namespace.kubectl("delete", "pod", pod, "--wait=false")
-        waited(partial(is_replaced, served, pod), 60)
-
-
-def is_replaced(served: Served, pod: str) -> bool:
-    return pod not in served.pods("router") and status(served)["router"]["readyReplicas"] == 2
+        waited(partial(served.are_ready, "router", 2, without=[pod]))
 
 
 def status(served: Served) -> dict:
@@ -94,4 +91,4 @@ def put(served: Served, operator: str, spec: dict) -> None:
     kubectl = served.namespace.cluster.kubectl
     change = json.dumps([{"op": "replace", "path": "/spec/template/spec", "value": spec}])
     kubectl("-n", operator, "patch", "deployment", "wye", "--type=json", "-p", change)
-    kubectl("-n", operator, "rollout", "status", "deployment/wye", "--timeout=120s")
+    kubectl("-n", operator, "rollout", "status", "deployment/wye", f"--timeout={PATIENCE}s")

@@ -14,8 +14,7 @@ import pytest
 from clients.environment import HERE, environment
 from cluster.harness.places import CHECKOUT
 from cluster.harness.say import output, step
-from cluster.kube import Cluster, Namespace
-from cluster.load import Load, Request
+from cluster.kube import PATIENCE, Cluster, Namespace
 from cluster.serving import Served, waited
 
 Figure = Callable[[str], None]
@@ -43,7 +42,7 @@ def thermometer(operator: str, triton: str, namespace: Namespace) -> Served:
     """The example as it stands, applied by kustomize."""
     namespace.kubectl("apply", "-k", str(EXAMPLE))
     served = Served(namespace, "thermometer")
-    served.ready(120)
+    served.ready()
     return served
 
 
@@ -82,9 +81,10 @@ def by_deployment(served: Served) -> dict[str, int]:
 def test_triton_and_our_runtime_share_one_url(thermometer: Served, figure: Figure) -> None:
     served, python = thermometer, environment()
     assert served.traffic() == {"ours": 50, "triton": 50}
+    served.answered(served.key)  # the node knows the Service
     rest = told(served, "http", python)
     assert rest["answers"] == [[32.0, 212.0]]
-    waited(lambda: sum(by_deployment(served).values()) >= COUNT, 30)
+    waited(lambda: sum(by_deployment(served).values()) >= COUNT)
     counts = by_deployment(served)
     assert min(counts.get(name, 0) for name in ("ours", "triton")) > COUNT // 6, counts
     figure(f"tritonclient by HTTP: {counts} of {COUNT}")
@@ -92,7 +92,7 @@ def test_triton_and_our_runtime_share_one_url(thermometer: Served, figure: Figur
     assert model is None
 
     patch(served, "mle/thermometer", traffic={"ours": 50, "triton": None, "calls": 50})
-    waited(lambda: served.traffic() == {"ours": 50, "calls": 50}, 30)
+    waited(lambda: served.traffic() == {"ours": 50, "calls": 50})
     calls = told(served, "grpc", python)
     assert calls["answers"] == [[32.0, 212.0]]
     assert min(calls["served"].get(name, 0) for name in ("ours", "calls")) > COUNT // 6, calls
@@ -102,15 +102,14 @@ def test_triton_and_our_runtime_share_one_url(thermometer: Served, figure: Figur
 def test_an_edit_of_its_routes_and_a_roll_lose_nothing(thermometer: Served, figure: Figure) -> None:
     served = thermometer
     patch(served, "mle/thermometer", traffic={"ours": None, "triton": 100})
-    waited(lambda: served.traffic() == {"triton": 100}, 30)
-    headers = {"Authorization": f"Bearer {served.key}", "Content-Type": "application/json"}
-    with Load(served.namespace.cluster.backend.run, Request(served.url, BODY, headers)) as load:
+    waited(lambda: served.traffic() == {"triton": 100})
+    with served.load(body=BODY) as load:
         routes = {name: {"port": 8100} for name in ("livenessRoute", "readinessRoute", "scoringRoute")}
         routes["readinessRoute"]["path"] = "/v2/models/thermometer/ready"
         patch(served, "mld/thermometer-triton", environment={"inferenceConfig": routes})
-        served.namespace.kubectl("rollout", "status", "deployment/thermometer-triton-model", "--timeout=120s")
-        served.ready(60)
-        waited(lambda: len(served.pods("model")) == 3, 60)
+        served.namespace.kubectl("rollout", "status", "deployment/thermometer-triton-model", f"--timeout={PATIENCE}s")
+        served.ready()
+        waited(lambda: len(served.pods("model")) == 3)
     figure(f"another port and readiness of Triton's under load: lost {load.lost} of {load.answers.total()}")
     served.lost_nothing(load)
     assert set(load.served) == {"triton"}

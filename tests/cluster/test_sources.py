@@ -25,7 +25,6 @@ from cluster.kube import TEST_LABEL, Cluster, Namespace
 from cluster.serving import Served, deployment, endpoint, waited
 
 AZURITE = "azurite@3.35.0"
-SLOW = 180  # seconds; many pods at once on a small machine
 
 
 def azurite() -> Path:
@@ -209,9 +208,9 @@ def test_a_model_of_every_source_is_served_and_every_failure_is_said(served: Ser
         return conditions[0].get("reason", ""), conditions[0].get("message", "")
 
     for name in wanted:
-        waited(lambda name=name: told(name)[0] == "Ready", SLOW)
+        waited(lambda name=name: told(name)[0] == "Ready")
     for name, (_, reason, words) in wrong.items():
-        waited(lambda name=name, reason=reason, words=words: told(name)[0] == reason and words in told(name)[1], SLOW)
+        waited(lambda name=name, reason=reason, words=words: told(name)[0] == reason and words in told(name)[1])
         assert (reason == "ModelFetch") == ("asked again by the kubelet" in told(name)[1])
         assert not {stores.ACCOUNT_KEY, "wrong", "anything"} & set(told(name)[1].split())
     digests = {name: served.namespace.json("get", f"mld/fraud-{name}")["status"]["model"]["sha256"] for name in wanted}
@@ -221,9 +220,7 @@ def test_a_model_of_every_source_is_served_and_every_failure_is_said(served: Ser
     assert '"interrupted"' in log, "it broke off halfway"
 
     served.namespace.apply(filled.docker(stores.PASSWORD) | {"metadata": {"name": "locked"}})
-    waited(
-        lambda: told("locked")[0] == "Ready", SLOW
-    )  # the kubelet starts the fetch again, with the Secret as it is now
+    waited(lambda: told("locked")[0] == "Ready")  # the kubelet starts the fetch again, with the Secret as it is now
 
 
 def test_the_api_server_takes_an_image_volume(namespace: Namespace):

@@ -20,7 +20,7 @@ ASK = """
 import sys, urllib.request
 url, key, body, traceparent = sys.argv[1:]
 headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}", "traceparent": traceparent}
-with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=5) as answer:
+with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=30) as answer:
     print(answer.status)
 """
 
@@ -44,14 +44,14 @@ def test_a_trace_is_seen_whole_and_switching_it_on_loses_nothing(
     with served.load() as load:
         before = set(served.pods("model")) | set(served.pods("router"))
         served.apply(endpoint(traffic={"blue": 100}, tracing=tracing))
-        waited(lambda: not before & (set(served.pods("model")) | set(served.pods("router"))), 120)
+        waited(lambda: not before & (set(served.pods("model")) | set(served.pods("router"))))
         served.ready()
         told = (served.url, served.key, BODY, f"00-{TRACE}-{PARENT}-01")
         assert served.namespace.cluster.run(sys.executable, "-c", ASK, *told).strip() == "200"
         # routers and models send by themselves, each within a second
-        waited(lambda: {ROUTER, MODEL, RUN} <= set(whole(collector.trace(TRACE, 1))), 30)
+        waited(lambda: {ROUTER, MODEL, RUN} <= set(whole(collector.trace(TRACE, 1))))
         found = whole(collector.trace(TRACE, 1))
-        waited(lambda: len(collector.spans()) > 30, 60)
+        waited(lambda: len(collector.spans()) > 30)
         served.apply(endpoint(traffic={"blue": 100}))
     assert (found[ROUTER], found[MODEL]) == ("", ROUTER)
     assert found[RUN] in (MODEL, "batch of fraud-blue")  # under load it may have run in company

@@ -12,6 +12,7 @@ import pytest
 
 from cluster.harness.machine import backend  # noqa: F401  (named by the mark BARE)
 from cluster.killing import kill
+from cluster.kube import PATIENCE
 from cluster.load import CONNECTIONS, Load
 from cluster.serving import Served, deployment, endpoint, waited
 
@@ -32,15 +33,16 @@ def test_edits_of_the_weights(served: Served, figure: Figure):
         for number in range(EDITS):
             weights = {"blue": 20, "green": 80} if number % 2 else {"blue": 70, "green": 30}
             served.namespace.apply(endpoint(traffic=weights))
-            took.append(waited(lambda weights=weights: served.traffic() == weights, 30))
+            took.append(waited(lambda weights=weights: served.traffic() == weights))
     figure(told(f"{EDITS} weight edits", load))
     figure(f"  in effect after {sum(took) / EDITS:.1f} s, at most {max(took):.1f} s (goal 2 s)")
     served.lost_nothing(load)
     with served.load() as steady:
         time.sleep(5)
-    share = steady.served["green"] / steady.served.total()
-    figure(f"  split afterwards: green {share:.1%} of {steady.served.total()}, 80% wanted")
-    assert abs(share - 0.8) < 0.05
+    count = steady.served.total()
+    share = steady.served["green"] / count
+    figure(f"  split afterwards: green {share:.1%} of {count}, 80% wanted")
+    assert abs(share - 0.8) < 6 * (0.8 * 0.2 / count) ** 0.5, "a slow machine has fewer answers, and so a wider chance"
 
 
 def test_a_new_model(served: Served, figure: Figure):
@@ -71,7 +73,7 @@ def test_a_deployment_comes_gets_traffic_and_is_deleted_with_it(served: Served, 
         served.apply(deployment("green"), endpoint(traffic={"blue": 50, "green": 50}))
         time.sleep(1)
         served.namespace.kubectl("delete", "mld", "fraud-green", "--wait=false")
-        waited(lambda: served.traffic() == {"blue": 100}, 30)
+        waited(lambda: served.traffic() == {"blue": 100})
         time.sleep(LEAVING)
     figure(told("Deployment added, and deleted with half of the traffic", load))
     served.lost_nothing(load)
@@ -96,8 +98,8 @@ def test_every_pod_is_evicted(served: Served, figure: Figure):
     assert len(evicted) == 4
     with served.load() as load:
         for pod in evicted:
-            waited(lambda pod=pod: is_evicted(served, pod), 60)
-        waited(lambda: not set(evicted) & set(pod_names(served)), 60)
+            waited(lambda pod=pod: is_evicted(served, pod))
+        waited(lambda: not set(evicted) & set(pod_names(served)))
     figure(told("2 routers and 2 models evicted one after the other", load))
     served.lost_nothing(load)
     served.ready()
@@ -127,6 +129,7 @@ def test_a_killed_model_process_of_two(served: Served, figure: Figure):
         time.sleep(8)
     figure(told("kill -9 of a model's process, 2 instances", load))
     assert load.lost <= CONNECTIONS, load.losses  # what was in flight in it
+    waited(lambda: restarts(served, first) == 1 and served.are_ready("model", 2))
     served.ready()
 
 
@@ -146,6 +149,7 @@ def test_a_killed_router_of_two(served: Served, figure: Figure):
     cut = {"RemoteDisconnected", "IncompleteRead", "ConnectionResetError", "BrokenPipeError"}
     assert set(broken) <= cut, load.losses
     assert broken.total() <= CONNECTIONS, load.losses
+    waited(lambda: restarts(served, first) == 1 and served.are_ready("router", 2))
     served.ready()
     with served.load() as after:
         time.sleep(2)
@@ -157,8 +161,8 @@ def test_a_rolling_restart_of_two_routers(served: Served, figure: Figure):
     before = set(served.pods("router"))
     with served.load() as load:
         served.namespace.kubectl("rollout", "restart", "deployment/fraud-router")
-        served.namespace.kubectl("rollout", "status", "deployment/fraud-router", "--timeout=120s")
-        waited(lambda: not before & set(pod_names(served)), 60)
+        served.namespace.kubectl("rollout", "status", "deployment/fraud-router", f"--timeout={PATIENCE}s")
+        waited(lambda: not before & set(pod_names(served)))
     figure(told("rolling restart of 2 routers", load))
     served.lost_nothing(load)
     assert len(served.pods("router")) == 2
@@ -173,17 +177,23 @@ def test_without_a_second_replica_the_503s_end_by_failover(served: Served, figur
     with served.load() as load:
         time.sleep(1)
         begun = time.monotonic()
-        for life in (0, 1):  # the first time kubelet starts it again at once, and then only after 10 s
-            waited(lambda life=life: restarts(served, blue) == life and is_running(served, blue), 30)
-            kill(cluster, name, blue)
-        waited(lambda: backs_off(served, blue) and served.traffic() == {"green": 100}, 30)
+        killed = set()  # which of its lives: kubelet starts it again at once, then after 10 s, 20 s, 40 s
+
+        def fails_over() -> bool:
+            life = restarts(served, blue)
+            if life not in killed and is_running(served, blue):
+                kill(cluster, name, blue)
+                killed.add(life)
+            return backs_off(served, blue) and served.traffic() == {"green": 100}
+
+        waited(fails_over)
         took = time.monotonic() - begun
         time.sleep(1)
     figure(told("one replica of blue (50%) killed twice", load))
     figure(f"  all to green {took:.1f} s after the first kill")
     assert set(load.answers) == {"200", "503"}
     with served.load() as after:
-        waited(lambda: served.traffic() == {"blue": 50, "green": 50}, 60)
+        waited(lambda: served.traffic() == {"blue": 50, "green": 50})
         time.sleep(2)
     figure(told("  until blue has its share again, and 2 s more", after))
     served.lost_nothing(after)
@@ -207,12 +217,10 @@ def is_running(served: Served, pod: str) -> bool:
 
 def test_models_are_replaced_one_by_one_without_the_operator(served: Served, operator: str, figure: Figure):
     served.apply(endpoint(), deployment("blue", instanceCount=2))
-    workload = "deployment/fraud-blue-model"
     with served.load() as load, away(served, operator):
         for pod in served.pods("model"):
             served.namespace.kubectl("delete", "pod", pod, "--wait=false")
-            waited(lambda pod=pod: len(served.pods("model")) == 2 and pod not in served.pods("model"), 30)
-            served.namespace.kubectl("rollout", "status", workload, "--timeout=60s")
+            waited(lambda pod=pod: served.are_ready("model", 2, without=[pod]))
         time.sleep(LEAVING)
     figure(told("operator at zero, both model pods replaced", load))
     served.lost_nothing(load)
@@ -224,9 +232,18 @@ def away(served: Served, operator: str) -> Iterator[None]:
     """The operator is scaled to zero for as long as the block lasts."""
     kubectl = served.namespace.cluster.kubectl
     kubectl("-n", operator, "scale", "deployment/wye", "--replicas=0")
-    kubectl("-n", operator, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=wye", "--timeout=60s")
+    kubectl(
+        "-n",
+        operator,
+        "wait",
+        "--for=delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/name=wye-operator",
+        f"--timeout={PATIENCE}s",
+    )
     try:
         yield
     finally:
         kubectl("-n", operator, "scale", "deployment/wye", "--replicas=1")
-        kubectl("-n", operator, "rollout", "status", "deployment/wye", "--timeout=60s")
+        kubectl("-n", operator, "rollout", "status", "deployment/wye", f"--timeout={PATIENCE}s")

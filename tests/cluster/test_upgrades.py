@@ -122,21 +122,19 @@ def said_to_stay(cluster: Cluster, operator: str, namespace: Namespace) -> set[s
     return {name for where, name in places if where == namespace.name}
 
 
-@pytest.mark.timeout(1200)
 def test_an_upgrade_and_a_reinstallation_under_load_lose_nothing(
     before: str, served: Served, images: str, figure: Figure
 ):
     namespace, cluster = served.namespace, served.namespace.cluster
     names = [f"m{number:02d}" for number in range(DEPLOYMENTS)]
     traffic = dict.fromkeys(names, 100 // DEPLOYMENTS)
-    served.apply(
-        endpoint(traffic=traffic, **ENDPOINT), *(deployment(name, resources=SMALL) for name in names), seconds=180
-    )
+    served.apply(endpoint(traffic=traffic, **ENDPOINT), *(deployment(name, resources=SMALL) for name in names))
     assert image_of(namespace, "fraud-m00-model") == f"localhost/wye-runtime:{BEFORE}"
     begun = time.monotonic()
     with served.load() as load, Rolls(namespace, images) as rolls:
         install(cluster, images, before, f"upgrade.maxConcurrent={MOST}")
-        waited(lambda: len(rolls.done) == DEPLOYMENTS + 1, 500)  # one after the other, on whatever cores there are
+        for count in range(1, DEPLOYMENTS + 2):  # one after the other, on whatever cores there are
+            waited(lambda count=count: len(rolls.done) >= count)
         served.ready()
     figure(f"upgrade of {DEPLOYMENTS} Deployments and their router: {time.monotonic() - begun:.0f} s")
     figure(
@@ -145,7 +143,7 @@ def test_an_upgrade_and_a_reinstallation_under_load_lose_nothing(
     served.lost_nothing(load)
     assert 0 < rolls.most <= MOST
 
-    waited(lambda: len(pods(namespace)) == DEPLOYMENTS + 1, 60)
+    waited(lambda: len(pods(namespace)) == DEPLOYMENTS + 1)
     there, begun = pods(namespace), time.monotonic()
     with served.load() as load:
         uninstall(cluster, before)
@@ -163,16 +161,16 @@ def test_on_spec_change_pods_stay_until_an_edit(before: str, served: Served, ima
     served.apply(endpoint(**ENDPOINT), deployment("blue", resources=SMALL))
     there = pods(namespace)
     install(cluster, images, before, "upgrade.policy=OnSpecChange", "deadlines.endpointGraceSeconds=0")
-    waited(lambda: said_to_stay(cluster, before, namespace) == {"fraud-blue-model", "fraud-router"}, 60)
+    waited(lambda: said_to_stay(cluster, before, namespace) == {"fraud-blue-model", "fraud-router"})
     served.ready()
     assert pods(namespace) == there
     assert namespace.json("get", "mld", "fraud-blue")["status"]["image"] == f"localhost/wye-runtime:{BEFORE}"
 
     template = namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["template"]
     namespace.kubectl("delete", "mle", "fraud")
-    waited(lambda: namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["replicas"] == 0, 60)
+    waited(lambda: namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["replicas"] == 0)
     namespace.apply(endpoint(**ENDPOINT))
-    waited(lambda: namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["replicas"] == 1, 60)
+    waited(lambda: namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["replicas"] == 1)
     served.ready()
     assert namespace.json("get", "deployment.apps", "fraud-blue-model")["spec"]["template"] == template
     assert image_of(namespace, "fraud-router").endswith(f":{images}"), "a new Endpoint has new routers"

@@ -16,7 +16,7 @@ from .images import write_archive
 from .owner import Owner
 from .places import BARE, DNS_IP, HERE, NODE, NODE_PODS, PODS, SLOT_NAME, State
 from .room import Process
-from .say import Refusal, output, say, step, until
+from .say import PATIENCE, Refusal, output, say, step, until
 
 PROBE_IMAGE = "localhost/wye-probe:1"
 PAUSE_IMAGE = "localhost/wye-pause:1"
@@ -56,7 +56,7 @@ class Bare:
         pki.write_pki(state)
         room.connect(held.room)
         _start_missing(held, CONTROL_PLANE[:2])
-        until("the API server", 90, self._answers)
+        until("the API server", self._answers)
         _start_missing(held, (*CONTROL_PLANE[2:], "containerd"))
         self._load_own_images(held)
         _start_missing(held, NODE_PROGRAMS)
@@ -64,7 +64,7 @@ class Bare:
 
     def _load_own_images(self, held: Owner) -> None:
         ctr = room.inside(held.room, ["ctr", "-a", str(held.state.socket), "version"])
-        until("containerd", 20, lambda: subprocess.run(ctr, capture_output=True).returncode == 0)
+        until("containerd", lambda: subprocess.run(ctr, capture_output=True).returncode == 0)
         files = {"probe": PROBE.place / "probe", "coredns": COREDNS.place / "coredns"}
         for image, program, words, user in (
             (PAUSE_IMAGE, "probe", ["/probe", "pause"], "65535:65535"),
@@ -80,10 +80,10 @@ class Bare:
         manifest = (HERE / "manifests" / "coredns.yaml").read_text()
         manifest = manifest.replace("@COREDNS@", COREDNS.version).replace("@DNS_IP@", DNS_IP)
         self._kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
-        self._kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
-        self._kubectl("wait", "--for=create", f"node/{NODE}", "--timeout=60s")
-        self._kubectl("wait", "--for=condition=Ready", f"node/{NODE}", "--timeout=60s")
-        self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s")
+        self._kubectl("wait", "--for=create", "serviceaccount/default", f"--timeout={PATIENCE}s")
+        self._kubectl("wait", "--for=create", f"node/{NODE}", f"--timeout={PATIENCE}s")
+        self._kubectl("wait", "--for=condition=Ready", f"node/{NODE}", f"--timeout={PATIENCE}s")
+        self._kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={PATIENCE}s")
 
     def down(self) -> None:
         """End the cluster and remove everything but the cache of built programs."""
@@ -131,7 +131,7 @@ class Bare:
         if name not in processes:
             raise Refusal(f"{name} is no component of this cluster; there are: {', '.join(processes)}")
         processes[name].end()
-        until(f"{name} to end", 10, lambda: not processes[name].is_alive)
+        until(f"{name} to end", lambda: not processes[name].is_alive)
 
     def start(self, name: str) -> None:
         """Start a component again that was stopped."""
@@ -156,7 +156,7 @@ class Bare:
         return held
 
     def _answers(self) -> bool:
-        kubectl = [str(KUBERNETES.place / "kubectl"), "--kubeconfig", str(self.kubeconfig()), "--request-timeout=5s"]
+        kubectl = [str(KUBERNETES.place / "kubectl"), "--kubeconfig", str(self.kubeconfig()), "--request-timeout=20s"]
         return subprocess.run([*kubectl, "get", "--raw=/readyz"], capture_output=True).returncode == 0
 
     def _kubectl(self, *words: str, stdin: str | None = None) -> str:

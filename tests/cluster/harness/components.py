@@ -74,8 +74,8 @@ def _controller_manager(state: State, programs: Path) -> list[str]:
         f"--service-cluster-ip-range={SERVICES}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
-        # an API server that was away for 30 s on a busy machine is no node that failed
-        "--node-monitor-grace-period=120s",
+        # an API server that was away for 30 s on a busy machine is no node that failed; kubelet may need a minute more
+        "--node-monitor-grace-period=600s",
         f"--service-account-private-key-file={state.pki}/sa.key",
         f"--root-ca-file={state.pki}/ca.crt",
         f"--client-ca-file={state.pki}/ca.crt",

@@ -75,7 +75,7 @@ def open_room(probe: Path, log: Path) -> Process:
     namespaces = ["unshare", "--fork", "--pid", "--mount-proc", "--mount", "--net", "--ipc"]
     log.unlink(missing_ok=True)
     outer = _detached([*namespaces, "sh", "-c", PREPARE, str(probe)], log)
-    until("the room's first process", 10, lambda: not outer.is_alive or _is_pause(_child(outer.pid), probe))
+    until("the room's first process", lambda: not outer.is_alive or _is_pause(_child(outer.pid), probe))
     if not outer.is_alive:
         raise Refusal(f"no namespaces of its own for the cluster on this machine: {log.read_text().strip()}")
     return Process.seen(_child(outer.pid))
@@ -116,7 +116,7 @@ def in_network(room: Process, argv: Sequence[str]) -> list[str]:
 def start(room: Process, argv: Sequence[str], log: Path) -> Process:
     """Start a component in the room; it writes its log there."""
     outer = _detached(inside(room, argv), log)
-    until(f"{argv[0]} to start", 10, lambda: not outer.is_alive or bool(_child(outer.pid)))
+    until(f"{argv[0]} to start", lambda: not outer.is_alive or bool(_child(outer.pid)))
     if not outer.is_alive:
         raise Refusal(f"{argv[0]} ended at once; see {log}")
     return Process.seen(_child(outer.pid))
@@ -187,7 +187,7 @@ def _remove_cgroup(folder: Path) -> None:
             return False
         return True
 
-    until(f"the cgroup {folder} to become empty", 20, is_gone)
+    until(f"the cgroup {folder} to become empty", is_gone)
 
 
 def _hierarchies() -> list[Path]:
@@ -199,7 +199,7 @@ def _hierarchies() -> list[Path]:
 def close_room(room: Process) -> None:
     """End the first process, and so everything in the room."""
     room.end()
-    until("the cluster's processes to end", 60, lambda: not room.is_alive)
+    until("the cluster's processes to end", lambda: not room.is_alive)
     with suppress(OSError):
         KUBELET.rmdir()
     subprocess.run(["ip", "link", "del", LINK], capture_output=True)  # else it goes with the network, a moment later

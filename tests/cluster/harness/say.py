@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+PATIENCE = 300  # seconds for what has to come: on a slow machine it comes late, and a shorter wait would prove no more
+
 
 class Refusal(Exception):
     """The harness cannot do this here; the message says why and what would help."""
@@ -42,10 +44,10 @@ def output(
     return done.stdout
 
 
-def until(what: str, seconds: float, holds: Callable[[], bool]) -> None:
+def until(what: str, holds: Callable[[], bool]) -> None:
     """Wait for a condition, with a deadline."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not holds():
         if time.monotonic() > end:
-            raise Refusal(f"waited {seconds:.0f} s for {what}, in vain")
+            raise Refusal(f"waited {PATIENCE} s for {what}, in vain")
         time.sleep(0.1)
