@@ -49,12 +49,12 @@ async def test_half_and_half_by_http_and_by_grpc(tmp_path: Path, programs: str, 
     runpy.run_path(str(folder / "make_model.py"))
     monkeypatch.setenv("PATH", programs)
     async with Twin(folder, Options(port=free_port())) as twin:
-        await twin.wait_for(lambda s: s.ready and s.endpoints["thermometer"].traffic_text == "ours=50 triton=50", 120)
+        await twin.wait_for(lambda s: s.ready and s.endpoints["thermometer"].traffic_text == "ours=50 triton=50", 300)
         assert (await told(twin, "http"))["answers"] == [[32.0, 212.0]]
         endpoint = folder / "endpoint.yaml"
         for_calls = endpoint.read_text().replace("traffic: {ours: 50, triton: 50}", "traffic: {ours: 50, calls: 50}")
         endpoint.write_text(for_calls)
-        await twin.wait_for(lambda s: s.endpoints["thermometer"].traffic_text == "calls=50 ours=50", 60)
+        await twin.wait_for(lambda s: s.endpoints["thermometer"].traffic_text == "calls=50 ours=50", 300)
         by_calls = await told(twin, "grpc")
         assert by_calls["answers"] == [[32.0, 212.0]]
         assert min(by_calls["served"].get(name, 0) for name in ("ours", "calls")) > COUNT // 8, by_calls

@@ -21,7 +21,7 @@ from cluster.harness.places import TAG  # what one has built is fresh for the ot
 ROOT = Path(__file__).parents[2]
 STORAGE = {**os.environ, "STORAGE_DRIVER": os.environ.get("STORAGE_DRIVER", "overlay")}
 USER = 61_234
-DEADLINE = 60.0
+DEADLINE = 300.0
 # a root file system that cannot be written, /tmp that can, no user of the image; what the kubelet does, in four mounts
 JAIL = """
 set -e

@@ -14,7 +14,7 @@ import hpack
 from sweep.probes import Probe
 
 AT_ONCE, AT_MODELS = 100, 8  # the second, of those that a model may answer: it has one place and a short queue
-DEADLINE = 20.0  # of one probe: whoever says nothing for so long gives no definite answer
+DEADLINE = 120.0  # of one probe: whoever says nothing for so long gives no definite answer
 RESET = struct.pack("ii", 1, 0)
 
 

@@ -343,7 +343,7 @@ def test_a_malformed_request_ends_its_own_stream_and_not_the_connection_of_other
     )
     bad = frame(1, 5, 1, encoder.encode([*get, ("te", "gzip")]))
     good = frame(1, 5, 3, encoder.encode(get))
-    with socket.create_connection(("127.0.0.1", router.place.listen.port), timeout=15) as line:
+    with socket.create_connection(("127.0.0.1", router.place.listen.port), timeout=120) as line:
         line.sendall(PREFACE + bad + good)
         stream = line.makefile("rb")
         kinds: list[tuple[int, int]] = []
