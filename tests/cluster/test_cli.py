@@ -110,11 +110,15 @@ def test_a_large_body_goes_through_the_port_forward(served: Served, wye: Wye, fi
 def test_logs_are_followed_from_a_pod_to_its_successor(served: Served, wye: Wye):
     served.apply(endpoint(), deployment("blue"))
     with wye.going_on("logs", "fraud", "--deployment", "blue", "--follow") as file:
-        waited(lambda: file.read_text() != "")
-        before = {line.split()[0] for line in file.read_text().splitlines()}
+        waited(lambda: named(file) != set())
+        before = named(file)
         served.namespace.kubectl("delete", "pod", *before, "--wait=false")
-        followed = lambda: {line.split()[0] for line in file.read_text().splitlines()} > before  # noqa: E731
-        waited(followed, file.read_text)
+        waited(lambda: named(file) > before, file.read_text)
+
+
+def named(file: Path) -> set[str]:
+    """The pods of its whole lines."""
+    return {line.split()[0] for line in file.read_text().rpartition("\n")[0].splitlines()}
 
 
 def test_why_it_is_not_well(served: Served, wye: Wye, figure: Figure):
