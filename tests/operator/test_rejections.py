@@ -146,5 +146,24 @@ async def test_what_routers_refused_of_another_operator_is_not_held_against_the_
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready"), message(place)
 
 
+async def test_what_was_taken_back_of_another_operator_is_offered_by_the_next_one(place, monkeypatch):
+    """Its own write is no news to it, and nothing else happens: it has to look again by itself."""
+    as_it_is = routers.route_files
+    place.pods.asleep.clear()
+    place.pods.refuses, place.api.logs[router_of(place)] = "ghost", LINE
+    with monkeypatch.context() as patch:
+        patch.setattr(routers, "route_files", lambda *given: {**as_it_is(*given), **ghost(as_it_is(*given))})
+        place.api.user(endpoint(traffic=NEW))
+        await place.settle(seconds=60)
+    assert message(place).startswith("every router rejected the update")
+    assert "ghost" not in place.api.find(CONFIGMAPS, "fraud-router")["data"]["rds.json"], "it was taken back"
+    place.restart()
+    await place.list()
+    hear = place.api.heard[0]
+    place.api.heard = [lambda kind, *change: None if kind == CONFIGMAPS else hear(kind, *change)]  # it comes too late
+    await place.settle(seconds=60)
+    assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready"), message(place)
+
+
 def ghost(files):
     return {"rds.json": files["rds.json"].replace(b'"green","weight":5000', b'"ghost","weight":5000')}

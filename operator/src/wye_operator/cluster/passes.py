@@ -63,7 +63,7 @@ class Passes:
             return wanted.look_again
         target.memory.loses = wanted.router is not None and wanted.router.may_lose
         asking = _asking(wanted.look_again, target.memory, self.cluster.clock())
-        again = 0.0 if target.memory.overtaken or target.memory.rolls else None
+        again = 0.0 if target.memory.overtaken or target.memory.rolls or _offers_anew(wanted, target.memory) else None
         waiting = self.cluster.upgrades.look_again(key)
         return _soonest(again, asking, waiting, _for_obstacles(before, target.memory))
 
@@ -84,6 +84,11 @@ class Passes:
         self.cluster.asks.forget(memory.pods)
         self.cluster.reads.forget(key)
         self.cluster.key_sets.of(key, (), {})
+
+
+def _offers_anew(wanted: Plan, memory: Memory) -> bool:
+    """What routers refused may not be what stands there now, and the event of our own write is no news to us."""
+    return memory.changed and wanted.router is not None and bool(wanted.router.refused)
 
 
 def _asking(look_again: float | None, memory: Memory, now: float) -> float | None:
