@@ -18,6 +18,7 @@ from cluster.harness.machine import backend  # noqa: F401  (named by the mark BA
 from cluster.harness.say import output
 from cluster.kube import PATIENCE, Cluster, Namespace
 from cluster.serving import API, Served, deployment, endpoint, waited
+from wye_operator.cluster.apply import MOST_MADE
 
 Figure = Callable[[str], None]
 BARE = pytest.mark.skipif("backend().name != 'bare'", reason="the audit log is read on `bare` only")
@@ -345,6 +346,33 @@ def test_an_operator_of_one_namespace_needs_no_clusterrole(served: Served, image
     finally:
         cluster.kubectl("-n", OPERATOR, "scale", "deployment/wye", "--replicas=1")
         cluster.kubectl("-n", OPERATOR, "rollout", "status", "deployment/wye", f"--timeout={PATIENCE}s")
+
+
+@BARE
+def test_two_operators_of_one_namespace_say_so_and_do_not_fight(served: Served, images: str, figure: Figure):
+    """One for all namespaces and one for this one: each wants its own namespace in the NetworkPolicies."""
+    namespace, cluster = served.namespace, served.namespace.cluster
+    served.apply(endpoint(traffic={"blue": 100}), deployment("blue"))
+    mine = (f"namespace={namespace.name}", "crds.install=false", "nameOverride=one")
+    with served.load() as load:
+        since, begun = now(), time.monotonic()
+        install(cluster, images, namespace.name, *mine)
+        told = ("get", "events", "--field-selector=reason=TwoOperators", "-o", "jsonpath={.items[*].message}")
+        waited(lambda: "another Wye operator writes NetworkPolicy" in namespace.kubectl(*told))
+        time.sleep(3)  # a storm would be seen
+        written = policies_written(cluster, namespace, since)
+        minutes = (time.monotonic() - begun) // 60 + 1
+        uninstall(cluster, namespace.name)
+    figure(f"two operators of one namespace: {written} writes of its 2 NetworkPolicies, lost {load.lost}")
+    assert written <= 2 * 2 * MOST_MADE * minutes, "each of the two writes each of them so often within a minute"
+    served.lost_nothing(load)
+
+
+def policies_written(cluster: Cluster, namespace: Namespace, since: str) -> int:
+    """By both operators."""
+    accounts = (f"{OPERATOR}:wye", f"{namespace.name}:wye-one")
+    seen = (each for account in accounts for each in asked(cluster.backend.audit(), account, since))
+    return sum(a.is_write and (a.namespace, a.permission.resource) == (namespace.name, "networkpolicies") for a in seen)
 
 
 @BARE

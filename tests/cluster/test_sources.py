@@ -119,7 +119,7 @@ def claim(served: Served, images: str, filled: Stores) -> Iterator[str]:
     place = {"path": f"/run/{name}", "type": "DirectoryOrCreate"}
     with cluster.namespace(f"{name[:56]}-fill", {TEST_LABEL: "true"}) as open_to_all:
         open_to_all.apply(filler(f"localhost/wye-runtime:{images}", place, filled))
-        open_to_all.wait("jsonpath={.status.phase}=Succeeded", "pod/fill", seconds=SLOW)
+        open_to_all.wait("jsonpath={.status.phase}=Succeeded", "pod/fill")
     size, modes = {"storage": "1Gi"}, ["ReadOnlyMany"]
     shared = {"accessModes": modes, "storageClassName": ""}
     volume = {"capacity": size, "hostPath": place, "claimRef": {"namespace": name, "name": "models"}}
