@@ -285,7 +285,7 @@ async def test_a_request_whose_time_is_up_before_its_turn_never_runs(tmp_path) -
     assert isinstance(late, RequestTimeout)
     assert data_of(other) == [2.0] * 3
     assert runs(service) == before + 1
-    assert service.metrics.dropped.labels("timeout")._value.get() == 1
+    assert service.metrics.dropped["timeout"] == 1
 
 
 class Gate:

@@ -123,6 +123,36 @@ UNKNOWN = {
 }
 
 
+LIKE_THE_LAST = {
+    "another id": with_id(b"7"),
+    "another header": request(b"host: a", b"accept: */*", LENGTH),
+    "a body too long": request() + b" ",
+    "a body too short": request()[:-1],
+    "no body": request(body=b""),
+    "two requests": request() * 2,
+    "half a head": request()[:30],
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("case", LIKE_THE_LAST)
+def test_what_begins_like_the_last_one_is_looked_at_to_its_end(case) -> None:
+    heads = learned(request())
+    for data in (request(), request()):
+        assert heads.request(data) is not None
+        assert heads.request(LIKE_THE_LAST[case]) is None
+
+
+def test_of_two_heads_each_is_known_beside_the_other() -> None:
+    heads = learned(request())
+    other = request(b"host: b", LENGTH)
+    heads.learn(other, TARGET, told(other).headers)
+    for data in (request(), other, other, request()):
+        known = heads.request(data)
+        assert known is not None
+        assert (known[0].length, known[2]) == (len(BODY), BODY)
+
+
 @pytest.mark.parametrize("case", UNKNOWN)
 def test_whatever_differs_is_for_the_parser(case) -> None:
     heads = learned(with_id(b"first"))

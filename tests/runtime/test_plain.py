@@ -124,6 +124,7 @@ def test_an_odd_request_is_told_the_same(case) -> None:
 
 
 NAMED = TensorSpec("data", "FP32", (-1,))
+NO_ROW = {**ROW, "shape": [0, 3], "data": []}
 PAIR = {"name": "data", "datatype": "FP32", "shape": [2], "data": [2, 2]}
 AROUND = {
     "other numbers": ([text(ROW), text({**ROW, "data": [-1, 0, 1e-9]})], X),
@@ -145,12 +146,21 @@ AROUND = {
     "the tensor's own name, first": ([text(PAIR), text({**PAIR, "shape": [3], "data": [1, 2, 3]})], NAMED),
     "the name behind the numbers": ([text(dict(reversed(PAIR.items()))), text(dict(reversed(PAIR.items())))], NAMED),
     "spaces": ([text(ROW).replace(b":", b" :\n ").replace(b",", b" , ")] * 2, X),
+    "spaces behind the bracket": ([text(ROW), text(ROW).replace(b"[1,", b"[ 1,")], X),
+    "other names, then the first": ([text(ROW), text(ROW).replace(b"{", b" {"), text(ROW)], X),
+    "no data": ([text(NO_ROW), text({**NO_ROW, "data": [1]}), text(NO_ROW)], X),
+    "an object for no data": ([text(NO_ROW), text({**NO_ROW, "data": {}})], X),
+    "a string for no data": ([text(NO_ROW), text({**NO_ROW, "data": ""})], X),
+    "one bracket for two": ([text(NO_ROW), text(NO_ROW).replace(b"[]", b"[")], X),
+    "no brackets": ([text(NO_ROW), text(NO_ROW).replace(b"[]", b"")], X),
+    "a half": ([text(NO_ROW), text(NO_ROW)[:-3]], X),
 }
 
 
 @pytest.mark.parametrize("case", AROUND)
 def test_other_numbers_between_the_same_words_are_told_the_same(case) -> None:
     bodies, spec = AROUND[case]
+    bodies = [bodies[0], *bodies]  # the second time its words are those that came last
     short, whole = codec(spec), codec(spec)
     whole.plain.serves = False
     assert [told(short, body) for body in bodies] == [told(whole, body) for body in bodies]

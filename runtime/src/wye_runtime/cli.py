@@ -5,6 +5,7 @@ What a command needs is imported by it: `fetch` runs in every start of a pod, an
 
 import argparse
 import ctypes
+import gc
 import json
 import os
 import re
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def served(given: argparse.Namespace) -> int:
     """`serve`: until told to stop; `run` ends the process."""
+    gc.disable()  # what is imported is no garbage, and looking for some takes a tenth of a start
     from wye_runtime.app import Listen, library, run
     from wye_runtime.contract import parse
 

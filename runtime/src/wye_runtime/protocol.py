@@ -1,8 +1,9 @@
 """The words of the Open Inference Protocol v2: datatypes, tensors, and one request and answer without any transport."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -107,3 +108,8 @@ class RawResponse(NamedTuple):
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = NO_HEADERS
     status: int = 200
+
+
+# of all their fields, in a third of the time
+raw_request: Callable[[tuple[Any, ...]], RawRequest] = partial(tuple.__new__, RawRequest)
+raw_response: Callable[[tuple[Any, ...]], RawResponse] = partial(tuple.__new__, RawResponse)

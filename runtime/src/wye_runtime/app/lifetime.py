@@ -7,6 +7,7 @@ loading ──loaded──> ready ──signal──> draining ──idle, or ti
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import NoReturn, Protocol
 
 import uvicorn
@@ -158,7 +160,7 @@ def tracer_of(config: Config, metrics: Metrics) -> Tracer | None:
     resource = {**told.resource, "service.instance.id": socket.gethostname(), "service.version": str(SERVER["version"])}
     exporter = Exporter(told.host, told.port, resource)
     tracer = Tracer(exporter)
-    metrics.count_traces(tracer.counts)
+    metrics.traces = tracer.counts
     exporter.start()
     return tracer
 
@@ -194,11 +196,14 @@ async def lifetime(service: Served, ledger: Ledger, environment: Environment) ->
     await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         return 0
+    gc.enable()  # the command line switched it off
     try:
         loading.result()
     except WyeError as error:
         return refused(error, environment)
     log.info("ready")
+    # what the first request needs not: whoever asks for it would hold up everybody else
+    asyncio.get_running_loop().run_in_executor(None, import_module, "wye_runtime.metrics.exposition")
     await stopping
     code = refused(service.lost, environment) if service.lost else 0
     service.is_draining = True

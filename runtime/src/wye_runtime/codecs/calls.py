@@ -13,7 +13,16 @@ from wye_runtime.codecs.infer import InferRequest, output_detail, refusal
 from wye_runtime.codecs.messages import CLASSES
 from wye_runtime.codecs.plain import KNOWN, Form, Plain
 from wye_runtime.errors import BadRequest, EncodingNotServed, InvalidInput, Misfit, Offences, PayloadTooLarge, shown
-from wye_runtime.protocol import DTYPES, FLOATS, Array, RawResponse, Signature, Tensors, TensorSpec
+from wye_runtime.protocol import (
+    DTYPES,
+    FLOATS,
+    Array,
+    RawResponse,
+    Signature,
+    Tensors,
+    TensorSpec,
+    raw_response,
+)
 from wye_runtime.tensors import PACKED
 
 GRPC_TYPE = "application/grpc"
@@ -30,6 +39,7 @@ FLIPPED = bytes(range(255, -1, -1))
 RAW_OUTPUT = b"\x32"  # field 6 of ModelInferResponse, with a length
 MOST = 1 << 10  # bytes of a message before its tensor that are kept
 SHAPES = 256  # of outputs, whose answers' beginnings are kept
+CALL_ANSWER = RawResponse(b"", GRPC_TYPE)[1:]
 
 
 def inflated(message: bytes, encoding: str, limit: int) -> bytes:
@@ -115,7 +125,7 @@ class CallCodec:
         for count in counts:
             opening = self.opening("", self.outputs, tuple([(count, *shape) for _, _, shape in raws]))
             parts = [raw_output(raw[at * width : (at + count) * width]) for raw, width, _ in raws]
-            told.append(RawResponse(b"".join([opening, *parts]), GRPC_TYPE))
+            told.append(raw_response((b"".join([opening, *parts]), *CALL_ANSWER)))
             at += count
         return told
 

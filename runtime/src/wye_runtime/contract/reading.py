@@ -13,6 +13,8 @@ from wye_runtime.media import decodable
 from wye_runtime.protocol import INTEGERS, LARGEST, ROUNDED, Array
 from wye_runtime.tensors import integer_range
 
+NUMBERS = frozenset({int, float})
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -30,7 +32,7 @@ def reader(field: Field, datatype: str) -> Callable[[object], Any]:
     if field.type == IMAGE:
         return picture
     if field.type == "boolean":
-        return boolean if datatype in ("BOOL", "BYTES") else lambda value: int(boolean(value))
+        return boolean if datatype in ("BOOL", "BYTES") else flag
     if field.type in ("string", TEXT):
         return strings(field, datatype)
     return numbers(field, datatype)
@@ -41,6 +43,11 @@ def boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise Misfit(f"expected a boolean (true or false), got {shown(value)}")
+
+
+def flag(value: object) -> int:
+    """The same as a number."""
+    return 1 if value is True else 0 if value is False else int(boolean(value))
 
 
 def strings(field: Field, datatype: str) -> Callable[[object], Any]:
@@ -88,8 +95,8 @@ def numbers(field: Field, datatype: str) -> Callable[[object], Any]:
     lowest, highest = taken(datatype)
     is_said = datatype in INTEGERS and field.minimum is None and field.maximum is None  # the sentence has it already
 
-    def read(value: object) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+    def read(value: Any) -> Any:
+        if type(value) not in NUMBERS:  # a boolean is another type
             raise Misfit(f"expected {wanted}, got {shown(value)}")
         if not least <= value <= most or (is_integer and value != int(value)):
             fitting = "" if is_said or lowest <= value <= highest else f" that fits into {datatype}"

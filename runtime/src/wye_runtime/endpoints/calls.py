@@ -14,7 +14,7 @@ from wye_runtime.codecs.messages import CLASSES
 from wye_runtime.endpoints import reflection
 from wye_runtime.endpoints.answers import MAX_MESSAGE
 from wye_runtime.errors import NotFound, RequestError, WyeError, shown
-from wye_runtime.protocol import SERVER, RawRequest, RawResponse, TensorSpec
+from wye_runtime.protocol import SERVER, RawRequest, RawResponse, TensorSpec, raw_request
 from wye_runtime.service import Pending, Service, Ticket
 
 SERVICE = "inference.GRPCInferenceService"
@@ -48,7 +48,9 @@ def unframed(raw: RawRequest) -> RawRequest:
         raise errors.BadRequest("the call has no message")
     if len(body) != PREFIX + length(body):
         raise errors.BadRequest("the call must have exactly one message, as long as it says")
-    return raw._replace(body=body[PREFIX:], content_encoding=(raw.content_encoding or "identity") if body[0] else None)
+    encoding = (raw.content_encoding or "identity") if body[0] else None
+    _, named, model, version, kind, _, *rest = raw
+    return raw_request((body[PREFIX:], named, model, version, kind, encoding, *rest))
 
 
 def length(frame: bytes | bytearray) -> int:

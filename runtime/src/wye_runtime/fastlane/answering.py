@@ -47,12 +47,12 @@ class AnsweringProtocol(BoundedProtocol):
         except Exception as error:  # noqa: BLE001 -- the outermost loop; the ledger logs it
             self.fail(turn, error)
             return
-        if isinstance(begun, RawResponse):
-            turn.answer = begun
-            return
-        if isinstance(begun, Ticket):  # the end of this turn of the loop: a task would cost more than the run
+        if type(begun) is Ticket:  # the end of this turn of the loop: a task would cost more than the run
             turn.work = begun
             begun.reply = partial(self.told, turn)
+            return
+        if isinstance(begun, RawResponse):
+            turn.answer = begun
             return
         task = turn.work = self.loop.create_task(self.lane.service.finish(begun))
         task.add_done_callback(partial(self.finished, turn))
@@ -76,12 +76,9 @@ class AnsweringProtocol(BoundedProtocol):
 
     def is_all_there_is(self, turn: Turn) -> bool:
         """Whether nothing waits before, behind or beside this request, so that its answer can be written as it is."""
-        flow = self.flow
-        return (
-            len(self.turns) == 1
-            and self.turns[0] is turn
-            and not (self.pipeline or flow.read_paused or flow.write_paused)
-        )
+        turns, flow = self.turns, self.flow
+        is_only = len(turns) == 1 and turns[0] is turn
+        return is_only and not (self.pipeline or flow.read_paused or flow.write_paused)
 
     def fail(self, turn: Turn, error: BaseException) -> None:
         if isinstance(error, RequestError):
@@ -137,16 +134,17 @@ class AnsweringProtocol(BoundedProtocol):
         return self.lane.service.is_draining or not turn.keeps_alive
 
     def write(self, turn: Turn, answer: RawResponse) -> None:
-        closes = self.closes(turn)
-        if not self.transport.is_closing():
-            head, body = self.lane.head(turn.target, answer, turn.id, self.server_state.default_headers), answer.body
-            head += CLOSES if closes else STAYS
-            if turn.target.call is None and len(body) <= JOINED:
-                self.transport.write(head + body)
-            elif len(body) <= JOINED:
-                self.transport.write(b"".join((head, *parts_of(turn.target, answer))))
+        closes, lane, transport = self.closes(turn), self.lane, self.transport
+        if not transport.is_closing():
+            target, body = turn.target, answer.body
+            head = lane.head(target, answer, turn.id, self.server_state.default_headers)
+            end = CLOSES if closes else STAYS
+            if len(body) > JOINED:
+                transport.writelines((head, end, *parts_of(target, answer)))
+            elif target.call is None:
+                transport.write(b"".join((head, end, body)))
             else:
-                self.transport.writelines((head, *parts_of(turn.target, answer)))
+                transport.write(b"".join((head, end, *parts_of(target, answer))))
         self.wrote(turn, answer, closes=closes)
 
     def wrote(self, turn: Turn, answer: RawResponse, *, closes: bool) -> None:

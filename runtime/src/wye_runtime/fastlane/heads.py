@@ -36,6 +36,7 @@ class Head(NamedTuple):
 
 
 Request = tuple[Head, str | None, bytes]
+NOBODYS = Head(Target(""), length=-2, named=None, rest=(), is_copy=False)  # no body is that long
 
 
 class Heads:
@@ -43,23 +44,31 @@ class Heads:
 
     def __init__(self) -> None:
         self.heads: dict[bytes, Head] = {}
+        self.last = b"", NOBODYS  # the last one without an id that was asked for
 
     def request(self, data: bytes) -> Request | None:
         """The one whole request that these bytes are: its head, id and body; None where the parser must look."""
+        key, head = self.last
+        if data.startswith(key) and len(data) - len(key) == head.length:
+            return head, head.named, data[len(key) :]
         end = data.find(END) + len(END)
         at = data.find(ID, 0, end)
         if at < 0:
-            head = self.heads.get(data[:end])
-            body = None if head is None else body_in(data, end, head.length)
-            return None if head is None or body is None else (head, head.named, body)
+            key = data[:end]
+            found = self.heads.get(key)
+            body = None if found is None else body_in(data, end, found.length)
+            if found is None or body is None:
+                return None
+            self.last = key, found
+            return found, found.named, body
         at += AFTER_ID
         stop = data.find(CR, at, end)
-        head = self.heads.get(data[:at] + data[stop:end])
-        body = None if head is None else body_in(data, end, head.length)
+        found = self.heads.get(data[:at] + data[stop:end])
+        body = None if found is None else body_in(data, end, found.length)
         named = data[at:stop]
-        if head is None or body is None or not named.replace(b"-", b"").isalnum():
+        if found is None or body is None or not named.replace(b"-", b"").isalnum():
             return None
-        return head, named.decode()[:ID_LENGTH], body
+        return found, named.decode()[:ID_LENGTH], body
 
     def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
         """Keeps the head of a request that the parser read just now, unless there is something about it."""

@@ -2,6 +2,7 @@
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from wye_runtime.codecs.calls import GRPC_TYPE
 from wye_runtime.endpoints import answers, calls
 from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import RequestError
@@ -18,10 +19,11 @@ from wye_runtime.fastlane.targets import (
     call_target,
     targets,
 )
-from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.protocol import JSON_TYPE, NO_HEADERS, RawRequest, RawResponse
 from wye_runtime.service import Pending, Service, Ticket
 
 OK = 200
+CHUNKED = -1  # for the length of a call's answer
 FIRST = STATUS_LINE[OK].decode()
 ENDED = b"\r\n0\r\ngrpc-status: 0\r\n\r\n"
 
@@ -38,6 +40,7 @@ class Lane:
         self.heads = Heads() if ledger.tracer is None else TracedHeads()
         self.digits = len(str(self.limit))
         self.common: tuple[object, str] = (None, "")
+        self.usual: dict[int, bytes] = {}  # what stands before the id in the heads of usual answers, by their length
 
     def target(self, url: bytes, method: bytes, headers: Headers) -> Target | None:
         """What a request asks for; None where something is odd about it, and the ordinary application decides."""
@@ -76,6 +79,11 @@ class Lane:
         """Status line and headers, all but the last line: the same as through the ordinary application."""
         if self.common[0] is not defaults:  # uvicorn makes a new list every second, with the date
             self.common = defaults, b"".join(b"%b: %b\r\n" % pair for pair in defaults).decode("latin-1")
+            self.usual = {}
+        if answer.headers is NO_HEADERS and answer.status == OK:
+            length = len(answer.body) if target.call is None else CHUNKED
+            if length == CHUNKED or answer.content_type is JSON_TYPE:
+                return (self.usual.get(length) or self.usual_head(length)) + named.encode("latin-1")
         own = "".join([f"{name}: {value}\r\n" for name, value in answer.headers.items()]) if answer.headers else ""
         size, status = f"content-length: {len(answer.body)}", answer.status
         if target.call is not None:  # an error is headers alone, and no error for HTTP
@@ -83,6 +91,15 @@ class Lane:
         first = FIRST if status == OK else STATUS_LINE[status].decode()
         kind = answer.content_type
         return f"{first}{self.common[1]}{own}{size}\r\ncontent-type: {kind}\r\nx-request-id: {named}".encode("latin-1")
+
+    def usual_head(self, size: int) -> bytes:
+        """Of what went well, JSON of this length or a call, all but the request's id."""
+        framing, kind = f"content-length: {size}", JSON_TYPE
+        if size == CHUNKED:
+            framing, kind = "transfer-encoding: chunked", GRPC_TYPE
+        written = f"{FIRST}{self.common[1]}{framing}\r\ncontent-type: {kind}\r\nx-request-id: "
+        found = self.usual[size] = written.encode("latin-1")
+        return found
 
 
 def parts_of(target: Target, answer: RawResponse) -> tuple[bytes, ...]:

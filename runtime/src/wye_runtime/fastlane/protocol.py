@@ -25,7 +25,8 @@ from wye_runtime.fastlane.lane import Lane
 from wye_runtime.fastlane.streaming import Stream
 from wye_runtime.fastlane.targets import COPY, Headers, context_in, raw_request, request_id
 from wye_runtime.fastlane.turn import Turn
-from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.protocol import RawResponse
+from wye_runtime.protocol import raw_request as raw_of
 from wye_runtime.tracing import Watch
 
 ORDINARY, SHORT, REFUSED, STREAMED = range(4)  # ways of what is being read; REFUSED: its body is skipped
@@ -83,7 +84,7 @@ class FastProtocol(AnsweringProtocol):
         self.tries = TRIES
         turn = Turn(self.lane.ledger.came(), named or new_id(), head.target, keeps_alive=True)
         turn.is_copy = head.is_copy
-        turn.raw = RawRequest(body, turn.id, *head.rest)
+        turn.raw = raw_of((body, turn.id, *head.rest))
         self.turns.append(turn)
         self.begin(turn)
         if turn.answer is not None:

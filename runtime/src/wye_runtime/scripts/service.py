@@ -79,7 +79,7 @@ class ScriptService:
         script = loaded(source)
         server = Server(script, Swagger(script, Path(folder), self.settings), self.settings)
         seconds = time.perf_counter() - began
-        self.metrics.load_seconds.set(seconds)
+        self.metrics.load_seconds = seconds
         extra = {"script": source.file, "slots": self.threads.slots.capacity, "ms": round(seconds * 1000, 1)}
         log.info("script loaded", extra=extra)
         self.server = server

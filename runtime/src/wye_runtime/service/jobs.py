@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from wye_runtime import codecs
@@ -50,7 +51,7 @@ class WholeJob(NamedTuple):
 Job = WholeJob | Plain
 
 
-@dataclass(slots=True)
+@dataclass
 class Jobs:
     """Makes jobs for one loaded model."""
 
@@ -80,11 +81,16 @@ class Jobs:
 
     def values_at_most(self, body: bytes) -> int:
         """How many values an instance has, times how many instances the body can hold: `{}` stands for all defaults."""
+        begins_instance, values = self.instance
+        return (1 + body.count(begins_instance)) * values
+
+    @cached_property
+    def instance(self) -> tuple[bytes, int]:
+        """What each begins with, and how many values it has."""
         signature = self.model.signature
         is_batched = all(spec.has_free_batch for spec in signature.inputs)
         width = len(self.contract.columns) if self.contract else len(signature.inputs)
-        begins_instance = b"{" if self.contract or is_batched else b","
-        return (1 + body.count(begins_instance)) * (width if is_batched else width + VALUES_A_RUN)
+        return b"{" if self.contract or is_batched else b",", width if is_batched else width + VALUES_A_RUN
 
     def check_target(self, raw: RawRequest) -> None:
         """Whether the request names this model."""

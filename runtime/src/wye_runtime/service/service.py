@@ -101,14 +101,12 @@ class Service:
     def show_mode(self, mode: str) -> None:
         """The model's one info metric, with where its runs happen."""
         source, model = self.config.model, self.current().model
-        self.metrics.model_info.clear()
-        labels = (source.name, source.version, model.artifact.sha256, model.provider, mode)
-        self.metrics.model_info.labels(*labels).set(1)
+        self.metrics.model = (source.name, source.version, model.artifact.sha256, model.provider, mode)
 
     def log_loaded(self, ready: Loaded, slots: int) -> None:
         source, model = self.config.model, ready.model
         mode = "inline" if self.is_inline else "threads"
-        self.metrics.load_seconds.set(ready.seconds)
+        self.metrics.load_seconds = ready.seconds
         log.info(
             "model loaded",
             extra={
@@ -156,7 +154,7 @@ class Service:
                 return self.sampled(raw, self.run_alone(job))
             # nobody's time is up before the end of this turn, unless they are made to wait or in a hurry
             deadline = FOREVER if raw.timeout is None and not self.loop_batches.delay else self.deadline(raw)
-            return self.loop_batches.add(Ticket(raw, job, deadline).seated(self.kind(job), rows))
+            return self.loop_batches.add(Ticket(raw, job, deadline, self.kind(job), rows))
         return Pending(raw, job, self.deadline(raw))
 
     def deadline(self, raw: RawRequest) -> float:
@@ -190,7 +188,7 @@ class Service:
         for ticket in tickets:
             try:
                 ticket.job = ticket.job or ready.jobs.job(ticket.raw)
-                ticket.seated(self.kind(ticket.job), ticket.job.rows)
+                ticket.kind, ticket.rows = self.kind(ticket.job), ticket.job.rows
             except Exception as error:  # noqa: BLE001 -- whoever asked is told; the others go on
                 told[ticket] = error
         decoded = [each for each in tickets if each not in told]
@@ -213,7 +211,7 @@ class Service:
         return self.watched(lambda: self.current().runner.run_together(jobs, counts))
 
     def dropped(self, reason: str) -> None:
-        self.metrics.dropped.labels(reason).inc()
+        self.metrics.dropped[reason] += 1
 
     def watched(self, runs: Callable[[], T]) -> T:
         """Runs in the event loop, and never again once that has taken too much of the thread's time."""

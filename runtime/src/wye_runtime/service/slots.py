@@ -63,7 +63,7 @@ class Slots:
 
     def enter(self, waiter: Waiter) -> None:
         self.waiters.append(waiter)
-        self.metrics.queue_depth.set(len(self.waiters))
+        self.metrics.queue_depth = len(self.waiters)
 
     def leave(self, waiter: Waiter, reason: str) -> None:
         """Ends a wait; a slot that was handed over in the same moment goes on to the next."""
@@ -72,10 +72,10 @@ class Slots:
             self.hand_on(waiter)
             return
         self.waiters.remove(waiter)
-        self.metrics.queue_depth.set(len(self.waiters))
+        self.metrics.queue_depth = len(self.waiters)
 
     def drop(self, reason: str) -> None:
-        self.metrics.dropped.labels(reason).inc()
+        self.metrics.dropped[reason] += 1
 
     def hand_on(self, waiter: Waiter) -> None:
         if waiter.result():
@@ -89,7 +89,7 @@ class Slots:
             self.active -= 1
             return
         self.waiters.popleft().set_result(True)
-        self.metrics.queue_depth.set(len(self.waiters))
+        self.metrics.queue_depth = len(self.waiters)
 
     def taken(self, most: int) -> list[Ticket]:
         """The tickets of those who wait, the first ones first; they need no slot of their own any more."""
@@ -98,7 +98,7 @@ class Slots:
             waiter = self.waiters.popleft()
             found.append(self.tickets[waiter])
             waiter.set_result(False)
-        self.metrics.queue_depth.set(len(self.waiters))
+        self.metrics.queue_depth = len(self.waiters)
         return found
 
 

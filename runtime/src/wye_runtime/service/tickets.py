@@ -19,21 +19,15 @@ class Ticket:
 
     __slots__ = ("deadline", "is_cancelled", "job", "kind", "outcome", "raw", "reply", "rows")
 
-    kind: Hashable  # tickets of one kind may share a run
-    rows: int  # 0: none to be joined with others'
-
-    def __init__(self, raw: RawRequest, job: Job | None, deadline: float) -> None:
+    def __init__(self, raw: RawRequest, job: Job | None, deadline: float, kind: Hashable = None, rows: int = 0) -> None:
         self.raw = raw
         self.job = job  # None until a thread has decoded it
         self.deadline = deadline
+        self.kind = kind  # tickets of one kind may share a run
+        self.rows = rows  # 0: none to be joined with others'
         self.outcome: Outcome | None = None
         self.reply: Callable[[Outcome], None] | None = None
         self.is_cancelled = False
-
-    def seated(self, kind: Hashable, rows: int) -> "Ticket":
-        """With what says who may share its run."""
-        self.kind, self.rows = kind, rows
-        return self
 
     def cancel(self) -> None:
         self.is_cancelled = True
