@@ -13,12 +13,17 @@ from cluster.kube import Cluster
 
 def kill(cluster: Cluster, namespace: str, pod: str) -> None:
     """End all processes of a pod's containers; its sandbox stays. On `bare`, whose processes this machine sees."""
+    for process in processes(cluster, namespace, pod):
+        with suppress(ProcessLookupError):  # the first one's end was the end of this one
+            os.kill(process, signal.SIGKILL)
+
+
+def processes(cluster: Cluster, namespace: str, pod: str) -> list[int]:
+    """Those of a pod's containers, by this machine's numbers."""
     uid = cluster.json("-n", namespace, "get", "pod", pod)["metadata"]["uid"]
     found = list(_processes(uid))
     assert found, f"no process of pod {pod} is seen from here"
-    for process in found:
-        with suppress(ProcessLookupError):  # the first one's end was the end of this one
-            os.kill(process, signal.SIGKILL)
+    return found
 
 
 def _processes(uid: str) -> Iterator[int]:

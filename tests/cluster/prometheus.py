@@ -130,13 +130,13 @@ class Prometheus:
         return [each for series in found for each in series["exemplars"]]
 
     def _asked(self, what: str, **given: object) -> Any:
-        with urllib.request.urlopen(f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(given)}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(given)}", timeout=60) as answer:
             return json.load(answer)["data"]
 
     def is_ready(self) -> bool:
         """It has begun, and has its rules."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:
                 return answer.status == 200
         except OSError:
             return False

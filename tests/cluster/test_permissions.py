@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 import time
@@ -13,9 +12,8 @@ import pytest
 
 from cluster.audit import asked, granted, now
 from cluster.chart import install, uninstall
-from cluster.harness import owner, room
+from cluster.faults import hide_files, without
 from cluster.harness.machine import backend  # noqa: F401  (named by the mark BARE)
-from cluster.harness.say import output
 from cluster.kube import PATIENCE, Cluster, Namespace
 from cluster.serving import API, Served, deployment, endpoint, waited
 from wye_operator.cluster.apply import MOST_MADE
@@ -23,7 +21,6 @@ from wye_operator.cluster.apply import MOST_MADE
 Figure = Callable[[str], None]
 BARE = pytest.mark.skipif("backend().name != 'bare'", reason="the audit log is read on `bare` only")
 OPERATOR = "wye-system"
-ACCOUNT = f"system:serviceaccount:{OPERATOR}:wye"
 SELECTOR = "app.kubernetes.io/name=wye-operator"
 KINDS = ("mlendpoints.wye.dev", "mldeployments.wye.dev")
 WORKLOADS = "deployments.apps,pods"
@@ -36,29 +33,6 @@ except urllib.error.HTTPError as error:
 except OSError as error:
     print(error)
 """
-
-
-@contextmanager
-def without(cluster: Cluster, resource: str) -> Iterator[None]:
-    """The operator's role without the rule for a resource; put back as it was."""
-    role = cluster.json("get", "clusterrole", "wye")
-    role["metadata"] = {k: v for k, v in role["metadata"].items() if k in ("name", "labels", "annotations")}
-    less = copy.deepcopy(role)
-    less["rules"] = [rule for rule in role["rules"] if resource not in rule.get("resources", ())]
-    assert less["rules"] != role["rules"]
-    try:
-        _replace(cluster, less, resource, "no")
-        yield
-    finally:
-        _replace(cluster, role, resource, "yes")
-
-
-def _replace(cluster: Cluster, role: dict, resource: str, may: str) -> None:
-    manager = ("--field-manager=helm", "--force-conflicts")  # so that the chart can be upgraded afterwards
-    cluster.kubectl("apply", "--server-side", *manager, "-f", "-", stdin=json.dumps(role))
-    group = next((r["apiGroups"][0] for r in role["rules"] if resource in r.get("resources", ())), "apps")
-    words = ("auth", "can-i", "patch", f"{resource}.{group}".rstrip("."), "--as", ACCOUNT, "-n", "default")
-    waited(lambda: cluster.attempt(*words).stdout.strip() == may)
 
 
 def pod(cluster: Cluster) -> dict:
@@ -312,12 +286,6 @@ def test_a_router_that_takes_nothing_is_named_and_replaced(served: Served, figur
     figure(f"a router that takes nothing: replaced after {took:.1f} s (goal 60 s), lost {load.lost}")
     assert load.lost == 0
     assert served.traffic() == weights
-
-
-def hide_files(pod: str, volume: str) -> None:
-    held = owner.recorded()
-    folder = held.state.root / "kubelet" / "pods" / pod / "volumes" / "kubernetes.io~configmap" / volume
-    output(room.inside(held.room, ["mount", "-t", "tmpfs", "tmpfs", str(folder)]))
 
 
 @BARE
