@@ -41,16 +41,25 @@ def _replace(cluster: Cluster, role: dict, resource: str, may: str) -> None:
     waited(lambda: cluster.attempt(*words).stdout.strip() == may, 30)
 
 
-@contextmanager
-def hidden_files(pod: str, volume: str) -> Iterator[None]:
-    """Kubelet writes a pod's files where its container does not look, as on a node that cannot bring it any."""
+def hide_files(pod: str, volume: str) -> str:
+    """Kubelet writes a pod's files where its container does not look, as on a node that cannot bring it any.
+
+    Returns what was mounted for it.
+    """
     held = owner.recorded()
     folder = str(held.state.root / "kubelet" / "pods" / pod / "volumes" / "kubernetes.io~configmap" / volume)
     output(room.inside(held.room, ["mount", "-t", "tmpfs", "tmpfs", folder]))
+    return folder
+
+
+@contextmanager
+def hidden_files(pod: str, volume: str) -> Iterator[None]:
+    """For as long as the block lasts: else kubelet could not remove them with their pod."""
+    folder = hide_files(pod, volume)
     try:
         yield
-    finally:  # else kubelet could not remove it with its pod
-        output(room.inside(held.room, ["umount", folder]))
+    finally:
+        output(room.inside(owner.recorded().room, ["umount", folder]))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 One scene for all: an Endpoint that is well, one that will hurt, and one that will be lost. The rules' minutes are two
 seconds here (`prometheus.faster`), and scrapes come each second. By hand (`WYE_E2E=1 .venv/bin/python -m pytest -n 0
---timeout=0 tests/cluster/test_sight.py`): with `WYE_SIGHT=1` the faults, with `WYE_SIGHT_TIMES=1 -k every_query` ten
+--timeout=0 tests/cluster/test_sight.py`): with `WYE_SIGHT=1` all of it, with `WYE_SIGHT_TIMES=1 -k every_query` ten
 minutes of silence with the rules as they are written.
 """
 
@@ -50,8 +50,8 @@ from wye_operator.cli.main import main
 
 Figure = Callable[[str], None]
 BARE = pytest.mark.skipif("backend().name != 'bare'", reason="processes are stopped from outside on `bare` only")
-BY_HAND = pytest.mark.skipif(
-    not os.environ.get("WYE_SIGHT"), reason="it takes minutes, and all of a machine: WYE_SIGHT=1"
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("WYE_SIGHT") and not os.environ.get("WYE_SIGHT_TIMES"), reason="it takes minutes: WYE_SIGHT=1"
 )
 TIMES = int(os.environ.get("WYE_SIGHT_TIMES") or 30)  # faster; 1: as they are written
 MINUTE = 60 / TIMES  # one of the rules', in seconds
@@ -202,7 +202,7 @@ THEN: set[Alert] = {("WyeConfigurationRejected", "fraud", ""), ("WyeOperatorStan
 
 
 @BARE
-@BY_HAND
+@pytest.mark.skipif(not os.environ.get("WYE_SIGHT"), reason="it takes all of a machine: WYE_SIGHT=1")
 def test_each_alert_fires_on_its_fault(sight: Sight, operator: str, capsys, figure: Figure):
     """A pod that stands still, one that is too slow, rights and files that are missing, and greedy callers; then no
     operator, and a file that Envoy refuses."""
