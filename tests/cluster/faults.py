@@ -38,7 +38,7 @@ def _replace(cluster: Cluster, role: dict, resource: str, may: str) -> None:
     cluster.kubectl("apply", "--server-side", *manager, "-f", "-", stdin=json.dumps(role))
     group = next((r["apiGroups"][0] for r in role["rules"] if resource in r.get("resources", ())), "apps")
     words = ("auth", "can-i", "patch", f"{resource}.{group}".rstrip("."), "--as", ACCOUNT, "-n", "default")
-    waited(lambda: cluster.attempt(*words).stdout.strip() == may, 30)
+    waited(lambda: cluster.attempt(*words).stdout.strip() == may)
 
 
 def hide_files(pod: str, volume: str) -> str:

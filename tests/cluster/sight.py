@@ -105,10 +105,10 @@ def prepare(own: Namespace, folder: Path) -> None:
     own.kubectl("create", "configmap", "models", f"--from-file={folder / 'one.onnx'}")
     own.kubectl("create", "configmap", "slow", f"--from-literal=score.py={CODE}")
     own.apply(*SCENE)
-    Served(own).ready(300)
+    Served(own).ready()
     for name in ("fraud", "hurt", "lost"):
         served = Served(own, name)
-        waited(lambda served=served: served.ask(served.key)[0] == 200, 60)
+        waited(lambda served=served: served.ask(served.key)[0] == 200)
 
 
 def counted(sight: Sight) -> dict[str, Counter[str]]:
