@@ -8,12 +8,15 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import h2.config
 import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
 
 from render.model import turns
 
@@ -157,11 +160,13 @@ def client() -> h2.connection.H2Connection:
     return connection
 
 
-def asked(connection: h2.connection.H2Connection, path: str, length: str = "0") -> int:
+def asked(
+    connection: h2.connection.H2Connection, path: str, length: str = "0", more: Mapping[str, str] | None = None
+) -> int:
     """A request on a new stream."""
     stream: int = connection.get_next_available_stream_id()
     head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a"), ("content-length", length)]
-    connection.send_headers(stream, head, end_stream=length == "0")
+    connection.send_headers(stream, [*head, *(more or {}).items()], end_stream=length == "0")
     return stream
 
 
@@ -274,6 +279,57 @@ ATTACKS: dict[str, Attack] = {
     "HTTP/2: windows": flood(frame(8, 0, 0, b"\x00\x00\x00\x01")),
     "HTTP/2: headers in pieces without end": headers_in_pieces_without_end,
 }
+
+
+class Multiplexed:
+    """A caller with one connection of HTTP/2, who sends as much of each body as it may, or wants no answer to come."""
+
+    STREAMS = 100
+
+    def __init__(self, streams: Streams) -> None:
+        self._reader, self._writer = streams
+        self._wire = client()
+        self._left: dict[int, int] = {}
+        self._sends = False
+        self._write()
+
+    def begin(self, path: str, length: int, headers: Mapping[str, str]) -> None:
+        """A hundred heads."""
+        with suppress(h2.exceptions.ProtocolError):  # the router may have closed the connection
+            for _ in range(self.STREAMS):
+                stream = asked(self._wire, path, str(length), headers)
+                if length:
+                    self._left[stream] = length
+        self._write()
+
+    def refuse_answers(self) -> None:
+        with suppress(h2.exceptions.ProtocolError):
+            self._wire.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        self._write()
+
+    def send(self) -> None:
+        """Bodies, as far as the windows allow, now and whenever these grow."""
+        self._sends = True
+        with suppress(h2.exceptions.ProtocolError):
+            for stream, left in self._left.items():
+                while size := min(left, self._wire.local_flow_control_window(stream), 16_384):
+                    self._wire.send_data(stream, b"x" * size)
+                    left -= size
+                self._left[stream] = left
+        self._write()
+
+    async def listen(self) -> None:
+        """To what the router says, until one of the two hangs up."""
+        with suppress(ConnectionError, h2.exceptions.ProtocolError):
+            while data := await self._reader.read(65_536):
+                for event in self._wire.receive_data(data):
+                    if isinstance(event, (h2.events.StreamReset, h2.events.StreamEnded)):
+                        self._left.pop(event.stream_id, None)
+                self.send() if self._sends else self._write()
+
+    def _write(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(self._wire.data_to_send())
 
 
 class Neighbour:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 import plain
@@ -16,6 +17,7 @@ from render.upstream import Upstream
 from wye_operator.plan.record import Cluster
 from wye_operator.plan.wanted import Auth, Cors, Listener, Pin, Rate, RouterPlan, Routes, Share, Sticky
 from wye_operator.plan.world import Keys
+from wye_operator.render import envoy, memory
 
 PIN = "azureml-model-deployment"
 KEY = {"api-key": "key-one"}
@@ -227,7 +229,11 @@ def test_azures_statuses(azure: Running, path: str, pin: str, status: int, model
     assert (record["status"], record["model_status"]) == (status, model[0] if model else None)
 
 
-def test_a_router_that_is_short_of_memory_says_so_and_stays_alive(plan: RouterPlan, tmp_path: Path) -> None:
+def test_a_router_that_is_short_of_memory_says_so_and_stays_alive(
+    plan: RouterPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 80 % on; this one is above 90 %, too, and does what it does below."""
+    monkeypatch.setattr(envoy, "overload", lambda most: {**memory.overload(most), "loadshed_points": []})
     small = replace(plan, listener=Listener(10_000, access_log=True, most_memory_bytes=2**20))
     with serving(small, tmp_path) as running:  # ready: the inner port answers, however short the memory
         wait_for(lambda: plain.post(f"{running.url}/score").status_code == 503, "the memory was looked at")
@@ -239,3 +245,23 @@ def test_a_router_that_is_short_of_memory_says_so_and_stays_alive(plan: RouterPl
         "1",
     )
     assert taken == plan.routes.version
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_router_with_hardly_any_memory_left_closes_connections_and_stays_alive(
+    plan: RouterPlan, tmp_path: Path, *, http2: bool
+) -> None:
+    """Its refusals would be held, too, where their callers read none. The inner port answers."""
+    small = replace(plan, listener=Listener(10_000, access_log=True, most_memory_bytes=2**20))
+
+    def closed() -> bool:
+        with plain.Client(http1=not http2, http2=http2) as client:
+            try:
+                client.post(f"{running.url}/score", headers=KEY)
+            except httpx.RemoteProtocolError:
+                return True
+            return False
+
+    with serving(small, tmp_path) as running:
+        wait_for(closed, "the memory was looked at")
+        assert running.taken().routes == plan.routes.version

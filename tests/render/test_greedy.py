@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from render import plans
-from render.greedy import ATTACKS, HEAD, Attack, Crowd, Neighbour, crowd
+from render.greedy import ATTACKS, HEAD, Attack, Crowd, Multiplexed, Neighbour, crowd
 from render.model import Exchange, Model, ignore, serve
 from render.router import Running, is_ready, serving
 from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth, Hosts, Listener, RouterPlan, Routes, Share
 from wye_operator.plan.world import Address
-from wye_operator.render.envoy import CONNECTION_BYTES
+from wye_operator.render.memory import connections
 
 TIMEOUT_MS = 10_000
 MEBIBYTE = 2**20
@@ -124,7 +124,7 @@ async def test_no_number_of_callers_makes_a_router_hold_more_than_it_may(tmp_pat
         port = router.place.listen.port
         neighbour = Neighbour(port)
         await neighbour.connect()
-        most = MEMORY // CONNECTION_BYTES
+        most = connections(MEMORY)
         async with crowd(port) as those, neighbour.calling():
             await fill(those, most + 50, payload)
             used = router.memory()
@@ -133,3 +133,51 @@ async def test_no_number_of_callers_makes_a_router_hold_more_than_it_may(tmp_pat
         assert set(neighbour.statuses) == {"200"}
         assert used < MEMORY * 0.8
         assert router.process.poll() is None
+
+
+@asynccontextmanager
+async def multiplexed(those: Crowd, count: int) -> AsyncIterator[list[Multiplexed]]:
+    """So many connections of HTTP/2, each of which hears what the router says."""
+    callers = [Multiplexed(await those.connect()) for _ in range(count)]
+    listening = [asyncio.create_task(caller.listen()) for caller in callers]
+    yield callers
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+
+
+# Path, the size of each body, who it is for, whether answers may come, and connections: each has a hundred streams.
+STREAMS: dict[str, tuple[str, int, dict[str, str], bool, int]] = {
+    "bodies that the model does not read": ("/score", 300_000, {}, True, 20),
+    "answers that nobody reads": ("/large", 0, {}, False, 20),
+    "refusals that nobody reads": ("/score", 0, {"azureml-model-deployment": "nobody"}, False, 60),
+}
+
+
+@pytest.mark.parametrize("what", STREAMS)
+async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(tmp_path: Path, what: str) -> None:
+    """Streams that hold most are reset, then requests are refused, then connections closed; afterwards all is well."""
+    path, size, more, may_answer, count = STREAMS[what]
+    memory, most = 64 * MEBIBYTE, 0
+    steps = [
+        *([] if may_answer else [lambda caller: caller.refuse_answers()]),
+        lambda caller: caller.begin(path, size, more),
+        lambda caller: caller.send(),
+    ]
+    with running(Model("blue", way=choosy), tmp_path, memory) as router:
+        port = router.place.listen.port
+        neighbour, after = Neighbour(port), Neighbour(port)
+        async with crowd(port) as those, neighbour.calling(), multiplexed(those, count) as callers:
+            for step in steps:
+                for caller in callers:
+                    step(caller)
+                    await asyncio.sleep(0)
+                    most = max(most, router.memory())
+                await neighbour.answered(neighbour.statuses.total() + 10)
+                most = max(most, router.memory())
+        print(f"{what}: {dict(neighbour.statuses)}, {most // MEBIBYTE} MiB of {memory // MEBIBYTE}")
+        assert most < memory * 0.95
+        async with asyncio.timeout(60):
+            while after.statuses["200"] < 10:
+                await after.call()
+        after.hang_up()

@@ -9,6 +9,7 @@ from wye_operator.api.environment import GRPC_HEALTH
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Hosts
 from wye_operator.plan.world import Address
+from wye_operator.render.memory import MOST_REQUESTS
 from wye_operator.render.resources import (
     BUFFER_BYTES,
     HTTP2_WINDOWS,
@@ -28,7 +29,6 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 LABEL = "wye"  # where an instance's metadata says which deployment it belongs to
 ADMIN = "wye~admin"  # no deployment can have this name
-LIVE_REQUESTS = 10_000  # the runtime's queue is the limit; this one only bounds the damage
 MIRROR_REQUESTS = 16  # how many callers a shadow that never reads can hold,
 MIRROR_SECONDS = 3  # and for how long
 REWRITE = """
@@ -43,9 +43,9 @@ end
 """
 
 
-def cluster(of: Cluster, folder: str) -> Json:
+def cluster(of: Cluster, folder: str, most_requests: int = MOST_REQUESTS) -> Json:
     """One deployment, or the bounded way to a shadow. Settings and their reasons: docs/concepts/router.md."""
-    limit = MIRROR_REQUESTS if of.mirror else LIVE_REQUESTS
+    limit = MIRROR_REQUESTS if of.mirror else most_requests
     return typed(
         CLUSTER,
         {
@@ -129,7 +129,7 @@ def _threshold(limit: int) -> Json:
     return {
         "priority": "DEFAULT",
         # never the limit that is met first: at that one requests queue, and a mirror's queue would hold its callers
-        "max_connections": LIVE_REQUESTS,
+        "max_connections": MOST_REQUESTS,
         "max_pending_requests": limit,
         "max_requests": limit,
         "max_retries": limit,  # each request has three; more bounds would refuse what can still be answered

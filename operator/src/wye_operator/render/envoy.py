@@ -17,18 +17,13 @@ from wye_operator.plan.world import Address, Taken
 from wye_operator.render import auth, stats
 from wye_operator.render.clusters import assignment, cluster, hosts_file, static_clusters
 from wye_operator.render.listener import data_listener, inner_listener
-from wye_operator.render.resources import Json, canonical, discovery, extension, socket, watched
+from wye_operator.render.memory import overload, requests
+from wye_operator.render.resources import canonical, discovery, socket, watched
 from wye_operator.render.routes import route_configuration
 from wye_operator.render.tls import FILE as TLS_FILE
 from wye_operator.render.tls import certificate_file
 from wye_operator.render.tracing import COLLECTOR, FLUSH, collector
 
-# Connections of all callers together; more are closed at once. Each can make a router hold headers of 60 KiB, or what
-# is kept of a body to send it once more and 32 KiB on either side: the limit leaves room for all of them at once.
-MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
-# What a router does from which share of its memory on.
-HEAP = "envoy.resource_monitors.fixed_heap"
-MEMORY_ACTIONS = {"shrink_heap": 0.7, "stop_accepting_requests": 0.8}
 # How large a regular expression of ours may be; the largest says that an id has at most 128 characters.
 RUNTIME = {"re2.max_program_size.error_level": 2000, "re2.max_program_size.warn_level": 2000}
 # Where a router says what it has taken, and which copies it did not make, on its inner port.
@@ -87,7 +82,7 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                 ],
                 "clusters": [*static_clusters(place.admin), *([collector(tracing)] if tracing else [])],
             },
-            "overload_manager": _overload(router.listener.most_memory_bytes),
+            "overload_manager": overload(router.listener.most_memory_bytes),
             "stats_config": stats.kept(),
             "layered_runtime": {"layers": [{"name": "wye", "static_layer": {**RUNTIME, **(FLUSH if tracing else {})}}]},
         }
@@ -96,8 +91,8 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
 
 def route_files(router: RouterPlan, place: Place) -> dict[str, bytes]:
     """Clusters, routes, and the addresses of each deployment, by file name."""
-    clusters = sorted(router.clusters)
-    listed = [cluster(c, place.routes) for c in clusters]
+    most = requests(router.listener.most_memory_bytes)
+    listed = [cluster(c, place.routes, most) for c in sorted(router.clusters)]
     return {
         "cds.json": discovery(router.clusters_version, *listed),
         "rds.json": discovery(router.routes.version, route_configuration(router.routes)),
@@ -170,30 +165,3 @@ def _versions(stats: str) -> Iterator[tuple[tuple[str, str], str]]:
     for metric, text in SAMPLE.findall(stats):
         labels = dict(LABEL.findall(text))
         yield (metric, labels.get("envoy_cluster_name", "")), labels.get("text_value", "")
-
-
-def _overload(memory: int | None) -> Json:
-    """Limits of all callers together: connections, and memory, so that the kernel never ends a router for it."""
-    connections = extension(
-        "envoy.resource_monitors.global_downstream_max_connections",
-        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        {"max_active_downstream_connections": _connections(memory)},
-    )
-    if memory is None:
-        return {"resource_monitors": [connections]}
-    heap = extension(
-        HEAP, "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", {"max_heap_size_bytes": memory}
-    )
-    actions = [_from(share, action) for action, share in MEMORY_ACTIONS.items()]
-    return {"refresh_interval": "0.25s", "resource_monitors": [connections, heap], "actions": actions}
-
-
-def _connections(memory: int | None) -> int:
-    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, memory // CONNECTION_BYTES))
-
-
-def _from(share: float, action: str) -> Json:
-    return {
-        "name": f"envoy.overload_actions.{action}",
-        "triggers": [{"name": HEAP, "threshold": {"value": share}}],
-    }

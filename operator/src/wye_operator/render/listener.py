@@ -46,7 +46,7 @@ TRAFFIC_LOG = {
     "bytes_out": "%BYTES_SENT%",
     "ms": "%DURATION%",
     "request_ms": "%REQUEST_DURATION%",  # until its last byte came,
-    "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
+    "model_ms": "%COMMON_DURATION(DS_RX_END:US_RX_BEG:ms)%",  # from then on until the model's answer began,
     "response_ms": "%RESPONSE_TX_DURATION%",  # and from the answer's first byte to its last
     "request_id": "%REQ(X-REQUEST-ID)%",
     "client_request_id": f"%REQ({CALLERS_ID})%",

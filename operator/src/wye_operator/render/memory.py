@@ -1,0 +1,69 @@
+"""What all callers together can make a router hold: a part of its memory, so that the kernel never ends it for it.
+
+Measured, and why so: docs/decisions/0010-what-a-caller-can-make-a-router-hold.md.
+"""
+
+from __future__ import annotations
+
+from wye_operator.render.resources import Json, extension
+
+# For what Envoy does not count as its heap: its program, its stacks, the kernel's buffers of sockets.
+ASIDE = 24 * 2**20
+# More connections are closed at once. Each can make a router hold headers of 60 KiB, or what is kept of a body to send
+# it once more and 32 KiB on either side: all of them at once have half of the room.
+MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
+# Of one deployment; more are refused: over HTTP/2 a few callers could hold as much as all connections by HTTP/1 can.
+MOST_REQUESTS = 10_000
+
+HEAP = "envoy.resource_monitors.fixed_heap"
+# What a router does from which share of its room on: streams of HTTP/2 are reset, those first that hold most; then
+# requests are refused; and at last who sends anything at all costs it its connection, as refusals are held, too.
+RESET, REFUSE, CLOSE = (0.65, 0.8), 0.8, 0.9
+SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
+LOOKS_EVERY = "0.05s"  # a connection brings a hundred streams in one packet
+
+
+def connections(memory: int | None) -> int:
+    """How many callers may be connected."""
+    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, _room(memory) // CONNECTION_BYTES))
+
+
+def requests(memory: int | None) -> int:
+    """How many requests one deployment may have at a time."""
+    return min(MOST_REQUESTS, connections(memory))
+
+
+def overload(memory: int | None) -> Json:
+    """The bootstrap's part about limits of all callers together."""
+    counted = extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        {"max_active_downstream_connections": connections(memory)},
+    )
+    if memory is None:
+        return {"resource_monitors": [counted]}
+    heap = extension(
+        HEAP, "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", {"max_heap_size_bytes": _room(memory)}
+    )
+    scaled = {"scaling_threshold": RESET[0], "saturation_threshold": RESET[1]}
+    return {
+        "refresh_interval": LOOKS_EVERY,
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": SMALLEST_RESET},
+        "resource_monitors": [counted, heap],
+        "actions": [
+            _when("overload_actions.shrink_heap", {"threshold": {"value": RESET[0]}}),
+            _when("overload_actions.reset_high_memory_stream", {"scaled": scaled}),
+            _when("overload_actions.stop_accepting_requests", {"threshold": {"value": REFUSE}}),
+        ],
+        "loadshed_points": [
+            _when("load_shed_points.http2_server_go_away_and_close_on_dispatch", {"threshold": {"value": CLOSE}})
+        ],
+    }
+
+
+def _room(memory: int) -> int:
+    return max(memory - ASIDE, memory // 2)
+
+
+def _when(name: str, trigger: Json) -> Json:
+    return {"name": f"envoy.{name}", "triggers": [{"name": HEAP, **trigger}]}
