@@ -138,10 +138,12 @@ def endpoints() -> list[Rule]:
         ),
         rule(
             "WyeRouterMemory",
-            f"max by ({ENDPOINT}, pod) ({f.PRESSURE}) > 75",
+            f"max by ({ENDPOINT}, pod) ({f.PRESSURE}) > 60",
             "5m",
             "warning",
-            "router {{ $labels.pod }} of " + THE_ENDPOINT + " uses {{ $value }} % of its memory; at 80 it answers 503",
+            "router {{ $labels.pod }} of "
+            + THE_ENDPOINT
+            + " uses {{ $value }} % of its room for callers; from 65 it resets streams and at 80 it answers 503",
         ),
     ]
 

@@ -193,7 +193,8 @@ def test_every_value_is_used() -> None:
     assert [each for each in sorted(paths(values, schema)) if f".Values.{each}" not in templates] == []
 
 
-def test_generated_files_are_up_to_date() -> None:
+def test_generated_files_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "charts")
     spec = importlib.util.spec_from_file_location("make", ROOT / "charts/make.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -108,7 +108,7 @@ async def served(folder, manifests, up, *names: str):
     """A twin that runs, and what its callers say to be let in."""
     manifests.endpoint(traffic={names[0]: 100})
     for name in names:
-        folder.deployment(name)
+        folder.deployment(name, requestSettings={"requestTimeoutMs": 60_000})  # 56 MB on a busy machine
     async with up(program=None) as run:
         await run.traffic(f"{names[0]}=100")
         yield f"127.0.0.1:{run.port}", list(run.key.items())
