@@ -168,7 +168,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     ),
     Reason.TOKEN_KEYS_NOT_FOUND: _waits(
         "The public keys of an issuer in `token` cannot be read, or are none: its `jwksUri` does not answer, or not "
-        "with a JSON Web Key Set. Keys that were read before stay in force; without any, none of its tokens is taken.",
+        "with a JSON Web Key Set. Keys that were read before stay in force; without any, none of its tokens is taken. "
+        "While no issuer has keys, what was in force before stays so.",
         "Read the message; mend `jwksUri`, or what stands between the operator and the issuer. It is read again by "
         "itself.",
     ),

@@ -6,7 +6,8 @@ import json
 import shlex
 
 from wye_operator.api.contract import Contract, InputField
-from wye_operator.plan.world import Keys, Signature
+from wye_operator.plan.wanted import Auth
+from wye_operator.plan.world import Signature
 
 # a grey square of 64 x 64, as PNG
 PICTURE = (
@@ -44,11 +45,11 @@ def _zeros(value: object, shape: tuple[int, ...]) -> object:
     return value
 
 
-def curl(url: str, keys: Keys | None, body: object) -> str:
-    """One line to copy into a shell."""
+def curl(url: str, auth: Auth | None, body: object) -> str:
+    """One line to copy into a shell, with a key; with TOKEN where callers must bring one of an issuer's."""
     words = ["curl", "-s", url]
     if url.startswith("https:"):
         words.insert(1, "-k")  # a certificate names the Endpoint's host, hardly this machine
-    if keys is not None:
-        words += ["-H", f"Authorization: Bearer {keys.primary}"]
+    if auth is not None and not auth.open:
+        words += ["-H", f"Authorization: Bearer {auth.keys.primary if auth.keys else 'TOKEN'}"]
     return shlex.join([*words, "-d", json.dumps(body, ensure_ascii=False)])

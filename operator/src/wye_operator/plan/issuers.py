@@ -52,6 +52,9 @@ def _keys_of(world: World, issuer: Issuer) -> str:
         return ""
 
 
+NEVER_READ = "none of its tokens is taken; while no issuer has keys, what was in force before stays so"
+
+
 def issuer_problems(world: World, spec: EndpointSpec) -> Iterator[Problem]:
     """What is wrong with each issuer's keys."""
     if spec.token is None:
@@ -70,5 +73,5 @@ def _unread(world: World, source: str, whose: str) -> Iterator[Problem]:
     found = world.key_sets.get(source, KeySet(problem="they are being read"))
     if not found.problem:
         return
-    meanwhile = "those that were read last stay in force" if found.keys else "none of its tokens is taken"
+    meanwhile = "those that were read last stay in force" if found.keys else NEVER_READ
     yield Problem(Reason.TOKEN_KEYS_NOT_FOUND, f"the keys of {whose}: {found.problem}; {meanwhile}")
