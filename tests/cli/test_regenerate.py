@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from wye_operator import settings
 from wye_operator.plan.auth import keys_version
 from wye_operator.plan.world import Keys
 
@@ -108,8 +109,6 @@ def test_a_key_that_somebody_changed_meanwhile_is_told(fraud, config, wye, serve
 
 
 def test_two_at_once_do_not_overwrite_each_other(fraud, config, wye, server, monkeypatch):
-    from wye_operator import settings
-
     def overtaken() -> str:
         server.objects["team", "secrets"]["fraud-keys"]["metadata"]["resourceVersion"] = "9"
         return "never-written"
@@ -170,3 +169,10 @@ def test_whoever_may_not_is_told_who_may(fraud, config, wye, server, refused):
 def test_mistakes_are_said(fraud, config, wye, arguments, code, sentence):
     assert wye("keys", "regenerate", *arguments) == code
     assert sentence in wye.err
+
+
+def test_no_fresh_key_begins_as_an_option_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 64 did, and `wye invoke --key KEY` expected an argument."""
+    made = iter(["-two", "-three", "four"])
+    monkeypatch.setattr(settings.secrets, "token_urlsafe", lambda _: next(made))
+    assert settings.fresh_key() == "four"

@@ -69,8 +69,10 @@ def now() -> float:
 
 
 def fresh_key() -> str:
-    """A key that nobody knows: 32 random bytes."""
-    return secrets.token_urlsafe(32)
+    """A key that nobody knows: 32 random bytes, and no `-` before them, which a command line takes for an option."""
+    while (key := secrets.token_urlsafe(32)).startswith("-"):
+        pass
+    return key
 
 
 def bear_deep_objects() -> None:
