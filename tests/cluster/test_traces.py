@@ -16,6 +16,7 @@ Figure = Callable[[str], None]
 PORT = 7318
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ROUTER, MODEL, RUN = "route split of fraud-router", "/score of fraud-blue", "run of fraud-blue"
+BATCH = "batch of fraud-blue"
 ASK = """
 import sys, urllib.request
 url, key, body, traceparent = sys.argv[1:]
@@ -47,14 +48,17 @@ def test_a_trace_is_seen_whole_and_switching_it_on_loses_nothing(
         waited(lambda: not before & (set(served.pods("model")) | set(served.pods("router"))))
         served.ready()
         told = (served.url, served.key, BODY, f"00-{TRACE}-{PARENT}-01")
-        assert served.namespace.cluster.run(sys.executable, "-c", ASK, *told).strip() == "200"
-        # routers and models send by themselves, each within a second
-        waited(lambda: {ROUTER, MODEL, RUN} <= set(whole(collector.trace(TRACE, 1))))
-        found = whole(collector.trace(TRACE, 1))
+
+        def is_seen() -> bool:
+            """Asked again: who answered before may have been the model that is leaving, which knows no traces."""
+            assert served.namespace.cluster.run(sys.executable, "-c", ASK, *told).strip() == "200"
+            found = whole(collector.trace(TRACE, 1))
+            # under load it may have run in company
+            return (found.get(ROUTER), found.get(MODEL)) == ("", ROUTER) and found.get(RUN) in (MODEL, BATCH)
+
+        waited(is_seen)
         waited(lambda: len(collector.spans()) > 30)
         served.apply(endpoint(traffic={"blue": 100}))
-    assert (found[ROUTER], found[MODEL]) == ("", ROUTER)
-    assert found[RUN] in (MODEL, "batch of fraud-blue")  # under load it may have run in company
     asked = load.answers.total()
     figure(f"traces switched on, 1 % sampled, and off again under load: lost {load.lost} of {asked}")
     served.lost_nothing(load)
