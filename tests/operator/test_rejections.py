@@ -127,15 +127,20 @@ async def test_what_every_router_refused_is_taken_back_for_those_that_start(plac
     assert place.ready(ENDPOINTS, "fraud") == ("True", "Ready")
 
 
-async def test_what_routers_refused_of_another_operator_is_not_held_against_the_next_one(place, monkeypatch):
-    """It writes the same version otherwise, before the one that ended could take back what it wrote."""
+async def refused_of_another(place, monkeypatch, seconds):
+    """An operator that writes the same version otherwise, which routers refuse, has been at work for so long."""
     as_it_is = routers.route_files
     place.pods.asleep.clear()
     place.pods.refuses, place.api.logs[router_of(place)] = "ghost", LINE
     with monkeypatch.context() as patch:
         patch.setattr(routers, "route_files", lambda *given: {**as_it_is(*given), **ghost(as_it_is(*given))})
         place.api.user(endpoint(traffic=NEW))
-        await place.settle(seconds=2)
+        await place.settle(seconds=seconds)
+
+
+async def test_what_routers_refused_of_another_operator_is_not_held_against_the_next_one(place, monkeypatch):
+    """It writes the same version otherwise, before the one that ended could take back what it wrote."""
+    await refused_of_another(place, monkeypatch, seconds=2)
     assert "ghost" in place.api.find(CONFIGMAPS, "fraud-router")["data"]["rds.json"]
     assert place.pods.has[router_of(place)][1].refusals, "it was read"
     place.restart()
@@ -148,13 +153,7 @@ async def test_what_routers_refused_of_another_operator_is_not_held_against_the_
 
 async def test_what_was_taken_back_of_another_operator_is_offered_by_the_next_one(place, monkeypatch):
     """Its own write is no news to it, and nothing else happens: it has to look again by itself."""
-    as_it_is = routers.route_files
-    place.pods.asleep.clear()
-    place.pods.refuses, place.api.logs[router_of(place)] = "ghost", LINE
-    with monkeypatch.context() as patch:
-        patch.setattr(routers, "route_files", lambda *given: {**as_it_is(*given), **ghost(as_it_is(*given))})
-        place.api.user(endpoint(traffic=NEW))
-        await place.settle(seconds=60)
+    await refused_of_another(place, monkeypatch, seconds=60)
     assert message(place).startswith("every router rejected the update")
     assert "ghost" not in place.api.find(CONFIGMAPS, "fraud-router")["data"]["rds.json"], "it was taken back"
     place.restart()
