@@ -45,7 +45,7 @@ cluster-load: ## load images into it (IMAGES="archive.tar name:tag"; default: wh
 check: setup gen ## ruff, format, mypy --strict, import-linter, generated files are up to date
 	@echo "== ruff";          $(BIN)/ruff check .
 	@echo "== ruff format";   $(BIN)/ruff format --check .
-	@echo "== mypy";          $(BIN)/mypy
+	@echo "== mypy";          $(BIN)/mypy && $(BIN)/mypy examples/demo.py charts/make.py
 	@echo "== import-linter"; $(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 	@echo "== generated files"; git diff --exit-code -- docs/reference crds images/locks charts deploy
 

@@ -53,7 +53,7 @@ def rows(schema: Mapping[str, Any], values: Mapping[str, Any], path: str = "") -
 
 def meaning(schema: Mapping[str, Any]) -> str:
     choices = [f"`{each}`" for each in schema.get("enum", ())]
-    return schema["description"] + (f" One of {', '.join(choices)}." if choices else "")
+    return f"{schema['description']}" + (f" One of {', '.join(choices)}." if choices else "")
 
 
 def readme() -> str:

@@ -239,11 +239,12 @@ async def demo(twin: Twin, voice: Quiet, folder: Path, *, once: bool) -> int:
         with console.status("starting the router and three models"):
             await up(twin)
         url, keys = f"{twin.url(ENDPOINT)}/score", twin.keys(ENDPOINT)
+        key = keys.primary if keys else None
         rows, _ = transactions(REQUESTS, SEED)
         with progress(console) as tick:
-            answers = await send(url, keys.primary if keys else "", [as_request(row) for row in rows], tick)
+            answers = await send(url, key or "", [as_request(row) for row in rows], tick)
         found = await told(twin, answers, console)
-        say_how_to_call(console, url, curl(url, keys, json.loads((folder / "request.json").read_text())))
+        say_how_to_call(console, url, curl(url, key, json.loads((folder / "request.json").read_text())))
         if once:
             return 1 if found else 0
         say_serving(console, folder)

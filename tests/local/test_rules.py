@@ -20,7 +20,7 @@ from wye_operator.local.notes import notes_of
 from wye_operator.local.processes import BackOff
 from wye_operator.local.rolling import Standing, Steps, steps
 from wye_operator.local.routers import Router
-from wye_operator.local.sample import curl, example
+from wye_operator.local.sample import bearer, curl, example
 from wye_operator.local.state import KeyFiles, State, holder, label
 from wye_operator.local.status import tables
 from wye_operator.plan.record import Record
@@ -327,14 +327,17 @@ def test_an_example_without_a_contract_is_made_of_the_models_own_inputs():
 
 
 def test_the_curl_line_survives_a_shell():
-    line = curl("http://127.0.0.1:8080/score", Auth(open=False, keys=Keys("k", "l"), version=""), {"a": "it's"})
+    line = curl("http://127.0.0.1:8080/score", "k", {"a": "it's"})
     assert line == ("curl -s http://127.0.0.1:8080/score -H 'Authorization: Bearer k' -d '{\"a\": \"it'\"'\"'s\"}'")
 
 
 def test_the_curl_line_has_a_place_for_a_token_where_one_is_asked_for():
-    asked, free = (Auth(open=is_open, keys=None, version="") for is_open in (False, True))
-    assert "-H 'Authorization: Bearer TOKEN'" in curl("https://127.0.0.1:8080/score", asked, {})
-    assert "Authorization" not in curl("https://127.0.0.1:8080/score", free, {})
+    keyed, asked, free = (
+        Auth(open=is_open, keys=keys, version="")
+        for is_open, keys in ((False, Keys("k", "l")), (False, None), (True, None))
+    )
+    assert [bearer(auth) for auth in (keyed, asked, free, None)] == ["k", "TOKEN", None, None]
+    assert "Authorization" not in curl("https://127.0.0.1:8080/score", None, {})
 
 
 def script(path, version):

@@ -165,9 +165,9 @@ def _line(name: str, conditions: Iterable[Condition], parts: list[str]) -> str:
 
 
 def _how_to_call(target: EndpointTarget, wanted: Plan) -> str:
-    auth = wanted.router.auth if wanted.router else None
+    bearer = sample.bearer(wanted.router.auth if wanted.router else None)
     body = sample.example(_contract(wanted), _signature(target))
-    line = sample.curl(f"{target.url}/score", auth, body)
+    line = sample.curl(f"{target.url}/score", bearer, body)
     return f"\ncall it:\n  {line}\n"
 
 

@@ -45,11 +45,18 @@ def _zeros(value: object, shape: tuple[int, ...]) -> object:
     return value
 
 
-def curl(url: str, auth: Auth | None, body: object) -> str:
-    """One line to copy into a shell, with a key; with TOKEN where callers must bring one of an issuer's."""
+def bearer(auth: Auth | None) -> str | None:
+    """The key to call with; TOKEN where callers must bring one of an issuer's, None where nobody asks."""
+    if auth is None or auth.open:
+        return None
+    return auth.keys.primary if auth.keys else "TOKEN"
+
+
+def curl(url: str, bearer: str | None, body: object) -> str:
+    """One line to copy into a shell."""
     words = ["curl", "-s", url]
     if url.startswith("https:"):
         words.insert(1, "-k")  # a certificate names the Endpoint's host, hardly this machine
-    if auth is not None and not auth.open:
-        words += ["-H", f"Authorization: Bearer {auth.keys.primary if auth.keys else 'TOKEN'}"]
+    if bearer is not None:
+        words += ["-H", f"Authorization: Bearer {bearer}"]
     return shlex.join([*words, "-d", json.dumps(body, ensure_ascii=False)])
