@@ -224,5 +224,10 @@ def real(program: Path, folder: Path, place: str, run: Callable[[list[str]], lis
 
 def whole(spans: list[dict[str, Any]]) -> dict[str, str]:
     """The name of each span's parent, by its own name, with who sent it; what comes from outside has none."""
+    return dict(parents(spans))
+
+
+def parents(spans: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Each span's name, and its parent's."""
     names = {span["spanId"]: f"{span['name']} of {span['resource']['service.name']}" for span in spans}
-    return {names[span["spanId"]]: names.get(span["parentSpanId"], "") for span in spans}
+    return [(names[span["spanId"]], names.get(span["parentSpanId"], "")) for span in spans]
