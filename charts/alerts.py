@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wye_operator import figures as f
+from wye_operator.render import memory
 
 TARGET, LATENCY_TARGET, SLOW, RUNBOOKS = "@AVAILABILITY@", "@FAST@", "@MILLISECONDS@", "@RUNBOOKS@"
 DEFAULTS = {TARGET: "99.9", LATENCY_TARGET: "99", SLOW: "1000", RUNBOOKS: "docs/runbook"}
@@ -22,6 +23,7 @@ FAILED = f'{f.CLASS}="5"'
 ON_PURPOSE = "NoDeployment|NoLiveTraffic"
 NO_CHECK = f'{f.TRAFFIC}!="{f.CHECK}"'  # a router asks once a second how a model is
 NO_PLACE = "queue_full|queue_wait"
+ROUTER_MEMORY = 60  # percent: below where routers begin to make room by themselves, as above it none stays
 
 Rule = dict[str, Any]
 
@@ -138,12 +140,11 @@ def endpoints() -> list[Rule]:
         ),
         rule(
             "WyeRouterMemory",
-            f"max by ({ENDPOINT}, pod) ({f.PRESSURE}) > 60",
+            f"max by ({ENDPOINT}, pod) ({f.PRESSURE}) > {ROUTER_MEMORY}",
             "5m",
             "warning",
-            "router {{ $labels.pod }} of "
-            + THE_ENDPOINT
-            + " uses {{ $value }} % of its room for callers; from 65 it resets streams and at 80 it answers 503",
+            f"router {{{{ $labels.pod }}}} of {THE_ENDPOINT} uses {{{{ $value }}}} % of its room for callers; "
+            f"from {memory.RESET[0] * 100:g} it resets streams and at {memory.REFUSE * 100:g} it answers 503",
         ),
     ]
 

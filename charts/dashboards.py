@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerts import NO_CHECK, ON_PURPOSE
+from alerts import NO_CHECK, ON_PURPOSE, ROUTER_MEMORY
 from panels import (
     BAD,
     DASHED,
@@ -70,6 +70,7 @@ def fleet() -> dict[str, Any]:
     firing = f'ALERTS{{alertname=~"Wye.*", alertstate="firing", {f.NAMESPACE}=~"$namespace|"}}'
     each = f"sum by (alertname, {BY}, {f.DEPLOYMENT}) ({firing})"
     alerts = and_all(each, f"count({firing})", "alertname")
+    pressure = f"max by ({BY}) ({f.PRESSURE}{{{OF_ALL}}})"
     columns = (
         ("Alerts", "none", f"sum by ({BY}) ({firing}) or 0 * max by ({BY}) ({f.ENDPOINT_READY}{{{OF_ALL}}})", ALARM),
         ("Requests", "reqps", rate(f.ASKED_BY_CLASS, OF_ALL, BY), {}),
@@ -84,7 +85,7 @@ def fleet() -> dict[str, Any]:
         ("Answers of 500 and more", "percentunit", errors(f.ASKED_BY_CLASS, OF_ALL, BY), {}),
         ("p99, slow callers included", "ms", quantile("0.99", f.ASKED_TIME, OF_ALL, BY), {}),
         ("Routers: connections of callers", "short", f"sum by ({BY}) ({f.CONNECTIONS}{{{OF_ALL}}})", {}),
-        ("Routers: memory, of what is allowed", "percent", f"max by ({BY}) ({f.PRESSURE}{{{OF_ALL}}})", bound(75)),
+        ("Routers: memory, of what is allowed", "percent", pressure, bound(ROUTER_MEMORY)),
     )
     return dashboard(
         "wye-fleet",
@@ -222,7 +223,7 @@ def routers() -> list[Panel]:
     return [
         panel("Connections of callers", "none", (f"sum by (pod) ({f.CONNECTIONS}{{{OF_ONE}}})", "{{pod}}")),
         panel("Bytes of callers", "Bps", *((rate(name, OF_ONE, f.ENDPOINT), words) for name, words in moved)),
-        panel("Memory, of what is allowed", "percent", (pressure, "{{pod}}"), **bound(75)),
+        panel("Memory, of what is allowed", "percent", (pressure, "{{pod}}"), **bound(ROUTER_MEMORY)),
         panel(
             "Refused with 429 by the routers",
             "reqps",

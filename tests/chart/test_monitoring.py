@@ -16,7 +16,11 @@ import yaml
 from chart.conftest import ROOT, program
 from cluster.harness.build import PROMETHEUS, build
 from wye_operator import figures
+from wye_operator.api.reasons import Reason
+from wye_operator.render import memory
 from wye_operator.render.stats import BUCKETS
+from wye_operator.telemetry import HELP
+from wye_runtime import metrics
 
 sys.path.insert(0, str(ROOT / "charts"))
 import alerts
@@ -27,7 +31,7 @@ CONSTANTS = [each for name, each in vars(figures).items() if name.isupper()]
 NAMES = {name for each in CONSTANTS for name in (each if isinstance(each, tuple) else (each,))}
 METRIC = re.compile(r"\b((?:envoy|wye|process)_\w+)")
 # labels with such a beginning are no metrics
-LABELS = {figures.CLASS, figures.STATUS, figures.CLUSTER}
+LABELS = {figures.CLASS, figures.STATUS, figures.CLUSTER, "envoy_route"}
 RUNBOOK = ROOT / "docs/runbook"
 
 
@@ -75,6 +79,34 @@ def test_every_metric_that_is_read_is_one_that_is_given_out() -> None:
             assert {found, plain} & NAMES, f"{where} reads {found}, which is nobody's"
 
 
+def test_every_value_of_a_label_that_is_asked_for_is_one_that_somebody_says() -> None:
+    asked = " ".join(expressions().values())
+    reasons = set(re.findall(r"\w+", " ".join(re.findall(r'reason(?:=|!=|=~|!~)"([^"]*)"', asked))))
+    assert reasons > set(metrics.DROP_REASONS[2:])
+    assert reasons <= {*metrics.DROP_REASONS, *(each.value for each in Reason)}
+    traffic = set(re.findall(r'traffic!?="([^"]*)"', asked))
+    assert traffic == {metrics.LIVE, metrics.MIRROR, metrics.CHECK}
+
+
+def test_every_metric_that_a_page_names_is_one_that_is_given_out() -> None:
+    of_runtimes = set(re.findall(r"^# TYPE (\w+)", metrics.Metrics().text()[0].decode(), re.MULTILINE))
+    there = NAMES | set(HELP) | of_runtimes
+    for page in (ROOT / "docs/concepts/metrics.md", ROOT / "docs/guides/monitoring.md", *RUNBOOK.glob("*.md")):
+        for found in set(re.findall(r"\b(?:envoy|wye)_\w*[a-z]\b", page.read_text())) - LABELS:
+            plain = re.sub(f"({'|'.join(figures.PARTS)})$", "", found)
+            assert {found, plain} & there, f"{page.name} names {found}, which is nobody's"
+
+
+def test_the_alert_and_the_dashboards_speak_of_a_routers_memory_before_it_makes_room_by_itself() -> None:
+    assert 100 * memory.RESET[0] > alerts.ROUTER_MEMORY
+    panels = [panel for board in dashboards.every().values() for panel in board["panels"]]
+    shown = [panel for panel in panels if any(figures.PRESSURE in target["expr"] for target in panel["targets"])]
+    steps = [panel["fieldConfig"]["defaults"]["thresholds"]["steps"] for panel in shown]
+    assert [each["value"] for listed in steps for each in listed[1:]] == [alerts.ROUTER_MEMORY] * 2
+    for page in (RUNBOOK / "WyeRouterMemory.md", RUNBOOK / "README.md"):
+        assert f" {alerts.ROUTER_MEMORY} %" in page.read_text()
+
+
 def test_a_line_is_called_by_labels_that_its_query_keeps() -> None:
     for name, board in dashboards.every().items():
         for panel in board["panels"]:
@@ -87,6 +119,8 @@ def test_a_line_is_called_by_labels_that_its_query_keeps() -> None:
 def test_every_alert_has_a_page_that_says_what_to_look_at_first() -> None:
     pages = {page.stem for page in RUNBOOK.glob("Wye*.md")}
     assert pages == set(alerts.names())
+    for rule in rules():
+        assert (ROOT / filled(rule["annotations"]["runbook_url"])) == RUNBOOK / f"{rule['alert']}.md"
     for name in pages:
         text = (RUNBOOK / f"{name}.md").read_text()
         assert text.startswith(f"# {name}\n")

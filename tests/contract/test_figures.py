@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import wye_operator
+from render.test_stats import ROUTERS
 from wye_operator import figures
 from wye_operator.cluster.kinds import DEPLOYMENTS, ENDPOINTS
 from wye_operator.cluster.showing import shown
@@ -28,6 +33,14 @@ DEPLOYMENT = {
 }
 
 
+def filled() -> Store:
+    """What an operator knows."""
+    store = Store()
+    store.put(ENDPOINTS, ENDPOINT)
+    store.put(DEPLOYMENTS, DEPLOYMENT)
+    return store
+
+
 def test_a_runtime_has_them() -> None:
     page = metrics.Metrics().text()[0].decode()
     assert [name for name in figures.RUNTIME if f"# TYPE {name.removesuffix('_total')}" not in page] == []
@@ -38,12 +51,26 @@ def test_the_operator_has_them_and_says_what_they_are() -> None:
     assert [name for name in OPERATORS if name not in HELP] == []
 
 
+def test_what_the_operator_counts_is_what_its_page_has() -> None:
+    sources = [path.read_text() for path in Path(wye_operator.__file__).parent.rglob("*.py")]
+    counted = {name for text in sources for name in re.findall(r'\.(?:count|observe|gauge)\(\s*"(\w+)"', text)}
+    assert counted | set(shown(filled())) == set(HELP)
+
+
+def test_each_name_is_asked_of_whoever_gives_it_out() -> None:
+    labels = {"NAMESPACE", "ENDPOINT", "DEPLOYMENT", "TRAFFIC", "CODE", "CLASS", "REASON", "ROUTE", "STATUS", "CLUSTER"}
+    others = {*labels, "LIVE", "MIRROR", "CHECK", "PARTS", "RUNTIME"}
+    constants = [each for name, each in vars(figures).items() if name.isupper() and name not in others]
+    named = {name for each in constants for name in (each if isinstance(each, tuple) else (each,))}
+    of_routers = {re.sub(f"({'|'.join(figures.PARTS)})$", "", name) for name in ROUTERS}
+    assert named == (of_routers | set(OPERATORS) | set(figures.RUNTIME)) - {"process_resident_memory_bytes"}
+
+
 def test_the_operator_shows_what_users_ask_and_what_is_true() -> None:
-    store = Store()
-    store.put(ENDPOINTS, ENDPOINT)
-    store.put(DEPLOYMENTS, DEPLOYMENT)
     page = {
-        (name, *(value for _, value in labels)): v for name, each in shown(store).items() for labels, v in each.items()
+        (name, *(value for _, value in labels)): v
+        for name, each in shown(filled()).items()
+        for labels, v in each.items()
     }
     fraud, blue = ("fraud", "team"), ("blue", "fraud", "team")
     assert page == {
