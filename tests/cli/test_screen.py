@@ -10,6 +10,7 @@ from rich.console import Console
 from wye_operator.cli.loads import HEAD, Row, cells
 from wye_operator.cli.screen import Lines, Picture, drawn
 
+NOBODY = "there is no Endpoint in namespace team; -A looks in all (context dev)"
 SILENT = [f"pod team/fraud-model-{n} cannot be asked, its figures are missing: Connection refused" for n in range(5)]
 
 
@@ -21,7 +22,7 @@ def row(deployment: str, traffic: str = "live") -> Row:
 def picture(deployments: int, silent: int = 0, *, measured: bool = True) -> Picture:
     names = ["", *(f"a-deployment-with-a-long-name-{n}" for n in range(deployments))]
     lines = [*cells([row(name) for name in names if deployments], spaced=False)]
-    return Picture("wye top: 9 pods, the last 10 s; Ctrl-C ends it", lines, SILENT[:silent], measured)
+    return Picture("wye top: 9 pods, the last 10 s; Ctrl-C ends it", lines, SILENT[:silent], measured, NOBODY)
 
 
 def shown(of: Picture, width: int, height: int) -> list[str]:
@@ -45,7 +46,7 @@ def test_it_fits_and_no_number_is_cut(width: int, silent: int, deployments: int)
 
 
 def test_where_nothing_is_it_says_so() -> None:
-    assert shown(picture(0), 80, 24)[-1] == "there is no Endpoint here"
+    assert shown(picture(0), 80, 24)[-1] == NOBODY
 
 
 def test_on_a_pipe_what_is_wrong_is_said_once(capsys) -> None:
@@ -58,6 +59,14 @@ def test_on_a_pipe_what_is_wrong_is_said_once(capsys) -> None:
     assert sum(line.split()[:1] == [HEAD[0]] for line in said) == 4
     assert [line for line in said if line in SILENT] == [SILENT[0], SILENT[1], SILENT[0]]
     assert sum("asking again" in line for line in said) == 1
+
+
+def test_on_a_pipe_where_nothing_is_it_says_so_once(capsys) -> None:
+    lines = Lines()
+    for each in (picture(0, measured=False), picture(0), picture(0), picture(1)):
+        lines.show(each)
+    said = capsys.readouterr().out.splitlines()
+    assert (said[0], said.count(NOBODY), said[1].split()[0]) == (NOBODY, 1, HEAD[0])
 
 
 def test_in_a_narrow_terminal_heads_are_cut_before_what_stands_below() -> None:

@@ -123,6 +123,34 @@ def test_json_has_the_same_for_programs(fraud, config, wye) -> None:
     assert wye.data["unreachable"] == []
 
 
+def test_a_queue_stands_in_the_first_line_of_its_deployment_and_the_live_ones_in_that_of_the_endpoint(
+    fraud, config, wye, server
+) -> None:
+    server.add("pods", pod("fraud-blue", "2"), pod("fraud-violet"))
+    assert wye("top", "fraud", "--once", "--json", "--window", "0.2") == 0
+    whole, blue, violet = wye.data["rows"]
+    assert [row["queued"] for row in (whole, blue, violet)] == [8, 8, 4]
+    assert whole["lostPerSecond"] == blue["lostPerSecond"] > 0
+
+
+def test_what_nobody_says_is_not_nothing(fraud, config, wye, server) -> None:
+    """The router cannot be asked, and violet has no instance: of neither it is known that it has no requests."""
+    del server.objects["team", "pods"]["fraud-router-1"]
+    assert wye("top", "fraud", "--once", "--json", "--window", "0.2") == 0
+    whole, blue, violet = wye.data["rows"]
+    for row in (whole, blue, violet):
+        assert (row["requestsPerSecond"], row["errorShare"], row["p99Ms"], row["active"]) == (None, None, None, None)
+    assert [row["queued"] for row in (whole, blue, violet)] == [4, 4, None]
+    assert wye("top", "fraud", "--once", "--window", "0") == 0
+    assert wye.out.splitlines()[2].split()[-8:-2] == ["1/1", "-", "-", "-", "-", "-"]
+
+
+def test_where_no_endpoint_is_it_says_where_it_looked(config, wye) -> None:
+    for words, where in (((), "in namespace team; -A looks in all"), (("-A",), "in any namespace")):
+        assert wye("top", "--once", "--window", "0", *words) == 0
+        assert (wye.out, wye.err) == ("", f"there is no Endpoint {where} (context dev)\n")
+
+
 def test_a_pod_that_cannot_be_asked_is_said_once_and_the_rest_is_shown(fraud, config, wye, server) -> None:
     server.target = None
     assert wye("top", "--once", "--window", "0.1") == 0

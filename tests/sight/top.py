@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 92, 14
 
 
 def main(folder: Path) -> None:
-    show = Show(lambda: _of_twin(Folder(folder), folder / ".wye"), WINDOW, spaced=False)
+    show = Show(lambda: _of_twin(Folder(folder), folder / ".wye"), "", WINDOW, spaced=False)
     with watching(show.pods, None) as watch:
         show.take(watch.look())
         time.sleep(WINDOW)

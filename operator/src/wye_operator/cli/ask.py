@@ -43,6 +43,12 @@ def absent(api: Api, name: str) -> str:
     return f"there is no Endpoint {name} in namespace {api.namespace} of {api.place}; {there}"
 
 
+def nobody(api: Api, *, everywhere: bool) -> str:
+    """The sentence for a namespace, or a cluster, where there is none at all."""
+    there = "in any namespace" if everywhere else f"in namespace {api.namespace}; -A looks in all"
+    return f"there is no Endpoint {there} ({api.place})"
+
+
 def deployments_of(api: Api, endpoint: str) -> list[Object]:
     """The Deployments of an Endpoint."""
     return api.find(DEPLOYMENTS, api.namespace, fields=f"spec.endpointName={endpoint}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from wye_operator import figures
 from wye_operator.cli.drawing import Cell
-from wye_operator.cli.samples import ALL, Place, Tally, total
+from wye_operator.cli.samples import ALL, QUEUE, Place, Tally, total
 from wye_operator.cli.seen import Deployment, Endpoint, Missing
 from wye_operator.cli.tree import BAD, FAINT, GOOD, STRONG, WAITS
 from wye_operator.cli.watching import Look, Pod, between
@@ -33,7 +33,9 @@ UNKNOWN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line. Rates are None before a second look. `lost`: copies that were not made, or who left a model's queue."""
+    """One line. What nobody said is None, rates also before a second look. A queue stands in the first line of its
+    Deployment. `lost`: copies that were not made, or who left a model's queue.
+    """
 
     namespace: str
     endpoint: str
@@ -47,8 +49,8 @@ class Row:
     error_share: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
-    active: int = 0
-    queued: int = 0
+    active: int | None = None
+    queued: int | None = None
     lost_per_second: float | None = None
 
 
@@ -61,10 +63,28 @@ def rows(endpoints: Iterable[Endpoint], first: Look | None, last: Look) -> list[
         its = [pod for pod in last.readings if (pod.namespace, pod.endpoint) == (endpoint.namespace, endpoint.name)]
         now = _together(its, last.readings)
         since = _together([pod for pod in its if pod in counted], counted) if seconds else {}
-        for row in _lines(endpoint, sum(pod.is_router for pod in its)):
-            place = (row.deployment, row.traffic) if row.deployment else ALL
-            found.append(_measured(row, now.get(place, Tally()), since.get(place), seconds))
+        listed = [*_lines(endpoint, sum(pod.is_router for pod in its))]
+        for row in listed:
+            queues = _queues(row, listed)
+            found.append(_measured(row, _said(row, queues, now), _said(row, queues, since), seconds))
     return found
+
+
+def _queues(row: Row, listed: Sequence[Row]) -> Sequence[str]:
+    """Whose queues stand in a line: its own in the first one of a Deployment, all live ones in that of the Endpoint."""
+    if not row.deployment:
+        return [each.deployment for each in listed if each.deployment and each.traffic == figures.LIVE]
+    first = next(each for each in listed if each.deployment == row.deployment)
+    return [row.deployment] if row is first else []
+
+
+Said = tuple[Tally | None, Tally | None]  # what routers say of a line, and what its models say of their queues
+
+
+def _said(row: Row, queues: Sequence[str], tallies: Mapping[Place, Tally]) -> Said:
+    own = [tallies[name, QUEUE] for name in queues if (name, QUEUE) in tallies]
+    place = (row.deployment, row.traffic) if row.deployment else ALL
+    return tallies.get(place), total(own) if own else None
 
 
 def _together(pods: Sequence[Pod], readings: Mapping[Pod, Mapping[Place, Tally]]) -> dict[Place, Tally]:
@@ -93,20 +113,32 @@ def _shares(its: tuple[str, str], of: Deployment | Missing) -> Iterator[Row]:
         yield Row(*its, of.name, figures.MIRROR, of.mirror.effect, of.mirror.asked, ready, wanted)
 
 
-def _measured(row: Row, now: Tally, since: Tally | None, seconds: float) -> Row:
-    told: dict[str, Any] = {"active": int(now.active), "queued": int(now.queued)}
-    if since is not None and seconds > 0:
-        # a copy that is not made is answered 503 by the router itself, and counted
-        refused = since.left_out if row.traffic == figures.MIRROR else 0.0
-        answers = max(0.0, since.answers - refused)
-        told |= {
-            "requests_per_second": answers / seconds,
-            "error_share": max(0.0, since.errors - refused) / answers if answers else None,
-            "p50_ms": since.quantile(0.5),
-            "p99_ms": since.quantile(0.99),
-            "lost_per_second": (since.left_out if row.traffic == figures.MIRROR else since.dropped) / seconds,
-        }
+def _measured(row: Row, now: Said, since: Said, seconds: float) -> Row:
+    (routed, queue), told = now, dict[str, Any]()
+    if routed is not None:
+        told["active"] = int(routed.active)
+    if queue is not None:
+        told["queued"] = int(queue.queued)
+    if seconds > 0:
+        told |= dict(_rates(row, since, seconds))
     return Row(**{**asdict(row), **told})
+
+
+def _rates(row: Row, since: Said, seconds: float) -> Iterator[tuple[str, float | None]]:
+    routed, queue = since
+    mirrored = row.traffic == figures.MIRROR
+    if routed is not None:
+        # a copy that is not made is answered 503 by the router itself, and counted
+        refused = routed.left_out if mirrored else 0.0
+        answers = max(0.0, routed.answers - refused)
+        yield "requests_per_second", answers / seconds
+        yield "error_share", max(0.0, routed.errors - refused) / answers if answers else None
+        yield "p50_ms", routed.quantile(0.5)
+        yield "p99_ms", routed.quantile(0.99)
+        if mirrored:
+            yield "lost_per_second", routed.left_out / seconds
+    if queue is not None and not mirrored:
+        yield "lost_per_second", queue.dropped / seconds
 
 
 def cells(listed: Sequence[Row], *, spaced: bool) -> Iterator[tuple[Cell, ...]]:
@@ -123,8 +155,8 @@ def cells(listed: Sequence[Row], *, spaced: bool) -> Iterator[tuple[Cell, ...]]:
             Cell(_percent(row.error_share), _alarm(row.error_share)),
             Cell(_number(row.p50_ms)),
             Cell(_number(row.p99_ms)),
-            Cell(f"{row.active}", "" if row.active else FAINT),
-            Cell(f"{row.queued}", WAITS if row.queued else FAINT),
+            Cell(_count(row.active), "" if row.active else FAINT),
+            Cell(_count(row.queued), WAITS if row.queued else FAINT),
             Cell(_number(row.lost_per_second), WAITS if row.lost_per_second else FAINT),
         )
 
@@ -134,6 +166,10 @@ def _share(row: Row) -> str:
         return ""
     asked = "" if row.asked in (None, row.percent) else f" (asked {row.asked:g}%)"
     return f"{'mirror ' if row.traffic == figures.MIRROR else ''}{row.percent:g}%{asked}"
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value}"
 
 
 def _number(value: float | None) -> str:

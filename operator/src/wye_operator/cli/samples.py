@@ -86,6 +86,7 @@ class Tally:
 
 Place = tuple[str, str]  # a Deployment and its traffic; ("", "live"): all that callers sent
 ALL: Place = ("", figures.LIVE)
+QUEUE = ""  # in place of a traffic: what instances say of their queue, in which copies wait, too
 
 
 def of_router(text: str) -> dict[Place, Tally]:

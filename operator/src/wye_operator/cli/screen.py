@@ -14,7 +14,6 @@ from wye_operator.cli.terminal import screen
 WORD = 6  # letters of a name that are left of it in a narrow window
 NAMED = 3  # pods that cannot be asked, each with why; the others are counted
 FEW = "a taller window shows them, or wye top ENDPOINT, or --once"
-NOBODY = "there is no Endpoint here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class Picture:
     lines: Sequence[Sequence[Cell]]
     silent: Sequence[str]  # a sentence for each pod that cannot be asked
     measured: bool  # rates are known: there was a look before this one
+    nobody: str = ""  # the sentence for where there are no lines
 
 
 class Drawing(Protocol):
@@ -57,9 +57,9 @@ class Lines:
 
     def show(self, picture: Picture) -> None:
         """A table, an empty line, and what is new of what is wrong."""
-        if picture.measured:
+        if picture.measured and picture.lines:
             print("\n".join([*plain(picture.lines), ""]), flush=True)
-        self._say(picture.silent)
+        self._say([*picture.silent, *([] if picture.lines else [picture.nobody])])
 
     def fail(self, words: str) -> None:
         """Once, as long as it lasts."""
@@ -106,7 +106,7 @@ def drawn(picture: Picture, width: int, height: int) -> Any:
             0, Text(f"{len(picture.lines) - len(lines)} more lines: {FEW}", "dim", overflow="ellipsis", no_wrap=True)
         )
     title = Text(picture.title, style="dim", overflow="ellipsis", no_wrap=True)
-    table = _table(lines, width) if picture.lines else Text(NOBODY)
+    table = _table(lines, width) if picture.lines else Text(picture.nobody)
     return Group(title, "", table, *([""] if notes and len(lines) == len(picture.lines) else []), *notes)
 
 

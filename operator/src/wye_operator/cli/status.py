@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from wye_operator import settings
 from wye_operator.cli import drawing
 from wye_operator.cli.arguments import Commands, add_access, command
-from wye_operator.cli.ask import access_of, pods_of, resources_of
+from wye_operator.cli.ask import access_of, nobody, pods_of, resources_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.seen import Endpoint, seen
 from wye_operator.cli.terminal import console
@@ -117,8 +117,7 @@ def _print(view: View, api: Api, *, spaced: bool) -> None:
         for line in drawing.lines(nodes, ascii_only=not wide):
             print(line)
     if not nodes:
-        there = "in any namespace" if spaced else f"in namespace {api.namespace}; -A looks in all"
-        print(f"there is no Endpoint {there} ({api.place})", file=sys.stderr)
+        print(nobody(api, everywhere=spaced), file=sys.stderr)
 
 
 def as_data(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from wye_operator import settings
 from wye_operator.cli.arguments import Commands, add_access, command, seconds
-from wye_operator.cli.ask import access_of, pods_of, resources_of
+from wye_operator.cli.ask import access_of, nobody, pods_of, resources_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.loads import as_data, cells, rows
-from wye_operator.cli.screen import NOBODY, Drawing, Picture, drawing, plain
+from wye_operator.cli.screen import Drawing, Picture, drawing, plain
 from wye_operator.cli.seen import Endpoint, label_of, seen
 from wye_operator.cli.twin import objects_of
 from wye_operator.cli.watching import Look, Pod, Watch, watching
@@ -70,6 +70,7 @@ class Show:
     """One run of the command: looks of the window, and the scene of the last one."""
 
     scene: Callable[[], Scene]
+    nobody: str  # the sentence for a scene without an Endpoint
     window: float
     spaced: bool
     looks: deque[Look] = field(default_factory=deque)
@@ -97,14 +98,17 @@ def run(args: argparse.Namespace) -> int:
         raise WyeError("an Endpoint's name and -A do not go together: name its namespace with -n")
     if isinstance(given, Folder):
         state = args.state or given.path / FOLDER
-        return _measure(args, lambda: _of_twin(given, state), None)
+        show = Show(lambda: _of_twin(given, state), f"there is no Endpoint in {given.path}", args.window, spaced=False)
+        return _measure(args, show, None)
     name = given.name if isinstance(given, InCluster) else ""
     with connect(access_of(args)) as api:
-        return _measure(args, lambda: _of_cluster(api, name, everywhere=args.all_namespaces), api)
+        everywhere = args.all_namespaces
+        words = nobody(api, everywhere=everywhere)
+        show = Show(lambda: _of_cluster(api, name, everywhere=everywhere), words, args.window, spaced=everywhere)
+        return _measure(args, show, api)
 
 
-def _measure(args: argparse.Namespace, scene: Callable[[], Scene], api: Api | None) -> int:
-    show = Show(scene, args.window, args.all_namespaces)
+def _measure(args: argparse.Namespace, show: Show, api: Api | None) -> int:
     with watching(show.pods, api) as watch:
         if args.once:
             return _once(args, show, watch)
@@ -119,11 +123,12 @@ def _once(args: argparse.Namespace, show: Show, watch: Watch) -> int:
     if args.json:
         print(json.dumps(as_data(listed, last.silent, last.at - first.at if first else 0), indent=2))
         return 0
-    print("\n".join(plain([*cells(listed, spaced=show.spaced)])))
+    if listed:
+        print("\n".join(plain([*cells(listed, spaced=show.spaced)])))
+    else:
+        print(show.nobody, file=sys.stderr)
     for pod, why in last.silent.items():
         print(f"wye: {_unreached(pod, why)}", file=sys.stderr)
-    if not listed:
-        print(NOBODY, file=sys.stderr)
     return 0
 
 
@@ -158,6 +163,7 @@ def _picture(show: Show, first: Look | None, last: Look) -> Picture:
         lines=[*cells(rows(show.last.endpoints, first, last), spaced=show.spaced)],
         silent=[_unreached(pod, why) for pod, why in last.silent.items()],
         measured=first is not None,
+        nobody=show.nobody,
     )
 
 

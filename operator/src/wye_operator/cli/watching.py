@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from wye_operator.cli.kubeconfig import Api
-from wye_operator.cli.samples import ALL, Place, Tally, of_model, of_router
+from wye_operator.cli.samples import QUEUE, Place, Tally, of_model, of_router
 from wye_operator.cluster.errors import Forbidden
 from wye_operator.errors import WyeError
 from wye_operator.plan.names import ROUTER
@@ -130,7 +130,7 @@ class Watch:
             raise
         except (WyeError, OSError, http.client.HTTPException, ValueError) as error:
             return " ".join(str(error).split()) or type(error).__name__
-        return of_router(text) if pod.is_router else {(pod.deployment, ALL[1]): of_model(text)}
+        return of_router(text) if pod.is_router else {(pod.deployment, QUEUE): of_model(text)}
 
     def close(self) -> None:
         """End all lines."""
