@@ -12,7 +12,7 @@ from pathlib import Path
 import toys
 from cluster import prometheus
 from cluster.kube import Namespace
-from cluster.load import Load, Request
+from cluster.load import PAUSE, Load, Request
 from cluster.serving import API, BODY, Served, waited
 from wye_operator import figures as f
 
@@ -87,10 +87,10 @@ class Sight:
         """Of the router of an Endpoint."""
         return self.namespace.json("get", "pod", self.pod(name))["metadata"]["uid"]
 
-    def load(self, name: str, connections: int, **headers: str) -> Load:
+    def load(self, name: str, connections: int, pause: float = PAUSE, **headers: str) -> Load:
         served = self.of(name)
         given = {"Authorization": f"Bearer {served.key}", "Content-Type": "application/json", **headers}
-        return Load(self.namespace.cluster.backend.run, Request(served.url, BODY, given, connections))
+        return Load(self.namespace.cluster.backend.run, Request(served.url, BODY, given, connections, pause))
 
     def sum(self, metric: str, by: str = f.DEPLOYMENT, **labels: str) -> Counter[str]:
         """What a counter of the Endpoint that is well stands at, by one of its labels."""

@@ -104,12 +104,14 @@ def test_a_cluster_without_the_definitions_is_told_so_once_and_nothing_changes(
 
 
 def test_what_everybody_counts_is_the_same(sight: Sight, monkeypatch, capsys, figure: Figure):
-    """Callers, Prometheus from routers and from models, the access log, and `wye top`, whose window is the load."""
+    """Of one minute: callers, Prometheus from routers and from models, the access log, and `wye top`, whose window is
+    the load. It is no faster than a log whose file kubelet does not yet put aside.
+    """
     before, logged, loads = counted(sight), access_log(sight), []
 
     def window(_: float) -> None:
-        with sight.load("fraud", 4) as load:
-            time.sleep(5)
+        with sight.load("fraud", 4, pause=0.05) as load:
+            time.sleep(60)
         loads.append(load)
 
     monkeypatch.setattr(top, "time", SimpleNamespace(sleep=window))
@@ -131,7 +133,7 @@ def test_what_everybody_counts_is_the_same(sight: Sight, monkeypatch, capsys, fi
     rates = {row["deployment"]: row["requestsPerSecond"] * told["seconds"] for row in told["rows"]}
     more["wye top"] = {name: round(count) for name, count in rates.items() if name != "violet"}  # it may still be busy
     assert more["wye top"] == {"": total, **load.served}
-    figure(f"counted by callers: {total}, {dict(load.served)}; by all others:")
+    figure(f"counted by callers in a minute: {total}, {dict(load.served)}; by all others:")
     for name, count in more.items():
         figure(f"  {name}: {count}")
 

@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import types
 
 import aiohttp
@@ -15,8 +16,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from local.load import Caller
 from ports import free_port
-from wye_operator.cli import calling
+from wye_operator.cli import calling, top
 from wye_operator.cli.main import main, parser
 from wye_operator.cli.terminal import Coloured, Plain, voice
 from wye_operator.plan.world import Deadlines
@@ -72,6 +74,37 @@ async def test_status_as_data_is_a_list_of_the_objects(running, manifests, capsy
     assert listed["items"][0]["status"]["traffic"] == {"blue": 90, "green": 10}
     key = running.twin.keys("fraud").primary
     assert key not in json.dumps(listed)
+
+
+async def test_top_counts_what_the_router_answered_and_names_who_has_no_figures(
+    running, manifests, capsys, monkeypatch
+):
+    """The stubs have no page of figures: what their queues hold is not known, all else is."""
+    begun, sent = threading.Event(), threading.Event()
+    window = types.SimpleNamespace(sleep=lambda _: (begun.set(), sent.wait(60)))
+    monkeypatch.setattr(top, "time", window)
+    asked = asyncio.create_task(wye("top", manifests.folder, "--once", "--json"))
+    await asyncio.to_thread(begun.wait, 60)
+    async with Caller(running.port, running.key) as caller:
+        for _ in range(20):
+            assert (await caller.call()).status == 200
+    sent.set()
+    assert await asked == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = {(row["deployment"], row["traffic"]): row for row in told["rows"]}
+    assert list(rows) == [("", "live"), ("blue", "live"), ("green", "live"), ("violet", "mirror")]
+    whole, blue, green, _ = (round(row["requestsPerSecond"] * told["seconds"]) for row in rows.values())
+    assert whole == blue + green == 20
+    assert {(row["ready"], row["errorShare"], row["queued"]) for row in rows.values() if row["traffic"] == "live"} <= {
+        (1, 0.0, None),
+        (1, None, None),  # nothing of twenty for green
+    }
+    assert sorted(each["pod"].rpartition("-")[0] for each in told["unreachable"]) == [
+        "fraud-blue",
+        "fraud-green",
+        "fraud-violet",
+    ]
+    assert {each["why"] for each in told["unreachable"]} == {"it answers 404"}
 
 
 async def test_status_names_the_mistakes_that_were_not_taken(running, manifests, capsys):
