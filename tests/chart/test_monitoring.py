@@ -22,7 +22,7 @@ from wye_operator.render.stats import BUCKETS
 from wye_operator.telemetry import HELP
 from wye_runtime import metrics
 
-sys.path.insert(0, str(ROOT / "charts"))
+sys.path.append(str(ROOT / "charts"))  # behind tests/, which has a make.py, too
 import alerts
 import dashboards
 
