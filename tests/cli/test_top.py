@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from wye_operator.cli import watching
 from wye_operator.cli.samples import ALL, of_model, of_router
 
 from .things import deployment, endpoint, pod, router
@@ -159,6 +162,32 @@ def test_a_pod_that_cannot_be_asked_is_said_once_and_the_rest_is_shown(fraud, co
         "team/fraud-router-1",
     ]
     assert len(wye.out.splitlines()) == 4
+
+
+class Mute(socketserver.BaseRequestHandler):
+    """A pod that stands still: it takes connections, and says nothing."""
+
+    asked: list[bytes]
+
+    def handle(self) -> None:
+        while said := self.request.recv(65_536):
+            self.asked.append(said)
+
+
+def test_a_pod_that_stands_still_holds_up_a_look_for_its_patience_once(monkeypatch) -> None:
+    monkeypatch.setattr(watching, "PATIENCE", 0.5)
+    monkeypatch.setattr(watching, "HASTE", 0.1)
+    handler = type("Handler", (Mute,), {"asked": []})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as serving:
+        threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        still = watching.Pod("team", "fraud", "blue", "model", "one", f"127.0.0.1:{serving.server_address[1]}")
+        with watching.watching(lambda: [still], None) as watch:
+            for number in range(1, 4):
+                begun = time.monotonic()
+                assert watch.look().silent == {still: "timed out"}
+                assert time.monotonic() - begun >= (0.5 if number == 1 else 0.1)
+                assert len(handler.asked) == number
+        serving.shutdown()
 
 
 def test_another_server_has_no_port_to_ask_and_nothing_is_said_of_it(fraud, config, wye, server, pods) -> None:

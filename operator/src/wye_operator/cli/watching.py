@@ -20,7 +20,7 @@ from wye_operator.errors import WyeError
 from wye_operator.plan.names import ROUTER
 from wye_operator.render.kubernetes.place import INNER
 
-PATIENCE = 5.0  # seconds for one page
+PATIENCE, HASTE = 5.0, 2.0  # seconds for one page; and for that of a pod which did not answer when it was last asked
 AT_ONCE = 16  # pods that are asked at a time
 PAGES = {True: "/stats/prometheus", False: "/metrics"}
 
@@ -61,12 +61,17 @@ class Line:
         self._pod, self._api, self._one_at_a_time = pod, api, one_at_a_time
         self._open = ExitStack()
         self._http: http.client.HTTPConnection | None = None
+        self._patience = PATIENCE
 
     def page(self) -> str:
-        """Its figures. Raises WyeError or OSError."""
+        """Its figures. Raises WyeError or OSError. Who stands still is asked once, as all others wait meanwhile."""
         kept = self._http is not None
         try:
             return self._asked()
+        except TimeoutError:
+            self._patience = HASTE
+            self.close()
+            raise
         except (OSError, http.client.HTTPException):
             self.close()
             if not kept:
@@ -75,9 +80,13 @@ class Line:
 
     def _asked(self) -> str:
         line = self._http = self._http or self._opened()
+        line.timeout = self._patience  # of connecting
+        if line.sock is not None:
+            line.sock.settimeout(self._patience)
         line.request("GET", PAGES[self._pod.is_router])
         answer = line.getresponse()
         text = answer.read().decode(errors="replace")
+        self._patience = PATIENCE
         if answer.status != 200:
             raise WyeError(f"it answers {answer.status}")
         return text
@@ -85,13 +94,12 @@ class Line:
     def _opened(self) -> http.client.HTTPConnection:
         if self._api is None:
             host, _, port = self._pod.address.rpartition(":")
-            line = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+            line = http.client.HTTPConnection(host, int(port))
         else:
             with self._one_at_a_time:  # the client changes itself while it opens one
                 forward = self._open.enter_context(self._api.forward(self._pod.namespace, self._pod.name, INNER))
             line = http.client.HTTPConnection(self._pod.name)
             line.sock = forward.socket(INNER)
-            line.sock.settimeout(PATIENCE)
         self._open.callback(line.close)
         return line
 
