@@ -1,7 +1,8 @@
 """Callers who keep a router's memory full: HTTP/2 streams with bodies that nearly end, in the cluster's network.
 
-`python holding.py HOST PORT KEY DEPLOYMENT` goes on until SIGTERM. A router keeps a small body to send it once more, so
-each of these streams costs it 64 KiB until it is let go, and then comes the next one.
+`python holding.py HOST PORT KEY DEPLOYMENT...` goes on until SIGTERM. A router keeps a small body to send it once more,
+so each of these streams costs it 64 KiB until it is let go, and then comes the next one. What one Deployment may have
+at a time is no more than a third of a router's room: to fill it takes several.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def hold(address: tuple[str, int], key: str, deployment: str) -> None:
 
 
 if __name__ == "__main__":
-    host, port, *rest = sys.argv[1:]
-    for _ in range(CONNECTIONS):
-        threading.Thread(target=hold, args=((host, int(port)), *rest), daemon=True).start()
+    host, port, key, *deployments = sys.argv[1:]
+    for number in range(CONNECTIONS):
+        told = ((host, int(port)), key, deployments[number % len(deployments)])
+        threading.Thread(target=hold, args=told, daemon=True).start()
     threading.Event().wait()

@@ -53,7 +53,7 @@ FRAUD = endpoint(
     router={"resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "192Mi"}}},
 )
 SCENE = [
-    *(FRAUD, deployment("fraud", "blue", **PATIENT), deployment("fraud", "green"), deployment("fraud", "violet")),
+    *(FRAUD, *(deployment("fraud", name, **PATIENT) for name in ("blue", "green", "violet"))),
     *(endpoint("hurt", traffic={"fast": 100}), deployment("hurt", "fast"), deployment("hurt", "slow", **SLOW)),
     *(endpoint("lost"), deployment("lost", "gone")),
 ]

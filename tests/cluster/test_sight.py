@@ -34,6 +34,7 @@ from cluster.serving import waited
 from cluster.sight import (
     EVERYBODY,
     FRAUD,
+    PATIENT,
     Sight,
     access_log,
     counted,
@@ -228,7 +229,9 @@ def test_each_alert_fires_on_its_fault(sight: Sight, operator: str, capsys, figu
         assert [each["pod"] for each in told["unreachable"]] == [gone], told["unreachable"]
         assert all(row["requestsPerSecond"] is not None for row in told["rows"] if row["endpoint"] != "lost")
         faults.enter_context(without(cluster, "deployments"))
-        space.apply(deployment("lost", "gone", instanceCount=2), deployment("fraud", "violet", instanceCount=2))
+        space.apply(
+            deployment("lost", "gone", instanceCount=2), deployment("fraud", "violet", instanceCount=2, **PATIENT)
+        )
         until_fired(FIRST, fired)
     with alerts(sight) as then, no_operator(cluster, operator):
         until_fired(THEN, then, refused_files(sight))
@@ -286,7 +289,7 @@ def greedy(sight: Sight) -> Iterator[None]:
     """Callers who keep the memory of the router of fraud full."""
     fraud = sight.of("fraud")
     host = fraud.url.removeprefix("http://").removesuffix("/score")
-    argv = [sys.executable, holding.__file__, host, "80", fraud.key, "blue"]
+    argv = [sys.executable, holding.__file__, host, "80", fraud.key, "blue", "green", "violet"]
     with subprocess.Popen(sight.namespace.cluster.backend.run(argv)) as running:
         try:
             yield
