@@ -118,3 +118,34 @@ def test_a_mistake_in_the_file_is_told_before_anything_is_asked(fraud, config, w
 def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(fraud, config, wye):
     assert wye("invoke", "fruad", "-f", "request.json") == 1
     assert wye.err == "wye: there is no Endpoint fruad in namespace team of context dev; there is: fraud\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(
+            ["http://x", "-n", "team"], "with -n it must be an Endpoint of a cluster, and http://x is a URL", id="a URL"
+        ),
+        pytest.param(
+            ["http://x", "--state", "y"],
+            "with --state it must be the folder of a twin (wye invoke DIR), and http://x is a URL",
+            id="a URL and a twin's option",
+        ),
+        pytest.param(
+            ["a/nowhere"],
+            "there is no folder a/nowhere; must be the folder of a twin, or an Endpoint's name "
+            "(lower-case letters, digits and '-')",
+            id="a folder that is not there",
+        ),
+        pytest.param(
+            ["fraud"],
+            "there is no kubeconfig at ~/.kube/config; name a kubeconfig with --kubeconfig or $KUBECONFIG; "
+            "for the twin of a folder: wye invoke DIR",
+            id="no cluster",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_with_what_would_be_right(home, wye, arguments, sentence):
+    (home / "request.json").write_text("{}")
+    assert wye("invoke", *arguments, "-f", "request.json") == 1
+    assert wye.err == f"wye: {sentence}\n"

@@ -87,13 +87,23 @@ def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(fraud, config
         pytest.param(
             ["fraud", "--state", "x"],
             1,
-            "--endpoint and --state are for a folder, and fraud is an Endpoint of a cluster here",
+            "with --state it must be the folder of a twin (wye keys show DIR), and fraud is an Endpoint of a cluster",
             id="an option of folders",
         ),
         pytest.param(
-            ["examples/fraud", "-n", "team"], 1, "examples/fraud is no Endpoint's name", id="a folder with -n"
+            ["examples/fraud", "-n", "team", "--context", "dev"],
+            1,
+            "with -n and --context it must be an Endpoint of a cluster, and examples/fraud is no Endpoint's name; "
+            "for the twin of a folder: wye keys show examples/fraud\n",
+            id="a folder with -n",
         ),
-        pytest.param(["examples/fraud"], 1, "no twin is running for examples/fraud: wye local up", id="a folder"),
+        pytest.param(
+            ["examples/fraud"],
+            1,
+            "there is no folder examples/fraud; must be the folder of a twin, or an Endpoint's name",
+            id="a folder that is not there",
+        ),
+        pytest.param(["."], 1, "no twin is running for .: wye local up . starts one\n", id="a folder"),
     ],
 )
 def test_what_is_no_endpoint_is_said(fraud, config, wye, arguments, code, sentence):
@@ -111,6 +121,11 @@ def test_a_folder_wins_over_an_endpoint_of_its_name_until_a_namespace_is_given(f
     assert wye("keys", "show", "fraud", "-n", "team", "--key", "primary") == 0
     assert wye.out == "first-key\n"
     assert wye("keys", "show", "fraud", "--context", "dev", "--key", "primary") == 0
+
+
+def test_the_name_may_be_written_as_kubectl_does(fraud, config, wye):
+    assert wye("keys", "show", "mle/fraud", "--key", "primary") == 0
+    assert wye.out == "first-key\n"
 
 
 def test_a_file_of_an_endpoints_name_is_no_obstacle(fraud, config, home, wye):

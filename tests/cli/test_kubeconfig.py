@@ -55,7 +55,8 @@ def test_in_a_pod_it_is_the_service_account(home, monkeypatch):
         pytest.param(
             None,
             [],
-            "there is no kubeconfig at ~/.kube/config; name a kubeconfig with --kubeconfig or $KUBECONFIG",
+            "there is no kubeconfig at ~/.kube/config; name a kubeconfig with --kubeconfig or $KUBECONFIG; "
+            "for the twin of a folder: wye local status DIR\n",
             id="no kubeconfig",
         ),
         pytest.param(None, ["--kubeconfig", "none"], "there is no kubeconfig at none", id="the one that is named"),

@@ -104,6 +104,7 @@ def test_where_nothing_was_written_it_says_why(fraud, config, wye, server):
             id="a name that is not there",
         ),
         pytest.param(["mle/fraud-blue"], 1, "there is no Endpoint fraud-blue in namespace team", id="of another kind"),
+        pytest.param(["."], 1, "for the twin of a folder: its logs are files, ./.wye/logs\n", id="a folder"),
         pytest.param(["pod/x"], 1, "pod/x is no name; must be NAME, mle/NAME for an Endpoint or", id="no kind of ours"),
         pytest.param(
             ["fraud", "--deployment", "red"],

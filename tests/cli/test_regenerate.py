@@ -162,7 +162,15 @@ def test_whoever_may_not_is_told_who_may(fraud, config, wye, server, refused):
         pytest.param(["other", "--key", "primary"], 1, "there is no Endpoint other in namespace team", id="unknown"),
         pytest.param(["fraud"], 2, "the following arguments are required: --key", id="which of the two"),
         pytest.param(["fraud", "--key", "third"], 2, "invalid choice: 'third'", id="no third"),
-        pytest.param(["a/nowhere", "--key", "primary"], 1, "no twin is running for", id="no twin"),
+        pytest.param(["a/nowhere", "--key", "primary"], 1, "there is no folder a/nowhere; must be", id="no folder"),
+        pytest.param([".", "--key", "primary"], 1, "no twin is running for .: wye local up .", id="no twin"),
+        pytest.param(
+            ["a/b", "--key", "primary", "-n", "team"],
+            1,
+            "with -n it must be an Endpoint of a cluster, and a/b is no Endpoint's name; "
+            "for the twin of a folder: wye keys regenerate a/b\n",
+            id="a folder with -n",
+        ),
         pytest.param(["fraud", "--key", "primary", "--timeout", "soon"], 2, "soon is no time", id="no time"),
     ],
 )

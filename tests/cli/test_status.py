@@ -106,7 +106,7 @@ def test_pods_that_may_not_be_listed_are_left_out_and_that_is_said(fraud, config
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["examples/fraud"], "examples/fraud is no Endpoint's name; for the twin of a folder: wye local status DIR"),
+        (["a/fraud"], "a/fraud is no Endpoint's name; for the twin of a folder: wye local status a/fraud\n"),
         (["fraud", "-A"], "an Endpoint's name and -A do not go together: name its namespace with -n"),
         (["--watch", "-o", "json"], "--watch draws trees: leave -o json out"),
     ],

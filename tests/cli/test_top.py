@@ -209,7 +209,11 @@ def test_who_may_not_look_into_pods_is_told_which_role_would_do(fraud, config, w
         (("--json",), "--json goes with --once"),
         (("fraud", "-A", "--once"), "do not go together"),
         (("other", "--once"), "there is no Endpoint other"),
-        (("no/folder", "--once"), "no twin is running"),
+        (("no/folder", "--once"), "there is no folder no/folder; must be"),
+        ((".", "--once"), "no twin is running for .: wye local up . starts one"),
+        ((".", "-A"), "a folder and -A do not go together"),
+        (("fraud", "--state", "x"), "with --state it must be the folder of a twin (wye top DIR), and fraud is an"),
+        (("--state", "x"), "with --state it must be the folder of a twin (wye top DIR), and none is named"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_one_sentence(fraud, config, wye, words, told) -> None:

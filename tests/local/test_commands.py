@@ -130,6 +130,11 @@ async def test_status_without_a_twin_says_how_to_start_one(manifests, capsys):
     )
 
 
+async def test_status_of_a_folder_that_is_not_there_starts_none(tmp_path, capsys):
+    assert await wye("local", "status", tmp_path / "none") == 1
+    assert capsys.readouterr().err == f"wye: there is no folder {tmp_path}/none; must be one of manifests\n"
+
+
 async def test_invoke_finds_url_and_key_of_a_folder(running, manifests, tmp_path, capsys):
     request = tmp_path / "request.json"
     request.write_text('{"x": 1}')

@@ -22,8 +22,9 @@ def command(commands: Commands, name: str, *, summary: str, text: str, examples:
     return commands.add_parser(name, help=summary, description=text, epilog=examples, formatter_class=raw)
 
 
-def add_access(parser: argparse.ArgumentParser) -> None:
-    """The options that say which cluster, as kubectl has them."""
+def add_access(parser: argparse.ArgumentParser, twin: str = "") -> None:
+    """The options that say which cluster, as kubectl has them. `twin`: what does the same for the twin of a folder."""
+    parser.set_defaults(twin=twin or f"{parser.prog} DIR")
     group = parser.add_argument_group(
         "cluster", "default: the current context of $KUBECONFIG or ~/.kube/config; in a pod its account"
     )

@@ -15,7 +15,7 @@ OURS = f"{MANAGED_BY}={MANAGER}"
 
 def access_of(args: argparse.Namespace) -> Access:
     """What the options say of where to go."""
-    return Access(args.kubeconfig, args.context, args.namespace)
+    return Access(args.kubeconfig, args.context, args.namespace, args.twin)
 
 
 def endpoint_of(api: Api, name: str) -> Object:

@@ -15,7 +15,7 @@ from wye_operator.cli.calling import Answer, Request, to_pod, to_url
 from wye_operator.cli.key_secrets import keys_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.twin import served_by
-from wye_operator.cli.where import Folder, InCluster, Url, refuse_for_a_cluster, url_folder_or_name, where
+from wye_operator.cli.where import Folder, InCluster, Url, refuse_options_of_folders, url_folder_or_name, where
 from wye_operator.cluster.kinds import PODS
 from wye_operator.cluster.pods import is_ready
 from wye_operator.errors import WyeError
@@ -111,6 +111,7 @@ def _kind(file: str) -> str:
 def _address(args: argparse.Namespace, given: Url | Folder, key: str | None) -> tuple[str, str | None]:
     """(URL, key or None) where it can be reached from here."""
     if isinstance(given, Url):
+        refuse_options_of_folders(args)
         after_host = given.text.partition("://")[2].partition("/")[2]
         return (given.text if after_host else given.text.rstrip("/") + args.path), key
     served = served_by(given, args.state or given.path / FOLDER, args.endpoint)
@@ -125,7 +126,7 @@ def _address(args: argparse.Namespace, given: Url | Folder, key: str | None) -> 
 
 def _in_cluster(args: argparse.Namespace, given: InCluster, key: str | None, body: bytes) -> tuple[Answer, str]:
     """The answer, and where that was: the wrong context is a mistake easily made."""
-    refuse_for_a_cluster(args)
+    refuse_options_of_folders(args)
     with connect(given.access) as api:
         endpoint = endpoint_of(api, given.name)
         if not key:

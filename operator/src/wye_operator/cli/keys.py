@@ -11,7 +11,7 @@ from wye_operator.cli.ask import access_of, endpoint_of
 from wye_operator.cli.key_secrets import NAMES, keys_of
 from wye_operator.cli.kubeconfig import connect
 from wye_operator.cli.twin import served_by
-from wye_operator.cli.where import Folder, InCluster, add_where, refuse_for_a_cluster, where
+from wye_operator.cli.where import Folder, InCluster, add_where, refuse_options_of_folders, where
 from wye_operator.errors import WyeError
 from wye_operator.local.state import FOLDER
 from wye_operator.plan.world import Keys
@@ -69,6 +69,6 @@ def _keys(args: argparse.Namespace) -> Keys | None:
             raise WyeError(f"the twin of {given.path} has no keys for {served.name} yet")
         return keys
     assert isinstance(given, InCluster)
-    refuse_for_a_cluster(args)
+    refuse_options_of_folders(args)
     with connect(given.access) as api:
         return keys_of(api, endpoint_of(api, given.name))

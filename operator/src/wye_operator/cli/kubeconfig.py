@@ -34,16 +34,23 @@ EDITORS = ("secrets", "pods/portforward")  # what the role `view` leaves out
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the options say of where to go; None: what the kubeconfig says."""
+    """What the options say of where to go; None: what the kubeconfig says. `twin`: the way to a twin, for sentences."""
 
     kubeconfig: str | None = None
     context: str | None = None
     namespace: str | None = None
+    twin: str = ""
 
     @property
     def given(self) -> bool:
         """Whether anything was said at all."""
-        return any((self.kubeconfig, self.context, self.namespace))
+        return bool(self.options)
+
+    @property
+    def options(self) -> str:
+        """The options that were given, for sentences."""
+        given = {"-n": self.namespace, "--context": self.context, "--kubeconfig": self.kubeconfig}
+        return " and ".join(option for option, value in given.items() if value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,8 @@ def _in_pod(access: Access, files: str) -> Found:
     own = settings.own_namespace()
     if access.kubeconfig or not own:
         hint = "" if access.kubeconfig else "; name a kubeconfig with --kubeconfig or $KUBECONFIG"
-        raise WyeError(f"there is no kubeconfig at {files}{hint}")
+        twin = "" if access.given or not access.twin else f"; for the twin of a folder: {access.twin}"
+        raise WyeError(f"there is no kubeconfig at {files}{hint}{twin}")
     if access.context:
         raise WyeError(f"there is no context {access.context}: there is no kubeconfig, only this pod's service account")
     return Found("", "", access.namespace or own)

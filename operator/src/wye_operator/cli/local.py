@@ -98,6 +98,8 @@ def run_status(args: argparse.Namespace) -> int:
     """Print what the twin wrote last."""
     folder = args.state or args.directory / FOLDER
     if holder(folder) is None:
+        if not args.directory.is_dir():
+            raise WyeError(f"there is no folder {args.directory}; must be one of manifests")
         raise WyeError(f"no twin is running for {args.directory}: wye local up {args.directory} starts one")
     path = folder / "status.json"
     try:

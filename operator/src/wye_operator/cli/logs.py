@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from wye_operator.cli.arguments import Commands, add_access, command, count, past
@@ -59,7 +60,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--since", type=past, metavar="TIME", help="only what is newer, such as 90s, 5m or 1h30m")
     parser.add_argument("--previous", action="store_true", help="of each container the life before the last restart")
-    add_access(parser)
+    add_access(parser, twin="its logs are files, DIR/.wye/logs")
     parser.set_defaults(func=run)
 
 
@@ -67,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     """Print them."""
     if args.follow and args.previous:
         raise WyeError("--previous is of what has ended, so there is nothing to --follow")
-    with connect(access_of(args)) as api:
+    access = access_of(args)
+    _insist_on_a_name(args.name, access.twin)
+    with connect(access) as api:
         wanted, span = _wanted(api, args), Range(_tail(args), args.since, args.previous)
         if args.follow:
             _follow(api, wanted, span)
@@ -101,10 +104,16 @@ def _tail(args: argparse.Namespace) -> int | None:
     return None if args.tail < 0 else int(args.tail)
 
 
+def _insist_on_a_name(text: str, twin: str) -> None:
+    kind, _, name = text.rpartition("/")
+    if kind not in ("", "mle", "mld") or not name.strip("."):
+        must_be = "NAME, mle/NAME for an Endpoint or mld/NAME for a Deployment"
+        folder = f"; for the twin of a folder: {twin.replace('DIR', text.rstrip('/'))}" if Path(text).is_dir() else ""
+        raise WyeError(f"{text} is no name; must be {must_be}{folder}")
+
+
 def _wanted(api: Api, args: argparse.Namespace) -> Wanted:
     kind, _, name = args.name.rpartition("/")
-    if kind not in ("", "mle", "mld"):
-        raise WyeError(f"{args.name} is no name; must be NAME, mle/NAME for an Endpoint or mld/NAME for a Deployment")
     endpoint = None if kind == "mld" else look_up(api, ENDPOINTS, name)
     deployment = None if kind == "mle" else look_up(api, DEPLOYMENTS, name)
     if endpoint and deployment and not (args.router or args.deployment):

@@ -22,7 +22,7 @@ from wye_operator.cli.ask import access_of, endpoint_of
 from wye_operator.cli.key_secrets import NAMES, keys_of, keys_of_secret, secret_of
 from wye_operator.cli.kubeconfig import Api, connect
 from wye_operator.cli.twin import Served, served_by, status_of
-from wye_operator.cli.where import Folder, InCluster, add_where, refuse_for_a_cluster, where
+from wye_operator.cli.where import Folder, InCluster, add_where, refuse_options_of_folders, where
 from wye_operator.cluster.errors import Conflict, Forbidden, NotFound, Unavailable
 from wye_operator.cluster.kinds import CONFIGMAPS, ENDPOINTS, SECRETS, Object
 from wye_operator.errors import WyeError
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         wait(renewed_in_twin(served, args.key), f"the new {args.key} key of {served.name}", args.timeout)
         return 0
     assert isinstance(given, InCluster)
-    refuse_for_a_cluster(args)
+    refuse_options_of_folders(args)
     with connect(given.access) as api:
         renewed = renewed_in_cluster(api, given.name, args.key)
         wait(renewed, f"the new {args.key} key of {given.name}", args.timeout)

@@ -45,7 +45,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     parser.add_argument("-w", "--watch", action="store_true", help=f"look again every {EVERY:g} s, until Ctrl-C")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print (default: text)")
-    add_access(parser)
+    add_access(parser, twin="wye local status DIR")
     parser.set_defaults(func=run)
 
 
@@ -63,8 +63,9 @@ def run(args: argparse.Namespace) -> int:
         raise WyeError("an Endpoint's name and -A do not go together: name its namespace with -n")
     if args.watch and args.output == "json":
         raise WyeError("--watch draws trees: leave -o json out, or use kubectl get mle,mld --watch -o json")
-    name = endpoint_name(args.endpoint) if args.endpoint else ""
-    with connect(access_of(args)) as api:
+    access = access_of(args)
+    name = endpoint_name(args.endpoint, access) if args.endpoint else ""
+    with connect(access) as api:
         if args.watch:
             _watch(api, name, everywhere=args.all_namespaces)
         view = _look(api, name, everywhere=args.all_namespaces)

@@ -20,7 +20,7 @@ from wye_operator.cli.screen import Drawing, Picture, drawing, plain
 from wye_operator.cli.seen import Endpoint, label_of, seen
 from wye_operator.cli.twin import objects_of
 from wye_operator.cli.watching import Look, Pod, Watch, watching
-from wye_operator.cli.where import Folder, InCluster, folder_or_name, where
+from wye_operator.cli.where import Folder, InCluster, folder_or_name, refuse_options_of_folders, where
 from wye_operator.cluster.kinds import Object
 from wye_operator.errors import WyeError
 from wye_operator.local.state import FOLDER
@@ -97,9 +97,12 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(given, InCluster) and args.all_namespaces:
         raise WyeError("an Endpoint's name and -A do not go together: name its namespace with -n")
     if isinstance(given, Folder):
+        if args.all_namespaces:
+            raise WyeError("a folder and -A do not go together: -A is of a cluster")
         state = args.state or given.path / FOLDER
         show = Show(lambda: _of_twin(given, state), f"there is no Endpoint in {given.path}", args.window, spaced=False)
         return _measure(args, show, None)
+    refuse_options_of_folders(args)
     name = given.name if isinstance(given, InCluster) else ""
     with connect(access_of(args)) as api:
         everywhere = args.all_namespaces

@@ -90,9 +90,17 @@ def _item(state: Path, name: str | None) -> Item:
 
 def _insist_on_a_twin(given: Folder, state: Path) -> None:
     if holder(state) is None:
+        insist_on_a_folder(given.path)
         other = f"; for the Endpoint {given.path} of a cluster, name its namespace: -n NAMESPACE"
         hint = other if is_name(str(given.path)) else ""
         raise WyeError(f"no twin is running for {given.path}: wye local up {given.path} starts one{hint}")
+
+
+def insist_on_a_folder(path: Path) -> None:
+    """Nobody is told to start a twin of what is not there."""
+    if not path.is_dir():
+        kinds = "the folder of a twin, or an Endpoint's name (lower-case letters, digits and '-')"
+        raise WyeError(f"there is no folder {path}; must be {kinds}")
 
 
 def _chosen(items: list[Item], name: str | None) -> Item:

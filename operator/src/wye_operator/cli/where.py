@@ -16,6 +16,7 @@ from wye_operator.cli.arguments import folder
 from wye_operator.cli.kubeconfig import Access
 from wye_operator.errors import WyeError
 
+RESOURCE = "mle/"  # before an Endpoint's name, as kubectl writes it
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -55,13 +56,16 @@ def folder_or_name(text: str) -> str:
 
 def where(text: str, access: Access) -> Url | Folder | InCluster:
     """Which of the three."""
+    if "://" in text and access.given:
+        raise WyeError(f"with {access.options} it must be an Endpoint of a cluster, and {text} is a URL")
     if "://" in text:
         return Url(text)
+    name = text.removeprefix(RESOURCE)
+    if is_name(name) and (access.given or not Path(text).is_dir()):
+        return InCluster(name, access)
     if access.given:
-        return InCluster(endpoint_name(text), access)
-    if Path(text).is_dir() or not is_name(text):
-        return Folder(Path(text))
-    return InCluster(text, access)
+        raise WyeError(f"with {access.options} it must be an Endpoint of a cluster, and {_no_name(text, access)}")
+    return Folder(Path(text))
 
 
 def is_name(text: str) -> bool:
@@ -69,12 +73,16 @@ def is_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None
 
 
-def endpoint_name(text: str) -> str:
-    """An Endpoint's name, with or without the resource before it, as kubectl writes it."""
-    name = text.removeprefix("mle/")
+def endpoint_name(text: str, access: Access) -> str:
+    """An Endpoint's name, for a command that knows clusters alone."""
+    name = text.removeprefix(RESOURCE)
     if not is_name(name):
-        raise WyeError(f"{text} is no Endpoint's name; for the twin of a folder: wye local status DIR, wye invoke DIR")
+        raise WyeError(_no_name(text, access))
     return name
+
+
+def _no_name(text: str, access: Access) -> str:
+    return f"{text} is no Endpoint's name; for the twin of a folder: {access.twin.replace('DIR', text)}"
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +93,10 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, help="the folder's state (default: DIR/.wye)")
 
 
-def refuse_for_a_cluster(args: argparse.Namespace) -> None:
-    """`--endpoint` and `--state` choose in a folder."""
-    if args.endpoint or args.state:
-        raise WyeError(f"--endpoint and --state are for a folder, and {args.where} is an Endpoint of a cluster here")
+def refuse_options_of_folders(args: argparse.Namespace) -> None:
+    """`--endpoint` and `--state` choose in a folder: where there is none, they would be left out in silence."""
+    given = [f"--{option}" for option in ("endpoint", "state") if getattr(args, option, None)]
+    if given:
+        kind = "a URL" if "://" in (args.where or "") else "an Endpoint of a cluster here"
+        what = f"{args.where} is {kind}" if args.where else "none is named"
+        raise WyeError(f"with {' and '.join(given)} it must be the folder of a twin ({args.twin}), and {what}")
