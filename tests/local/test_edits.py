@@ -222,8 +222,13 @@ async def test_a_mistake_is_told_with_its_line_and_what_runs_goes_on(manifests, 
             await run.until(lambda s: any("adds up to 110" in line for line in run.words.warned))
             assert run.words.warned[-1].startswith(f"{manifests.folder}/endpoint-fraud.yaml:6: spec.traffic: ")
             assert run.twin.status().endpoints["fraud"].traffic_text == "blue=100"
+            manifests.endpoint(traffic={"blue": 100})  # exactly as before: nothing else has anything to say
+            await run.until(lambda s: "the manifests are right again, and in force" in run.words.said)
+            manifests.endpoint(traffic={"blue": 60, "green": 50})
+            await run.until(lambda s: sum("adds up to 110" in line for line in run.words.warned) == 2)
             manifests.endpoint(traffic={"blue": 60, "green": 40})
             await run.traffic("blue=60 green=40")
+            assert run.words.said.count("the manifests are right again, and in force") == 2
 
 
 async def test_a_name_that_cannot_change_is_a_mistake(manifests, up):

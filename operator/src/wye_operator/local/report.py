@@ -86,10 +86,12 @@ class Reporter:
             self._voice.say(f"{target.label}  removed")
 
     def mistakes(self, lines: Iterable[str]) -> None:
-        """What is wrong with the folder; what runs goes on."""
-        text = "\n".join(lines)
-        if text and self._told.get("mistakes") != text:
+        """What is wrong with the folder, and what runs goes on; or that it is right again, when nothing else may change."""
+        text, before = "\n".join(lines), self._told.get("mistakes", "")
+        if text and text != before:
             self._voice.warn(f"{text}\nwhat runs goes on as it was")
+        if before and not text:
+            self._voice.say("the manifests are right again, and in force")
         self._told["mistakes"] = text
 
     def notes(self, lines: Iterable[str]) -> None:
