@@ -78,6 +78,21 @@ class Rule:
         return _with_rules(handler(schema), (self,))
 
 
+def one_of(first: str, second: str, neither: str) -> tuple[Rule, Rule]:
+    """Of two fields exactly one stands: what to say where there is none, and where there are both."""
+    names = [re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", field) for field in (first, second)]
+
+    def stand(value: object) -> list[bool]:
+        return [getattr(value, name) is not None for name in names]
+
+    one, other = f"has(self.{first})", f"has(self.{second})"
+    both = f"must not have both {first} and {second}: take one of them out"
+    return (
+        Rule("", f"{one} || {other}", neither, lambda value: any(stand(value))),
+        Rule("", f"!({one} && {other})", both, lambda value: not all(stand(value))),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A string of one form; `sentence` says which, `hint` proposes a right one for a wrong one."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from wye_operator.api.base import Model, Rule, Text, Unique
+from wye_operator.api.base import Model, Rule, Text, Unique, one_of
 
 # The key is gone before a request is routed, and what only the router may say is removed before that.
 NO_CALLERS = ("authorization", "api-key", "cookie", "azureml-model-deployment")
@@ -48,12 +48,7 @@ class Sticky(Model):
     )
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "",
-            "has(self.header) != has(self.cookie)",
-            "must have either header or cookie",
-            lambda sticky: (sticky.header is None) != (sticky.cookie is None),
-        ),
+        *one_of("header", "cookie", "must have header or cookie"),
         Rule(
             "header",
             f"!has(self.header) || !(self.header.lowerAscii() in {list(NO_CALLERS)} || "

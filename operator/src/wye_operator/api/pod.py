@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from wye_operator.api.base import OBJECT_NAME, Model, Rule, Text, TextOrNumber, Unique
+from wye_operator.api.base import OBJECT_NAME, Model, Rule, Text, TextOrNumber, Unique, one_of
 
 OURS = "wye-"  # how the names of volumes that Wye makes begin
 TAKEN_PATHS = ("/tmp", "/model")
@@ -155,14 +155,7 @@ class EnvironmentFrom(Model):
     secret_ref: Reference | None = Field(default=None, description="A Secret.")
     config_map_ref: Reference | None = Field(default=None, description="A ConfigMap.")
 
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "secretRef",
-            "has(self.secretRef) != has(self.configMapRef)",
-            "must stand alone: one entry names either a Secret or a ConfigMap",
-            lambda entry: (entry.secret_ref is None) != (entry.config_map_ref is None),
-        ),
-    )
+    RULES: ClassVar[tuple[Rule, ...]] = one_of("secretRef", "configMapRef", "must have secretRef or configMapRef")
 
 
 def _own_labels(pod: Pod) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from wye_operator.api.base import OBJECT_NAME, Model, Rule, Text, Unique
+from wye_operator.api.base import OBJECT_NAME, Model, Rule, Text, Unique, one_of
 from wye_operator.api.pod import Annotations
 
 HOST = Text(
@@ -73,11 +73,4 @@ class Expose(Model):
     ingress: Ingress | None = Field(default=None, description="By an Ingress.")
     http_route: HttpRoute | None = Field(default=None, description="By an HTTPRoute of the Gateway API.")
 
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "",
-            "has(self.ingress) != has(self.httpRoute)",
-            "must have either ingress or httpRoute",
-            lambda expose: (expose.ingress is None) != (expose.http_route is None),
-        ),
-    )
+    RULES: ClassVar[tuple[Rule, ...]] = one_of("ingress", "httpRoute", "must have ingress or httpRoute")

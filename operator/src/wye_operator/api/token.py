@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from wye_operator.api.base import Model, Rule, Text, Unique
+from wye_operator.api.base import Model, Rule, Text, Unique, one_of
 from wye_operator.api.jwks import UnusableKeys, public_keys
 
 ISSUER = Text(
@@ -63,11 +63,8 @@ class Issuer(Model):
     claims: Claims | None = Field(default=None, description=CLAIMS)
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "jwksUri",
-            "has(self.jwksUri) != has(self.jwks)",
-            "or jwks must be set, and not both: where the issuer's public keys are, or the keys themselves",
-            lambda of: (of.jwks_uri is None) != (of.jwks is None),
+        *one_of(
+            "jwksUri", "jwks", "must have jwksUri (where the issuer publishes its public keys) or jwks (the keys as text)"
         ),
         Rule(
             "jwks",
@@ -104,9 +101,9 @@ class Token(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "issuers",
+            "",
             "has(self.issuers) || has(self.serviceAccounts)",
-            "or serviceAccounts must be set: nobody's token would be taken",
+            "must have issuers or serviceAccounts: else nobody's token is taken",
             lambda token: token.issuers is not None or token.service_accounts is not None,
         ),
     )
