@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -165,6 +166,39 @@ def test_a_wrong_token_is_refused_the_same_each_time_and_reaches_nobody(router, 
             {401: "Unauthorized", 403: "Forbidden"}[status],
         )
     assert blue == []
+
+
+NEEDED = "a valid token is needed: Authorization: Bearer TOKEN"
+SAID = {
+    "nothing": NEEDED,
+    "no token": NEEDED,
+    "over": NEEDED,
+    "for somebody else": "the token is for somebody else: its aud is none that is taken here",
+    "for nobody": "the token is for somebody else: its aud is none that is taken here",
+    "no subject": "the token's claim sub is missing, or has no value that is taken here",
+    "a subject that no header carries": "the token's claim sub is missing, or has no value that is taken here",
+    "one claim missing": "the token's claim scope is missing, or has no value that is taken here",
+    "a claim of another value": "the token's claim team is missing, or has no value that is taken here",
+    "a claim that is false": "the token's claim staff is missing, or has no value that is taken here",
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_refusal_says_what_is_wrong_with_the_token_and_no_value(router, blue, case) -> None:
+    """Of several claims the first by name; never an api-key, which counts for nothing here."""
+    assert ask(router, REFUSED[case][1]()).json()["error"]["message"] == SAID[case]
+
+
+def test_a_claim_is_named_as_it_stands_in_the_manifest_also_to_grpc(router, plan, blue) -> None:
+    odd = 'https://corp.test/"role" %REQ(authorization)% é'
+    issuer = replace(ISSUERS[0], claims={odd: ("x",), "zone": ("y",)})
+    router.put(replace(plan, auth=replace(TOKENS, version="t-odd", issuers=(issuer,))))
+    said = f"the token's claim {odd} is missing, or has no value that is taken here"
+    bearer = f"Bearer {token(zone='y')}"
+    assert ask(router, bearer).json()["error"]["message"] == said
+    call = ask(router, bearer, content_type="application/grpc")
+    assert call.headers["grpc-status"] == "7"
+    assert urllib.parse.unquote(call.headers["grpc-message"]) == said
 
 
 @pytest.mark.parametrize(

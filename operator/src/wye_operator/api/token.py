@@ -64,7 +64,9 @@ class Issuer(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         *one_of(
-            "jwksUri", "jwks", "must have jwksUri (where the issuer publishes its public keys) or jwks (the keys as text)"
+            "jwksUri",
+            "jwks",
+            "must have jwksUri (where the issuer publishes its public keys) or jwks (the keys as text)",
         ),
         Rule(
             "jwks",

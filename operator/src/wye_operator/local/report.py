@@ -86,7 +86,7 @@ class Reporter:
             self._voice.say(f"{target.label}  removed")
 
     def mistakes(self, lines: Iterable[str]) -> None:
-        """What is wrong with the folder, and what runs goes on; or that it is right again, when nothing else may change."""
+        """What is wrong with the folder, while what runs goes on; or that it is right again."""
         text, before = "\n".join(lines), self._told.get("mistakes", "")
         if text and text != before:
             self._voice.warn(f"{text}\nwhat runs goes on as it was")

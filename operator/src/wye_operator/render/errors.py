@@ -10,6 +10,7 @@ from typing import Literal
 
 from wye_operator.render.headers import ERROR_STATUS
 from wye_operator.render.resources import Json, extension, header
+from wye_operator.render.tokens import BROKEN_CLAIM
 
 CEL_FILTER = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 REQUEST_ID = "%REQ(X-REQUEST-ID)%"
@@ -21,7 +22,9 @@ PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 7, 8, 14, 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """One kind of failure and its answer: chosen by Envoy's flags or details, or by the status it had in mind."""
+    """One kind of failure and its answer: chosen by Envoy's flags, by how its details begin, by the status it had in
+    mind, or by both of these.
+    """
 
     code: str
     message: str
@@ -33,6 +36,7 @@ class Mapped:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+BY_TOKENS, BY_CLAIMS = "jwt_authn_access_denied", "rbac_access_denied"
 TOO_LONG = "the request took longer than one hour, or than its grpc-timeout"
 SOON = (("retry-after", "1"),)
 LATER = (("retry-after", "2"),)
@@ -59,7 +63,7 @@ ANSWERS: tuple[Mapped, ...] = (
     ),
     Mapped("Overloaded", "the router is at its limit", UNAVAILABLE, ("OM", "DO"), status=503, headers=SOON),
     # without a flag
-    Mapped("Overloaded", "the router is at its limit", UNAVAILABLE, details="overload", was=503, headers=SOON),
+    Mapped("Overloaded", "the router is at its limit", UNAVAILABLE, details="overload", headers=SOON),
     Mapped(
         "NoReadyPod",
         "no ready instance of the deployment can answer; try again",
@@ -77,6 +81,29 @@ ANSWERS: tuple[Mapped, ...] = (
         headers=SOON,
     ),
     Mapped("NotFound", "there is nothing here", NOT_FOUND, ("NR",), status=404),
+    # By who refused, not by the Endpoint's mode: that one is live, and these sentences stand in the bootstrap.
+    Mapped(
+        "Unauthorized",
+        "a valid token is needed: Authorization: Bearer TOKEN",
+        UNAUTHENTICATED,
+        details=BY_TOKENS,
+        was=401,
+        headers=(("www-authenticate", "Bearer"),),
+    ),
+    Mapped(
+        "Forbidden",
+        "the token is for somebody else: its aud is none that is taken here",
+        PERMISSION_DENIED,
+        details=BY_TOKENS,
+        was=403,
+    ),
+    Mapped(
+        "Forbidden",
+        f"the token's claim {BROKEN_CLAIM} is missing, or has no value that is taken here",
+        PERMISSION_DENIED,
+        details=BY_CLAIMS,
+        was=403,
+    ),
     Mapped(
         "Unauthorized",
         "a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY",
@@ -164,8 +191,9 @@ def _chosen(answer: Mapped) -> Json:
     if answer.flags:
         return {"response_flag_filter": {"flags": list(answer.flags)}}
     if answer.details:
-        expression = {"expression": f"response.code_details == '{answer.details}'"}
-        return {"extension_filter": extension("details", CEL_FILTER, expression)}
+        expression = {"expression": f"response.code_details.startsWith('{answer.details}')"}
+        told = {"extension_filter": extension("details", CEL_FILTER, expression)}
+        return {"and_filter": {"filters": [told, _status("EQ", answer.was)]}} if answer.was else told
     return _status("EQ", answer.was) if answer.was else _status("GE", 400)
 
 
