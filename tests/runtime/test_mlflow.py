@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from wye_runtime.codecs.scores import score_csv
 from wye_runtime.engine.artifact import artifact_at
 from wye_runtime.engine.mlmodel import columns_of, flavors_of
 from wye_runtime.engine.model import load
-from wye_runtime.errors import InvalidInput, ModelInvalid
+from wye_runtime.errors import BadRequest, InvalidInput, ModelInvalid
 from wye_runtime.settings import Engine, ModelSource
 
 BELOW = ("data: model.onnx", "data: 'data/fraud.onnx'")
@@ -138,6 +139,24 @@ def test_a_header_of_csv_says_the_order(signature) -> None:
     assert feeds["x"].tolist() == [[1, 2, 3], [4, 5, 6]]
     (feeds,) = score_csv(signature, b"1,2,3\r\n", Media("text/csv", {})).batches
     assert feeds["x"].tolist() == [[1, 2, 3]]
+
+
+def test_a_line_of_strings_is_a_header_when_all_of_it_are_columns(signature) -> None:
+    """One cell used to be enough, and `header=absent` was no help: the line was lost, or called wrong."""
+    of_strings = replace(signature, inputs=(replace(signature.inputs[0], datatype="BYTES"),))
+
+    def read(first: str, **said: str):
+        return score_csv(of_strings, f"{first}\n1,2,3\n".encode(), Media("text/csv", said)).batches[0]["x"].tolist()
+
+    swapped = "petals,it's width,sepal length (cm)"
+    assert read(swapped) == [["3", "2", "1"]]
+    assert read(swapped, header="absent") == [swapped.split(","), ["1", "2", "3"]]
+    assert read("petals,b,c", header="absent") == [["petals", "b", "c"], ["1", "2", "3"]]
+    assert read("a,b,c") == [["a", "b", "c"], ["1", "2", "3"]]
+    with pytest.raises(BadRequest, match=r"names some columns \(petals\) and has other cells besides: .*header=absent"):
+        read("petals,b,c")
+    with pytest.raises(InvalidInput, match="nothing takes"):
+        read("petals,b,c", header="present")
 
 
 @pytest.mark.parametrize(

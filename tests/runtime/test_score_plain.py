@@ -201,8 +201,27 @@ def test_a_header_names_the_inputs_of_a_model_with_several(several):
     missing = sent(several, "1.5,a,2\n").json()["error"]
     has = "the model's inputs are amount, note, count"
     assert missing["details"][0] == {"field": "1.5", "message": f"is a column that nothing takes: {has}"}
+    without = sent(several, "1.5,a,2\n", "text/csv; header=absent")
+    assert (without.status_code, without.json()["error"]["message"]) == (
+        400,
+        "text/csv has header=absent, and of several inputs the header says which column is which",
+    )
     uneven = sent(several, "amount,note,count\n1.5,a,2\n1.5,a\n").json()["error"]
     assert uneven["details"] == [{"instance": 1, "message": "expected 3 cells, one a column, got 2"}]
+
+
+@pytest.mark.parametrize("key", ["data", "input_data"])
+def test_a_form_of_other_models_is_said_before_any_field_that_is_missing(servers, key):
+    contract = {"inputs": [{"name": name, "type": "number"} for name in "abc"], "outputs": [{"name": "y"}]}
+    server = servers.one("csv contract", toys.passing, contract=contract)
+    message = 'with a contract the body is its object, or {"instances": [one object or several]}, and nothing else'
+    refused = server.score({key: [[1, 2, 3]]})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (422, f"{key}: {message}")
+    assert refused.json()["error"]["details"] == [{"field": key, "message": message}]
+    beside = server.score({key: 1, "a": 1, "b": 2, "c": 3}).json()["error"]["details"]
+    assert [each["field"] for each in beside] == [key]
+    other = server.score({"z": 1}).json()["error"]["details"]
+    assert [each["field"] for each in other] == ["a", "b", "c", "z"]
 
 
 def test_csv_is_no_body_of_a_contract(servers):

@@ -79,9 +79,10 @@ def csv_instances(signature: Signature, body: bytes, media: Media) -> list[Any]:
         raise BadRequest("the body is empty, want CSV with a line for each instance")
     specs = signature.inputs
     if len(specs) > 1:
+        if said_of_header(media) is False:
+            raise BadRequest("text/csv has header=absent, and of several inputs the header says which column is which")
         return named_lines(signature, lines)
-    names = set(signature.columns)
-    header = lines.pop(0) if has_header(specs[0], lines[0], media) or names & set(lines[0]) else None
+    header = lines.pop(0) if has_header(signature, lines[0], media) else None
     if header is not None and not lines:
         check_only_line(specs[0], header)
     rows: list[Any] = [[value_of(specs[0], cell) for cell in line] for line in lines]
@@ -122,16 +123,31 @@ def named_lines(signature: Signature, lines: list[list[str]]) -> list[Any]:
     return by_columns(signature, header, [longer.get(at, row) for at, row in enumerate(rows)])
 
 
-def has_header(spec: TensorSpec, first: Sequence[str], media: Media) -> bool:
-    """As the request says; else a line without any value of the tensor's kind is one."""
+def said_of_header(media: Media) -> bool | None:
+    """What the request says of it, None where it says nothing."""
     said = media.parameters.get("header")
     if said is not None and said not in HEADER:
         raise BadRequest(f"text/csv has the parameter header={said}, want present or absent")
+    return None if said is None else HEADER[said]
+
+
+def has_header(signature: Signature, first: Sequence[str], media: Media) -> bool:
+    """As the request says. Else a line of names alone (the input's, the columns'), for numbers any without a number.
+
+    A line in which only some cells are columns may be either: nobody is served who meant the other.
+    """
+    said, [spec] = said_of_header(media), signature.inputs
     if said is not None:
-        return HEADER[said]
-    if spec.datatype == "BYTES":
-        return list(first) == [spec.name]
-    return all(cell.strip() and isinstance(value_of(spec, cell), str) for cell in first)
+        return said
+    if list(first) == [spec.name] or set(first) <= set(signature.columns):
+        return True
+    if spec.datatype != "BYTES" and all(cell.strip() and isinstance(value_of(spec, cell), str) for cell in first):
+        return True
+    known = [cell for cell in first if cell in signature.columns]
+    if known:
+        what = f"the first line names some columns ({', '.join(known)}) and has other cells besides"
+        raise BadRequest(f"{what}: say whether it is the header, by text/csv; header=present or header=absent")
+    return False
 
 
 def value_of(spec: TensorSpec | None, cell: str) -> Any:

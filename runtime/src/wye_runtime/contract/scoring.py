@@ -4,6 +4,7 @@ from typing import Any
 
 from wye_runtime.codecs import Score
 from wye_runtime.contract.contract import Contract
+from wye_runtime.contract.declared import RESERVED
 from wye_runtime.errors import InvalidInput, Offences, shown
 from wye_runtime.protocol import Tensors
 
@@ -13,6 +14,8 @@ def scored(contract: Contract, body: Any) -> Score:
     if not isinstance(body, dict):
         raise InvalidInput(f"the body must be a JSON object, got {shown(body)}")
     is_list = "instances" in body
+    if not is_list and body.keys().isdisjoint(contract.known):
+        refuse_other_forms(body)
     instances = listed(body) if is_list else [body]
     batches = contract.batches(instances, is_list=is_list)
 
@@ -26,6 +29,14 @@ def scored(contract: Contract, body: Any) -> Score:
         return {"predictions": rows} if is_list else rows[0]
 
     return Score(batches, contract.tensors, answer)
+
+
+def refuse_other_forms(body: dict[str, Any]) -> None:
+    """What models without a contract take is said to be that, before any field that is missing."""
+    message = 'with a contract the body is its object, or {"instances": [one object or several]}, and nothing else'
+    for key in RESERVED:
+        if key in body:
+            raise InvalidInput(f"{key}: {message}", [{"field": key, "message": message}])
 
 
 def listed(body: dict[str, Any]) -> list[Any]:
