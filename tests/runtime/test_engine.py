@@ -21,7 +21,7 @@ import toys
 from wye_runtime import settings
 from wye_runtime.engine import devices, sessions
 from wye_runtime.engine.artifact import artifact_at
-from wye_runtime.engine.bound import Bound, Device, device_of
+from wye_runtime.engine.bound import Bound, Device, Kept, device_of
 from wye_runtime.engine.model import Model, load
 from wye_runtime.engine.sessions import Opened
 from wye_runtime.errors import ConfigError, InvalidDeploymentSpec, ModelError
@@ -386,6 +386,37 @@ def test_strings_and_nothing_have_no_place_on_a_device(tmp_path) -> None:
     empty = {"in_BYTES": np.array([], object), "in_FP32": np.zeros(0, np.float32)}
     assert bound.run(["out_FP32"], empty)[0].shape == (0,)
     assert bound.recordings == 0
+
+
+def failing_after(count, monkeypatch) -> None:
+    """Room for so many recordings, and then no more."""
+    take = Kept.take
+
+    def taken(kept, names, outputs):
+        if kept.options.get_run_config_entry("gpu_graph_id") > str(count):
+            raise RuntimeError("Failed to allocate memory for requested buffer")
+        take(kept, names, outputs)
+
+    monkeypatch.setattr(Kept, "take", taken)
+
+
+def test_a_shape_that_cannot_be_recorded_beside_others_is_served_without(tmp_path, monkeypatch, caplog) -> None:
+    """Its first request has its answer already: it used to fail all the same."""
+    session = session_of(toys.linear(7), tmp_path)
+    bound = Bound(session, HERE)
+    failing_after(1, monkeypatch)
+    for rows in (1, 2, 2, 1):
+        x = np.full((rows, 7), rows, np.float32)
+        assert bound.run(["probability"], {"x": x})[0].tobytes() == session.run(["probability"], {"x": x})[0].tobytes()
+    assert bound.recordings == 1
+    assert [record.why for record in caplog.records] == ["Failed to allocate memory for requested buffer"]
+
+
+def test_a_model_of_which_no_shape_can_be_recorded_is_said(tmp_path, monkeypatch) -> None:
+    bound = Bound(session_of(toys.linear(7), tmp_path), HERE)
+    failing_after(0, monkeypatch)
+    with pytest.raises(RuntimeError, match="Failed to allocate"):
+        bound.run(["probability"], {"x": np.zeros((1, 7), np.float32)})
 
 
 def test_a_shape_that_depends_on_values_is_said_and_not_served_wrong(tmp_path) -> None:

@@ -6,19 +6,30 @@ meanwhile: so all runs of such a model happen in one thread, one after the other
 by itself it gains nothing for tensors that come from callers and go back to them (docs/guides/gpu.md).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
+from wye_runtime.engine.refusals import first_line
+from wye_runtime.engine.sessions import ORT_ERRORS
 from wye_runtime.protocol import Array, Tensors
 
 RECORDING, NONE = "gpu_graph_id", "-1"  # of a run
 MOST = 32  # shapes that are recorded; others run without
 SWITCHES = ("enable_cuda_graph", "trt_cuda_graph_enable")
-Key = tuple[object, ...]
+log = logging.getLogger("wye")
+
+
+class Key(NamedTuple):
+    """What a recording is good for."""
+
+    names: tuple[str, ...]
+    inputs: tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +100,23 @@ class Bound:
             return outputs
         self.kept[key] = None  # whatever happens now, it is tried once
         if can_stay([*feeds.values(), *outputs]):
-            kept = Kept(self.session, self.device, len(self.kept), feeds)
-            kept.take(names, outputs)
-            outputs = kept.run(feeds)  # records
-            self.kept[key] = kept
+            self.record(key, feeds, outputs)
         return outputs
+
+    def record(self, key: Key, feeds: Tensors, outputs: Sequence[Array]) -> None:
+        """For the next run of the shape. What cannot be recorded at all is an error, which load tells; where others
+        were, as for want of memory, this shape runs without: its request has its answer, and need not fail.
+        """
+        try:
+            kept = Kept(self.session, self.device, len(self.kept), feeds)
+            kept.take(key.names, outputs)
+            kept.run(feeds)
+        except ORT_ERRORS as error:
+            if not self.recordings:
+                raise
+            log.warning("a shape is served without a recording", extra={"why": first_line(error)})
+        else:
+            self.kept[key] = kept
 
     @property
     def recordings(self) -> int:
@@ -102,8 +125,8 @@ class Bound:
 
 
 def key_of(names: Sequence[str], feeds: Tensors) -> Key:
-    """What a recording is good for."""
-    return (*names, *((name, array.dtype.str, array.shape) for name, array in sorted(feeds.items())))
+    """Of these outputs and inputs."""
+    return Key(tuple(names), tuple((name, array.dtype.str, array.shape) for name, array in sorted(feeds.items())))
 
 
 def can_stay(arrays: Sequence[Array]) -> bool:
