@@ -254,7 +254,7 @@ class Place:
             fresh_key=lambda: f"key-{next(keys)}",
             deadlines=Deadlines(),
         )
-        self.passes = Passes(cluster)
+        self.passes = Passes(cluster, self.schedule.forget)
         self.api.heard = [self._hear]
 
     async def read_key_set(self, source: str) -> KeySet:

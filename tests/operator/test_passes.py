@@ -155,7 +155,8 @@ async def test_two_operators_of_one_namespace_do_not_fight_for_ever_and_say_what
     """One for all namespaces and one for this one: each wants its own namespace in the NetworkPolicies."""
     await serving(place)
     (key,) = place.passes.targets
-    other = Passes(replace(place.passes.cluster, place=replace(NOWHERE, operator_namespace="team-a")))
+    elsewhere = replace(NOWHERE, operator_namespace="team-a")
+    other = Passes(replace(place.passes.cluster, place=elsewhere), place.schedule.forget)
     said = []
     for _ in range(10):
         for passes in (other, place.passes):
@@ -262,6 +263,7 @@ async def test_a_lost_deletion_ends_with_the_next_list_and_no_fight(place):
     await place.settle()
     assert place.api.writes == []
     assert place.passes.targets == {}
+    assert (place.schedule._started, place.schedule._first) == ({}, {})
 
 
 async def test_somebody_elses_object_of_our_name_is_left_alone(place):

@@ -317,3 +317,36 @@ async def test_who_waits_for_an_api_server_that_is_away_is_looked_at_soon_after_
         await workers._one(taken[0])
         now = workers.schedule.next_at()
     assert began[-1] - began[-2] == longest
+
+
+def test_of_names_that_came_and_went_nothing_is_kept():
+    schedule: Schedule[int] = Schedule()
+    for key in range(1000):
+        now = key * 60.0
+        schedule.first(key, now)
+        schedule.add(key, now)
+        assert schedule.take(now) == (key, 0)
+        schedule.failed(key, now)
+        now += 1
+        assert schedule.take(now)[0] == key
+        schedule.forget(key)
+        schedule.done(key, now)
+    assert schedule.next_at() is None
+    kept = {name: len(held) for name in Schedule.__slots__ if hasattr(held := getattr(schedule, name), "__len__")}
+    assert len(kept) >= 8
+    assert set(kept.values()) == {0}
+
+
+def test_what_has_a_forgotten_name_is_begun_anew():
+    schedule: Schedule[str] = Schedule(gap=0)
+    for now in (0.0, 1000.0):
+        schedule.add("a", now)
+        assert schedule.take(now) == ("a", 0)
+        schedule.add("b", now)
+        schedule.done("a", now, look_again=1.0)
+        assert schedule.take(now + 1) == ("a", 0), "before b, which has been due for longer"
+        schedule.forget("a")
+        schedule.done("a", now + 1)
+        assert schedule.take(now + 1)[0] == "b"
+        schedule.forget("b")
+        schedule.done("b", now + 1)

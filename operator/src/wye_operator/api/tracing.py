@@ -9,8 +9,9 @@ from pydantic import Field
 from wye_operator.api.base import Model, Percent, Text
 
 PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 COLLECTOR = Text(
-    pattern=rf"^http://[a-z0-9]([-.a-z0-9]*[a-z0-9])?:{PORT}$",
+    pattern=rf"^http://{LABEL}(\.{LABEL})*:{PORT}$",
     most=253,
     sentence="the address of a collector for OTLP over HTTP: http://, a host in lower case, ':' and a port, "
     "without a path, as in http://collector.observability:4318",

@@ -76,7 +76,7 @@ class Operator:
         self.reads = Reads(self.api, self._wake, self.clock)
         self.upgrades = Upgrades(self.store, self._wake, self.metrics, options.upgrades, self.clock)
         self.key_sets = KeySets(identity.reader(self.api, self.session), self._wake, self.clock)
-        self.passes = Passes(self._cluster())
+        self.passes = Passes(self._cluster(), lambda key: self.workers.schedule.forget(key))
         self.workers: Workers[Key] = Workers(self.passes.run, self.metrics, self.clock, options.workers)
         self.lease = Lease(
             self.api, options.place.operator_namespace, lease_name(options.namespace), options.identity, settings.now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wye_operator.cluster.apply import Fought, apply
@@ -51,6 +52,7 @@ class Passes:
     """What each Endpoint's passes remember, while there is anything behind its name."""
 
     cluster: Cluster
+    forgotten: Callable[[Key], None]  # who else remembers something of a key
     targets: dict[Key, EndpointTarget] = field(default_factory=dict)
 
     async def run(self, key: Key) -> float | None:
@@ -84,6 +86,7 @@ class Passes:
         self.cluster.asks.forget(memory.pods)
         self.cluster.reads.forget(key)
         self.cluster.key_sets.of(key, (), {})
+        self.forgotten(key)
 
 
 def _offers_anew(wanted: Plan, memory: Memory) -> bool:

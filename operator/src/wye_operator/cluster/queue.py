@@ -125,6 +125,11 @@ class Schedule(Generic[K]):
         self._running.pop(key)
         self._push(key, now)
 
+    def forget(self, key: K) -> None:
+        """Nothing is behind the key any more: what has its name later is another one."""
+        self._started.pop(key, None)
+        self._first.pop(key, None)
+
     def next_at(self) -> float | None:
         """When the next key is due."""
         self._skip_stale()
