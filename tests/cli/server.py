@@ -43,6 +43,7 @@ class ApiServer:
         self.written: Callable[[str, dict[str, Any]], None] = lambda plural, change: None  # hears of each PATCH
         self.broken = False  # a proxy before it answers in its place
         self.target: tuple[str, int] | None = None  # where port-forwards lead
+        self.lost: set[str] = set()  # pods whose node is gone: nothing is said of a port-forward to them
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.tokens: set[str] = {TOKEN}
 
@@ -170,8 +171,16 @@ class ApiServer:
             await answer.write_eof()
         return answer
 
+    async def _unheard(self, request: web.Request) -> web.Response | None:
+        """Whoever asks for a pod of a lost node gives up some day."""
+        if request.match_info["name"] not in self.lost:
+            return None
+        while request.transport and not request.transport.is_closing():  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0.02)
+        return web.Response(status=504)
+
     async def _forward(self, request: web.Request) -> web.StreamResponse:
-        if refused := self._refused(request, "create", "pods/portforward"):
+        if refused := self._refused(request, "create", "pods/portforward") or await self._unheard(request):
             return refused
         line = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await line.prepare(request)

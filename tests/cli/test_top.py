@@ -164,6 +164,20 @@ def test_a_pod_that_cannot_be_asked_is_said_once_and_the_rest_is_shown(fraud, co
     assert len(wye.out.splitlines()) == 4
 
 
+def test_pods_of_a_node_that_is_lost_are_waited_for_at_the_same_time(fraud, config, wye, server, monkeypatch) -> None:
+    monkeypatch.setattr(watching, "PATIENCE", 3.0)
+    monkeypatch.setattr(watching, "HASTE", 0.1)
+    server.lost = {f"fraud-blue-model-{number}" for number in range(2, 8)}
+    server.add("pods", *(pod("fraud-blue", str(number)) for number in range(2, 8)))
+    begun = time.monotonic()
+    assert wye("top", "fraud", "--once", "--json", "--window", "0") == 0
+    assert time.monotonic() - begun < 6 * 6.0  # as it would take one after the other
+    assert {each["pod"] for each in wye.data["unreachable"]} == server.lost
+    assert {each["why"] for each in wye.data["unreachable"]} == {"there was no port-forward to it within 0.2 s"}
+    whole, blue, _ = wye.data["rows"]
+    assert (whole["requestsPerSecond"] > 0, blue["queued"]) == (True, 4)
+
+
 class Mute(socketserver.BaseRequestHandler):
     """A pod that stands still: it takes connections, and says nothing."""
 

@@ -154,9 +154,10 @@ def test_no_caller_can_make_a_series(sight: Sight, figure: Figure):
     send(0, 300)
     before = every_series(sight)
     answers = send(300, 1000)
-    figure(f"1,000 odd requests: {dict(answers)}; series of router and models: {len(before)}")
-    assert len(answers) > 4
     fresh = every_series(sight) - before
+    told = f"series of router and models: {len(before)}, and {len(fresh)} more afterwards"
+    figure(f"1,000 odd requests: {dict(answers)}; {told}")
+    assert len(answers) > 4
     assert [each for each in fresh if "odd" in each] == []
     assert len(fresh) < 20, fresh  # such as a status that nobody was answered before
 

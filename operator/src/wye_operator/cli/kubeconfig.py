@@ -5,13 +5,16 @@ Objects come as the API server writes them. Whatever goes wrong is one sentence 
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,12 @@ HOME = "~/.kube/config"
 PAGE = 500
 PATIENCE = (10.0, 60.0)  # seconds until there is a connection, and between two pieces of an answer
 STREAM = (10.0, None)  # a log that is followed may be silent for long
-GOODBYE = 5.0  # seconds that the end of a port-forward may take
+GREETING, GOODBYE = 60.0, 5.0  # seconds that the begin and the end of a port-forward may take
 STREAMS = 256  # connections kept; more are opened when needed
 EDITORS = ("secrets", "pods/portforward")  # what the role `view` leaves out
+
+
+_greeting = ContextVar("_greeting", default=GREETING)  # of the port-forward that a thread opens now
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,27 +187,32 @@ class Api:
                 yield pending.decode(errors="replace")
 
     @contextmanager
-    def forward(self, namespace: str, pod: str, port: int) -> Iterator[Any]:
-        """A port-forward of the official client to a pod: `socket(port)` and `error(port)`."""
+    def forward(self, namespace: str, pod: str, port: int, greeting: float = GREETING) -> Iterator[Any]:
+        """A port-forward of the official client to a pod: `socket(port)` and `error(port)`. Any thread may open one."""
         from kubernetes import client, stream
 
-        connect_to = client.CoreV1Api(self._client).connect_get_namespaced_pod_portforward
-        before = set(threading.enumerate())
+        theirs: Any = stream.ws_client
+        theirs.WebSocket = _bounded()
+        _greeting.set(greeting)
+        # the client changes itself while it opens one
+        connect_to = client.CoreV1Api(copy.copy(self._client)).connect_get_namespaced_pod_portforward
         try:
             opened = stream.portforward(connect_to, pod, namespace, ports=str(port))
         except client.ApiException as error:
             answer = error.__context__  # of the websocket: the client makes text of it
+            if isinstance(answer, TimeoutError) or "timed out" in str(error.reason):
+                raise Unavailable(f"there was no port-forward to it within {greeting:g} s") from None
             status = getattr(answer, "status_code", 0)
             if not status:
                 raise self._lost(error.reason) from None
             question = Question(PODS, namespace, pod, "portforward")
             raise self._refusal(question, status, getattr(answer, "resp_body", None) or b"") from None
-        own = [each for each in threading.enumerate() if each not in before]
+        proxy = _proxy_of(opened)
         try:
             yield opened
         finally:
             opened.close()
-            _await_proxy(opened, own)
+            _await_proxy(opened, proxy)
 
     def _json(self, question: Question) -> Object:
         with self._answer(question) as answer:
@@ -293,13 +304,33 @@ def _needed(question: Question, message: str) -> str:
     return f"{who.rstrip('.')}; the ClusterRole {role}, bound {where}, would allow it"
 
 
-def _await_proxy(opened: Any, own: Sequence[threading.Thread]) -> None:
+@cache
+def _bounded() -> Any:
+    """The websocket for the official client, which by itself waits for ever for a pod whose node is lost."""
+    import websocket
+
+    plain: Any = websocket.WebSocket
+
+    class Bounded(plain):  # type: ignore[misc]
+        def connect(self, url: str, **options: Any) -> None:
+            super().connect(url, timeout=_greeting.get(), **options)
+            self.settimeout(None)
+
+    return Bounded
+
+
+def _proxy_of(opened: Any) -> threading.Thread | None:
+    """The thread that the client has for a port-forward; None where it has ended already."""
+    targets = {thread: getattr(thread, "_target", None) for thread in threading.enumerate()}
+    return next((thread for thread, target in targets.items() if getattr(target, "__self__", None) is opened), None)
+
+
+def _await_proxy(opened: Any, proxy: threading.Thread | None) -> None:
     """The client's thread ends soon after its socket; it leaves the websocket open where the server went first."""
-    for thread in own:
-        if thread.name.startswith("Kubernetes port forward proxy"):
-            thread.join(GOODBYE)
-            if not thread.is_alive():
-                opened.websocket.shutdown()
+    if proxy is not None:
+        proxy.join(GOODBYE)
+    if proxy is None or not proxy.is_alive():
+        opened.websocket.shutdown()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ No network policy stands in the way of a port-forward: it ends inside of the pod
 from __future__ import annotations
 
 import http.client
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 
 from wye_operator.cli.kubeconfig import Api
 from wye_operator.cli.samples import QUEUE, Place, Tally, of_model, of_router
-from wye_operator.cluster.errors import Forbidden
+from wye_operator.cluster.errors import Forbidden, Unavailable
 from wye_operator.errors import WyeError
 from wye_operator.plan.names import ROUTER
 from wye_operator.render.kubernetes.place import INNER
@@ -57,8 +56,8 @@ class Look:
 class Line:
     """A connection to one pod that is kept; it is opened anew when it broke."""
 
-    def __init__(self, pod: Pod, api: Api | None, one_at_a_time: threading.Lock) -> None:
-        self._pod, self._api, self._one_at_a_time = pod, api, one_at_a_time
+    def __init__(self, pod: Pod, api: Api | None) -> None:
+        self._pod, self._api = pod, api
         self._open = ExitStack()
         self._http: http.client.HTTPConnection | None = None
         self._patience = PATIENCE
@@ -68,7 +67,7 @@ class Line:
         kept = self._http is not None
         try:
             return self._asked()
-        except TimeoutError:
+        except (TimeoutError, Unavailable):
             self._patience = HASTE
             self.close()
             raise
@@ -96,8 +95,8 @@ class Line:
             host, _, port = self._pod.address.rpartition(":")
             line = http.client.HTTPConnection(host, int(port))
         else:
-            with self._one_at_a_time:  # the client changes itself while it opens one
-                forward = self._open.enter_context(self._api.forward(self._pod.namespace, self._pod.name, INNER))
+            pod = self._pod
+            forward = self._open.enter_context(self._api.forward(pod.namespace, pod.name, INNER, 2 * self._patience))
             line = http.client.HTTPConnection(self._pod.name)
             line.sock = forward.socket(INNER)
         self._open.callback(line.close)
@@ -115,7 +114,6 @@ class Watch:
     def __init__(self, pods: Callable[[], Sequence[Pod]], api: Api | None) -> None:
         self._pods, self._api = pods, api
         self._lines: dict[Pod, Line] = {}
-        self._opening = threading.Lock()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="top")
 
     def look(self) -> Look:
@@ -124,7 +122,7 @@ class Watch:
         for gone in self._lines.keys() - set(pods):
             self._lines.pop(gone).close()
         for pod in pods:
-            self._lines.setdefault(pod, Line(pod, self._api, self._opening))
+            self._lines.setdefault(pod, Line(pod, self._api))
         at = time.monotonic()
         told = dict(zip(pods, self._pool.map(self._reading, pods), strict=True))
         silent = {pod: said for pod, said in told.items() if isinstance(said, str)}
