@@ -43,7 +43,8 @@ class ApiServer:
         self.written: Callable[[str, dict[str, Any]], None] = lambda plural, change: None  # hears of each PATCH
         self.broken = False  # a proxy before it answers in its place
         self.target: tuple[str, int] | None = None  # where port-forwards lead
-        self.lost: set[str] = set()  # pods whose node is gone: nothing is said of a port-forward to them
+        self.lost: set[str] = set()  # pods whose node is gone: nothing is said of a port-forward to them …
+        self.late: set[str] = set()  # … and others, of which something is said when all of them were asked for
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.tokens: set[str] = {TOKEN}
 
@@ -173,11 +174,15 @@ class ApiServer:
 
     async def _unheard(self, request: web.Request) -> web.Response | None:
         """Whoever asks for a pod of a lost node gives up some day."""
-        if request.match_info["name"] not in self.lost:
+        name = request.match_info["name"]
+        if name not in self.lost | self.late:
             return None
-        while request.transport and not request.transport.is_closing():  # noqa: ASYNC110  nobody tells of it
+        self.late.discard(name)
+        while request.transport and not request.transport.is_closing():
             await asyncio.sleep(0.02)
-        return web.Response(status=504)
+            if name not in self.lost and not self.late:
+                break
+        return _status(504, "Timeout", "the node does not answer")
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         if refused := self._refused(request, "create", "pods/portforward") or await self._unheard(request):
