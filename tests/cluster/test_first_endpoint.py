@@ -9,11 +9,12 @@ from pathlib import Path
 
 from cluster.harness.places import CHECKOUT
 from cluster.kube import PATIENCE, Namespace
+from ports import free_port
 
 PAGE = CHECKOUT / "docs/guides/first-endpoint.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BEFORE = "## 3. Three models"  # the operator is there, and the namespace is the test's own
-TRAINING = "make demo ONCE=1"
+TRAINING, TUNNEL = "make demo ONCE=1", "8088"  # a test takes no port that another program may have
 BEGIN = "set -euo pipefail -m; trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
 
 
@@ -23,7 +24,8 @@ def script() -> str:
     lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
     plain = "\n".join(re.sub(r"^[$>] ", "", line) for line in lines)
     plain = re.sub(r"--timeout=\d+s", f"--timeout={PATIENCE}s", plain)
-    return f"{BEGIN}\n{plain.replace(TRAINING, f'{TRAINING} >&2')}\n"
+    plain = plain.replace(TUNNEL, str(free_port()))
+    return f"{BEGIN}\n{plain.replace(TRAINING, f'{TRAINING} PORT=0 >&2')}\n"
 
 
 def test_every_command_of_the_tutorial_works(operator: str, namespace: Namespace, tmp_path: Path) -> None:
