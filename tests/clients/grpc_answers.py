@@ -31,5 +31,8 @@ ERRORS = {
     "grpcio: too large": "RESOURCE_EXHAUSTED the request body is larger than limits.maxRequestBytes",
     "grpcio: a stream": 'UNIMPLEMENTED there is no call "/inference.GRPCInferenceService/ModelStreamInfer" here',
 }
-NEEDED = "UNAUTHENTICATED a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY"
+NEEDED = {
+    "Key": "UNAUTHENTICATED a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY",
+    "Token": "UNAUTHENTICATED a valid token is needed: Authorization: Bearer TOKEN",
+}
 EARLIER = {"triton: no time"}  # may be over before anybody asks for a key

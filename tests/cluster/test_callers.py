@@ -115,6 +115,7 @@ def test_a_certificate_that_is_none_is_said_and_the_last_good_one_stays(
     put(served, good)
     served.apply(endpoint(tls=TLS, traffic={"blue": 100}), deployment("blue"))
     host = served.url.split("/")[2]
+    waited(lambda: shows_or_waits(served, host, good))  # the node knows the Service
     wrong = {**good.entries, "tls.key": certs.pair().entries["tls.key"]}
     patch = json.dumps({"stringData": {name: text.decode() for name, text in wrong.items()}})
     served.namespace.kubectl("patch", "secret", "fraud-tls", "--type=merge", "-p", patch)
@@ -130,7 +131,9 @@ def invoked(served: Served) -> int:
     """The exit code of `wye invoke`."""
     access = ["-n", served.namespace.name, "--kubeconfig", served.namespace.cluster.env["KUBECONFIG"]]
     words = [sys.executable, "-m", "wye_operator.cli.main", "invoke", "fraud", "-f", "-", *access]
-    return subprocess.run(words, input=BODY, capture_output=True, text=True, timeout=PATIENCE).returncode
+    done = subprocess.run(words, input=BODY, capture_output=True, text=True, timeout=PATIENCE)
+    print(done.stderr)
+    return done.returncode
 
 
 def shows_or_waits(served: Served, host: str, pair: certs.Pair) -> bool:
