@@ -32,7 +32,7 @@ from wye_operator import settings
 from wye_operator.errors import WyeError
 from wye_operator.local.sample import curl
 from wye_operator.local.twin import Options, Twin
-from wye_operator.render.routes import PIN
+from wye_operator.render.resources import PIN
 
 FRAUD = Path(__file__).parent / "fraud"
 sys.path.insert(0, str(FRAUD))  # an example's scripts are no package

@@ -65,7 +65,7 @@ def ours(folder: Path, ports: list[int], mirror: int, *, keys: bool) -> Proxy:
 
 def manager(config: Config) -> Config:
     """Where the filters stand."""
-    found: Config = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    found: Config = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][-1]["typed_config"]
     return found
 
 

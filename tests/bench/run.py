@@ -3,13 +3,14 @@
     python tests/bench/run.py [--seconds 60] [--rounds 5]
 
 Absolute figures say little: machines are shared and their speed moves. So every round measures every line for the same
-time, each round begins with another line, and a ratio is the median over the rounds of the ratio within a round.
+time, in an order by lot, and a ratio is the median over the rounds of the ratio within a round.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -116,14 +117,13 @@ async def started(stack: AsyncExitStack, folder: Path) -> list[Subject]:
 
 
 async def rounds(found: Sequence[Subject], count: int, seconds: float) -> list[list[Measured]]:
-    """The slices of every subject; each round begins with another one, so that none is always first."""
+    """The slices of every subject; each round by lot: what comes back on the machine every so often meets them all."""
     slices: list[list[Measured]] = [[] for _ in found]
     async with load() as generator:
         for subject in found:
             await generator.measure(subject, min(seconds, WARM_SECONDS))
-        for turn in range(count):
-            for step in range(len(found)):
-                at = (step + turn) % len(found)
+        for _ in range(count):
+            for at in random.sample(range(len(found)), len(found)):
                 slices[at].append(await generator.measure(found[at], seconds))
     return slices
 

@@ -3,18 +3,20 @@
     python tests/bench/traces.py [--seconds 60] [--rounds 5]
 
 Each line is an Endpoint in a twin of its own, with metrics as ever: traces off, on for nobody, for one request of a
-hundred, for all. The collector is a thread here, and no part of the figures. Every round begins with another line; a
-ratio is the median over the rounds of the ratio within a round.
+hundred, for all. The collector is a thread here, and no part of the figures. Two processes that do the same can differ
+by some percent for as long as they live, so all are started anew for each round, in another order, and a line without
+traces is there twice: what the two differ by is what this machine cannot tell apart. A ratio is within a round, to both
+lines without; shown are its mean over the rounds and how far that may be off (its standard error).
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,9 +34,10 @@ from transactions import transactions
 from collecting import Collector, collecting
 from wye_operator.local.twin import Options, Twin
 
-OFF = "off"
-PERCENTS = {OFF: None, "on, nobody sampled": 0, "on, 1 %": 1, "on, all": 100}
+OFF, AGAIN = "off", "off, again"
+PERCENTS = {OFF: None, AGAIN: None, "on, nobody sampled": 0, "on, 1 %": 1, "on, all": 100}
 COUNTS = (8, 64)
+TURN = 0.5  # seconds of a line, before the next one has its turn
 
 
 def write(folder: Path, percent: int | None, collector: Collector) -> None:
@@ -57,37 +60,64 @@ async def endpoint(folder: Path, percent: int | None, collector: Collector) -> A
         yield int(twin.url("fraud").rsplit(":", 1)[1]), keys.primary
 
 
-async def started(stack: AsyncExitStack, folder: Path, collector: Collector) -> list[Subject]:
-    """All lines, their routers and models ready."""
+async def started(stack: AsyncExitStack, folder: Path, collector: Collector, first: int) -> list[Subject]:
+    """All lines, their routers and models ready; the order of the lines, whichever was started first."""
     rows, _ = transactions(ROWS, SEED)
-    found: list[Subject] = []
-    for number, (name, percent) in enumerate(PERCENTS.items()):
-        place = folder / f"traced-{number}"
+    lines = list(PERCENTS.items())
+    found: dict[str, list[Subject]] = {}
+    for name, percent in lines[first:] + lines[:first]:
+        place = folder / f"traced-{len(found)}"
         port, key = await stack.enter_async_context(endpoint(place, percent, collector))
         infers = [subjects.http("/v2/models/fraud/infer", subjects.inference(row), key) for row in rows]
-        found += subjects.served(name, port, place, infers, COUNTS)
-    return found
+        found[name] = subjects.served(name, port, place, infers, COUNTS)
+    return [subject for name in PERCENTS for subject in found[name]]
 
 
-def table(found: Sequence[Subject], slices: Sequence[Sequence[Measured]]) -> Table:
-    """Medians over the rounds, and ratios to the line without traces."""
+async def one_round(seconds: float, collector: Collector, first: int) -> dict[tuple[str, int], list[Measured]]:
+    """The slices of each line and number of connections."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            found = await started(stack, Path(folder), collector, first)
+            turns = max(1, round(seconds / len(found) / TURN))
+            slices = await rounds(found, turns, seconds / len(found) / turns)
+    return {(each.name, each.connections): own for each, own in zip(found, slices, strict=True)}
+
+
+Slices = Mapping[tuple[str, int], Sequence[Measured]]
+
+
+def ratios(per_round: Sequence[Slices], line: tuple[str, int], of: Callable[[Sequence[Measured]], float]) -> str:
+    """To the same Endpoint without traces, both of them."""
+    name, count = line
+    found = [of(slices[line]) / fmean(of(slices[off, count]) for off in (OFF, AGAIN)) for slices in per_round]
+    off_by = f" ± {stdev(found) / len(found) ** 0.5:.3f}" if len(found) > 1 else ""
+    return f"{fmean(found):.3f}{off_by}"
+
+
+def rate_of(slices: Sequence[Measured]) -> float:
+    return fmean(one.rate for one in slices)
+
+
+def router_of(slices: Sequence[Measured]) -> float:
+    return sum(one.router_cpu for one in slices) / sum(one.requests for one in slices)
+
+
+def table(per_round: Sequence[Slices]) -> Table:
+    """Medians over the rounds, and ratios to the lines without traces."""
     shown = Table(title="v2 infer through the router, JSON, one row a request")
     shown.add_column("traces", no_wrap=True)
     for column in ("c", "requests/s", "CPU µs", "of it router", "x off", "CPU x off"):
         shown.add_column(column, justify="right")
-    off = {each.connections: own for each, own in zip(found, slices, strict=True) if each.name == OFF}
-    for subject, own in zip(found, slices, strict=True):
-        base = off[subject.connections]
-        rate = median(mine.rate / other.rate for mine, other in zip(own, base, strict=True))
-        spent, router = cpu_of(base), sum(one.router_cpu for one in own) / sum(one.requests for one in own)
+    for line in per_round[0]:
+        own = [slices[line] for slices in per_round]
         shown.add_row(
-            subject.name,
-            str(subject.connections),
-            f"{median(one.rate for one in own):,.0f}",
-            f"{cpu_of(own) * 1e6:.1f}",
-            f"{router * 1e6:.1f}",
-            f"{rate:.3f}",
-            f"{cpu_of(own) / spent:.3f}" if spent else "",
+            line[0],
+            str(line[1]),
+            f"{median(map(rate_of, own)):,.0f}",
+            f"{median(map(cpu_of, own)) * 1e6:.1f}",
+            f"{median(map(router_of, own)) * 1e6:.1f}",
+            ratios(per_round, line, rate_of),
+            ratios(per_round, line, cpu_of),
         )
     return shown
 
@@ -95,16 +125,16 @@ def table(found: Sequence[Subject], slices: Sequence[Sequence[Measured]]) -> Tab
 async def bench(seconds: float, count: int, console: Console) -> int:
     """The exit code: 1 when a request failed."""
     command.tell_machine(console)
-    with tempfile.TemporaryDirectory() as folder, collecting() as collector:
-        async with AsyncExitStack() as stack:
-            found = await started(stack, Path(folder), collector)
-            each = seconds / (count * len(found))
-            console.print(f"{count} rounds of {len(found)} lines, {each:.2f} s each", highlight=False)
-            slices = await rounds(found, count, each)
+    per_round: list[dict[tuple[str, int], list[Measured]]] = []
+    with collecting() as collector:
+        for number in range(count):
+            console.print(f"round {number + 1} of {count}: the servers start", highlight=False)
+            per_round.append(await one_round(seconds / count, collector, number % len(PERCENTS)))
         taken = collector.posts
-    console.print(table(found, slices))
+    console.print(table(per_round))
     console.print(f"the collector took {taken} messages", highlight=False)
-    return command.exit_code(sum(one.failures for own in slices for one in own), console)
+    failed = sum(one.failures for slices in per_round for own in slices.values() for one in own)
+    return command.exit_code(failed, console)
 
 
 if __name__ == "__main__":

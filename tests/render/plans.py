@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wye_operator.plan.record import UNAVAILABLE, Cluster
-from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, RouterPlan, Routes, Share
+from wye_operator.plan.wanted import Auth, Hosts, Listener, Pin, RouterPlan, Routes, Sampling, Share, Tracing
 from wye_operator.plan.world import Address, Keys
 
 BLUE = Cluster("blue", "default/fraud-blue")
 GREEN = Cluster("green", "default/fraud-green")
 VIOLET = Cluster("violet", "default/fraud-violet")
 MIRROR = Cluster("violet~mirror", "default/fraud-violet", mirror=True)
+
+EITHER_WAY = ("", "traced")  # of a module whose requests may as well go through the listener inside (conftest.py)
 
 FIRST = Keys("first-primary", "first-secondary")
 
@@ -43,6 +45,14 @@ def to_blue(port: int, auth: Auth) -> RouterPlan:
         routes=Routes("Split", (Share("blue", 10_000),), (), (Pin("blue", 5000),), 5000, 1000),
         auth=auth,
     )
+
+
+def traced(plan: RouterPlan, collector: int, share: int = 10_000, callers: int = 10_000) -> RouterPlan:
+    """The same, with traces for a collector on this machine."""
+    sampling = Sampling(share, callers)
+    to = Tracing("127.0.0.1", collector, sampling.either, "fraud", "default")
+    listener, routes = replace(plan.listener, tracing=to), replace(plan.routes, sampling=sampling)
+    return replace(plan, listener=listener, routes=routes)
 
 
 SPLIT = replace(

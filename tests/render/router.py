@@ -16,6 +16,7 @@ import httpx
 
 import plain
 from ports import free_port
+from render import plans
 from wye_operator.plan.wanted import RouterPlan
 from wye_operator.plan.world import Address, Taken
 from wye_operator.render import envoy
@@ -123,6 +124,7 @@ class Running:
 
     def put(self, plan: RouterPlan) -> None:
         """Clusters first, and routes when these were taken, as the planner does; until everything is taken."""
+        plan = _by_either_way(plan)
         files = envoy.route_files(plan, self.place)
         old = (self.folder / "routes" / "..data" / "rds.json").read_bytes()
         self.write_auth(envoy.auth_files(plan))
@@ -145,6 +147,12 @@ class Running:
         self.process.wait(DEADLINE)
 
 
+def _by_either_way(plan: RouterPlan) -> RouterPlan:
+    """With WYE_TRACED=1 every request of every test is traced: nothing else may differ."""
+    all_traced = os.environ.get("WYE_TRACED") == "1" and plan.listener.tracing is None
+    return plans.traced(plan, free_port()) if all_traced else plan
+
+
 def place_in(folder: Path) -> envoy.Place:
     """A place on this machine with free ports."""
     listen, inner, admin = (Address("127.0.0.1", free_port()) for _ in range(3))
@@ -153,6 +161,7 @@ def place_in(folder: Path) -> envoy.Place:
 
 def start(plan: RouterPlan, folder: Path, place: envoy.Place | None = None) -> Running:
     """A router that serves this plan, on this machine's loopback where no place is given."""
+    plan = _by_either_way(plan)
     place = place or place_in(folder)
     (folder / "bootstrap.json").write_bytes(envoy.bootstrap(plan, place))
     swap(folder / "routes", envoy.route_files(plan, place), 0)

@@ -233,7 +233,7 @@ def test_a_router_that_is_short_of_memory_says_so_and_stays_alive(
     plan: RouterPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From 80 % on; this one is above 90 %, too, and does what it does below."""
-    monkeypatch.setattr(envoy, "overload", lambda most: {**memory.overload(most), "loadshed_points": []})
+    monkeypatch.setattr(envoy, "overload", lambda *of: {**memory.overload(*of), "loadshed_points": []})
     small = replace(plan, listener=Listener(10_000, access_log=True, most_memory_bytes=2**20))
     with serving(small, tmp_path) as running:  # ready: the inner port answers, however short the memory
         wait_for(lambda: plain.post(f"{running.url}/score").status_code == 503, "the memory was looked at")

@@ -20,6 +20,8 @@ from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Keys
 
+EITHER_WAY = plans.EITHER_WAY
+
 KEY = {"api-key": "key-one"}
 PIN = "azureml-model-deployment"
 NEEDED = "a valid key or token is needed: Authorization: Bearer KEY-OR-TOKEN, or api-key: KEY"

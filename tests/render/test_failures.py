@@ -20,6 +20,8 @@ from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Keys
 from wye_operator.render.errors import ANSWERS
 
+EITHER_WAY = plans.EITHER_WAY
+
 PIN = "azureml-model-deployment"
 KEY = {"api-key": "key-one"}
 

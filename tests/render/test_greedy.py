@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -124,7 +125,7 @@ async def test_no_number_of_callers_makes_a_router_hold_more_than_it_may(tmp_pat
         port = router.place.listen.port
         neighbour = Neighbour(port)
         await neighbour.connect()
-        most = connections(MEMORY)
+        most = connections(MEMORY, traced=10_000 if os.environ.get("WYE_TRACED") == "1" else 0)
         async with crowd(port) as those, neighbour.calling():
             await fill(those, most + 50, payload)
             used = router.memory()

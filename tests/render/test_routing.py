@@ -17,6 +17,8 @@ from wye_operator.plan.record import Cluster
 from wye_operator.plan.wanted import Auth, Pin, RouterPlan, Routes, Share
 from wye_operator.plan.world import Keys
 
+EITHER_WAY = plans.EITHER_WAY
+
 KEY = {"api-key": "key-one"}
 PIN = "azureml-model-deployment"
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -16,8 +19,9 @@ from ports import free_port
 from render import plans
 from render.router import Running, serving, wait_for
 from render.upstream import Upstream
-from wye_operator.plan.wanted import Auth, RouterPlan, Tracing
-from wye_operator.render import envoy, tracing
+from wye_operator.plan.wanted import Auth, RouterPlan, Sampling, Share
+from wye_operator.render import envoy, inside, tracing
+from wye_operator.render.routes import route_configuration
 
 PARENT = "00f067aa0ba902b7"
 OPEN = Auth(open=True, keys=None, version="open")
@@ -25,8 +29,7 @@ OPEN = Auth(open=True, keys=None, version="open")
 
 def traced(port: int, upstream: int, share: int, callers: int) -> RouterPlan:
     plan = plans.to_blue(upstream, OPEN)
-    to = Tracing("127.0.0.1", port, share, callers, "fraud", "default")
-    return replace(plan, listener=replace(plan.listener, tracing=to))
+    return plans.traced(plan, port, share, callers)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +83,9 @@ def test_a_caller_is_followed(router: Running, blue: Upstream, collector: Collec
 
 def test_what_is_not_sampled_is_only_handed_on(router: Running, blue: Upstream, collector: Collector) -> None:
     ask(router, traceparent=traceparent(2, "00"))
-    assert blue.seen[-1].headers["traceparent"].startswith(f"00-{2:032x}-")
-    assert blue.seen[-1].headers["traceparent"].endswith("-00")
+    assert blue.seen[-1].headers["traceparent"] == traceparent(2, "00")
     ask(router)
-    assert blue.seen[-1].headers["traceparent"].endswith("-00")
+    assert "traceparent" not in blue.seen[-1].headers
 
 
 MALFORMED = {
@@ -103,16 +105,29 @@ def test_what_is_malformed_is_as_if_none_was_sent(case: str, router: Running, bl
     headers = {"traceparent": MALFORMED[case].encode("latin-1"), "tracestate": b"a=b"}
     assert plain.post(f"{router.url}/score", content=b"{}", headers=headers).status_code == 200
     told = blue.seen[-1].headers
-    assert not told["traceparent"].startswith(f"00-{3:032x}")
-    assert told["traceparent"].endswith("-00")
-    assert not told.get("tracestate")
+    assert "traceparent" not in told
+    assert "tracestate" not in told
+
+
+def test_who_is_not_followed_is_sampled_like_all_others(collector: Collector, blue: Upstream, tmp_path: Path) -> None:
+    """Everybody is sampled, and nobody followed: in a new trace, but for who says that it is not sampled."""
+    with serving(traced(collector.server_address[1], blue.port, 10_000, 0), tmp_path, "blue") as running:
+        for case in (*MALFORMED.values(), traceparent(7)):
+            headers = {"traceparent": case.encode("latin-1"), "tracestate": b"a=b"}
+            assert plain.post(f"{running.url}/score", content=b"{}", headers=headers).status_code == 200
+            told = blue.seen[-1].headers
+            assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", told["traceparent"]), case
+            assert f"{7:032x}" not in told["traceparent"]
+            assert not told.get("tracestate")
+        ask(running, traceparent=traceparent(7, "00"))
+        assert blue.seen[-1].headers["traceparent"] == traceparent(7, "00")
 
 
 def test_a_malformed_tracestate_ends_the_trace(router: Running, blue: Upstream) -> None:
     for state in (b"\xff\xfe", b"a=" + b"b" * 600):
         headers = {"traceparent": traceparent(4).encode(), "tracestate": state}
         assert plain.post(f"{router.url}/score", content=b"{}", headers=headers).status_code == 200
-        assert not blue.seen[-1].headers["traceparent"].startswith(f"00-{4:032x}")
+        assert "traceparent" not in blue.seen[-1].headers
 
 
 @pytest.mark.parametrize(
@@ -122,14 +137,16 @@ def test_a_malformed_tracestate_ends_the_trace(router: Running, blue: Upstream) 
         {"x-envoy-force-trace": "true"},
         {"x-request-id": "00000000-0000-9000-8000-000000000000"},
         {"x-request-id": "00000000-0000-a000-8000-000000000000"},
-        {"x-wye-draw": "0", "x-wye-kept": traceparent(5)},
+        {inside.MARK: "true"},
+        {inside.MARK.replace("-", "_"): "true"},
         {"b3": f"{5:032x}-{PARENT}-1"},
     ],
 )
 def test_nobody_is_sampled_for_another_header(headers: dict[str, str], router: Running, blue: Upstream) -> None:
-    ask(router, **headers)
-    assert blue.seen[-1].headers["traceparent"].endswith("-00")
-    assert not blue.seen[-1].headers["traceparent"].startswith(f"00-{5:032x}")
+    told = {"x-request-id": uuid4().hex, **headers}
+    assert plain.post(f"{router.url}/score", content=b"{}", headers=told).status_code == 200
+    assert "traceparent" not in blue.seen[-1].headers
+    assert router.record(told["x-request-id"])["deployment"] == "blue"  # which the mark of those inside would hide
 
 
 def test_a_caller_cannot_be_sampled_more_often_than_is_set(
@@ -143,15 +160,64 @@ def test_a_caller_cannot_be_sampled_more_often_than_is_set(
         for _ in range(asked):
             # a trace id that a sampler by ratio would always take
             client.post("/score", content=b"{}", headers={"traceparent": traceparent(1), "x-request-id": "0"})
-        followed = [r for r in blue.seen if r.headers["traceparent"].startswith(f"00-{1:032x}-")]
-        sampled = [r for r in blue.seen if r.headers["traceparent"].endswith("-01")]
+        sampled = [r.headers["traceparent"] for r in blue.seen if "traceparent" in r.headers]
+        followed = [told for told in sampled if told.startswith(f"00-{1:032x}-")]
+        assert all(told.endswith("-01") for told in sampled)
     assert abs(len(followed) / asked - 0.1) < 5 * math.sqrt(0.1 * 0.9 / asked)
     assert abs(len(sampled) / asked - 0.145) < 5 * math.sqrt(0.145 * 0.855 / asked)
 
 
-def test_a_draw_is_won_as_often_as_it_says() -> None:
-    assert (tracing._bound(0), tracing._bound(5000), tracing._bound(10_000)) == ("00000000", "80000000", "g")
-    assert tracing._bound(1) > "0" * 8
+def test_who_goes_away_at_once_has_a_line(collector: Collector, blue: Upstream, tmp_path: Path) -> None:
+    """One, wherever the request was: still at the data port, on its way inside, or there."""
+    asked = 300
+    with serving(traced(collector.server_address[1], blue.port, 10_000, 10_000), tmp_path, "blue") as running:
+        for number in range(asked):
+            with socket.create_connection(("127.0.0.1", running.place.listen.port)) as caller:
+                caller.sendall(
+                    b"POST /score HTTP/1.1\r\nhost: x\r\nx-request-id: %d\r\ncontent-length: 2\r\n\r\n{}" % number
+                )
+        wait_for(lambda: len(lines(running)) >= asked, "each has its line")
+        ids = [line["request_id"] for line in lines(running)]
+        assert sorted(ids, key=int) == [str(number) for number in range(asked)]
+
+
+def test_another_server_is_told_that_nobody_samples(collector: Collector, blue: Upstream, tmp_path: Path) -> None:
+    plan = traced(collector.server_address[1], blue.port, 0, 0)
+    with serving(replace(plan, routes=replace(plan.routes, once=True)), tmp_path, "blue") as running:
+        for headers in ({}, {"traceparent": "odd"}, {"traceparent": traceparent(6)}):
+            ask(running, **headers)
+            told = blue.seen[-1].headers["traceparent"]
+            assert re.fullmatch("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00", told), told
+            assert f"{6:032x}" not in told
+
+
+@pytest.mark.parametrize("share", [0, 1, 50, 100, 1000, 5000, 10_000])
+@pytest.mark.parametrize("weight", [1, 10, 50, 100, 150, 2500, 9999, 10_000])
+def test_a_mirror_copies_its_share_of_all_requests(share: int, weight: int) -> None:
+    """What is drawn to be traced has the lowest of each 10,000, and inside any number."""
+    below = inside.beside_draws(weight, Sampling(share, share))
+    whole, rest = divmod(below, 10_000)
+    untraced = whole * (10_000 - share) + max(0, rest - share)
+    assert (untraced + share / 10_000 * below) / 1_000_000 == pytest.approx(weight / 10_000, abs=1e-6)
+
+
+def test_weights_have_nothing_in_common_with_other_draws() -> None:
+    shares = (Share("blue", 100), Share("green", 9899), Share("violet", 1))
+    routes = replace(plans.SPLIT.routes, shares=shares, sampling=Sampling(100, 100))
+    [split] = [r for r in route_configuration(routes)["virtual_hosts"][0]["routes"] if r["name"] == "split"]
+    weights = {each["name"]: each["weight"] for each in split["route"]["weighted_clusters"]["clusters"]}
+    assert math.gcd(sum(weights.values()), 1_000_000) == 1
+    for share in shares:
+        assert weights[share.cluster] / sum(weights.values()) == pytest.approx(share.weight / 10_000, abs=2e-6)
+
+
+def test_a_router_of_before_takes_routes_of_one_that_traces(blue: Upstream, tmp_path: Path) -> None:
+    """While pods roll, the same file is read by processes that have no listener inside."""
+    with serving(plans.to_blue(blue.port, OPEN), tmp_path, "blue") as running:
+        running.put(traced(9, blue.port, 10_000, 10_000))
+        ask(running)
+        assert "traceparent" not in blue.seen[-1].headers
+        assert running.rejected() == 0
 
 
 def test_without_traces_nothing_of_them_is_in_the_bootstrap(tmp_path: Path) -> None:
@@ -190,3 +256,8 @@ def test_no_collector_can_harm_requests(
 def lost(router: Running) -> int:
     """Messages that the collector did not take, as the operator and the twin read them."""
     return envoy.taken(plain.get(f"{router.inner}{envoy.TAKEN_PATH}").text).traces_lost
+
+
+def lines(router: Running) -> list[dict[str, object]]:
+    """Those of the access log that are written whole."""
+    return [json.loads(line) for line in router.access_log().splitlines() if line.endswith("}")]

@@ -52,11 +52,13 @@ def in_one_piece(plan: RouterPlan, place: envoy.Place) -> dict[str, Any]:
         }
     del whole["dynamic_resources"]
     whole["static_resources"]["clusters"] += clusters
-    chain = whole["static_resources"]["listeners"][0]["filter_chains"][0]
-    _without_file_of_certificate(chain)
-    manager = chain["filters"][0]["typed_config"]
-    del manager["rds"]
-    manager["route_config"] = untyped(resources(files["rds.json"])[0])
+    chains = [listener["filter_chains"][0] for listener in whole["static_resources"]["listeners"]]
+    _without_file_of_certificate(chains[0])
+    managers = [chain["filters"][-1]["typed_config"] for chain in chains]
+    for manager in managers:
+        if manager.pop("rds", None):
+            manager["route_config"] = untyped(resources(files["rds.json"])[0])
+    manager = managers[0]
     [auth] = [f for f in manager["http_filters"] if f["name"] == "auth"]
     del auth["config_discovery"]
     auth |= untyped(resources(envoy.auth_files(plan)["auth.json"])[0])

@@ -11,7 +11,7 @@ import aiohttp
 from wye_operator.cli.kubeconfig import Api
 from wye_operator.errors import WyeError
 from wye_operator.render.kubernetes.place import SERVING
-from wye_operator.render.routes import PIN
+from wye_operator.render.resources import PIN
 
 # a request may take as long as its Endpoint allows, 300 s at most; one that says nothing for longer is lost
 PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=330)

@@ -21,7 +21,7 @@ from wye_operator.cluster.pods import is_ready
 from wye_operator.errors import WyeError
 from wye_operator.local.state import FOLDER
 from wye_operator.plan.names import ROUTER, selector_of
-from wye_operator.render.routes import PIN
+from wye_operator.render.resources import PIN
 
 JSON = "application/json"
 KINDS = {

@@ -17,7 +17,7 @@ from wye_operator.plan.names import digest, mirror_cluster
 from wye_operator.plan.record import UNAVAILABLE, Cluster
 from wye_operator.plan.routing import Routing
 from wye_operator.plan.security import tls_for
-from wye_operator.plan.tracing import tracing_of
+from wye_operator.plan.tracing import sampling_of, tracing_of
 from wye_operator.plan.wanted import (
     ROUTER_MEMORY,
     Hosts,
@@ -160,6 +160,7 @@ def _routes(spec: EndpointSpec, members: Members, routing: Routing, known: Known
         timeout_ms=_longest_timeout(members.by_name, routing),
         once=any(_once(members.by_name[name]) for name in routing.weights if name in members.by_name),
         most_mirror_bytes=byte_count(spec.limits.max_mirror_bytes),
+        sampling=sampling_of(spec),
     )
 
 

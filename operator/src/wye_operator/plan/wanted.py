@@ -140,6 +140,19 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """Of which requests routers send spans, in hundredths of a percent."""
+
+    share: int  # of what has no trace of its own
+    callers: int  # of what its caller sampled
+
+    @property
+    def either(self) -> int:
+        """Of what its caller sampled, in its trace or in a new one."""
+        return self.callers + round((10_000 - self.callers) * self.share / 10_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """What the routers do with a request. Every list is sorted by cluster.
 
@@ -158,6 +171,8 @@ class Routes:
     rate: Rate | None = None
     once: bool = field(default=False, metadata={LATER: True})  # of plain requests: what was begun is not sent again
 
+    sampling: Sampling | None = field(default=None, metadata={LATER: True})  # None: no request is traced
+
     @property
     def version(self) -> str:
         """Identity of these routes, as routers acknowledge it."""
@@ -166,12 +181,11 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """Of which requests routers send spans, and where; shares are hundredths of a percent."""
+    """Where routers send spans, and what these say of them."""
 
     host: str
     port: int
-    share: int  # of what has no trace of its own
-    callers: int  # of what its caller sampled
+    most: int  # of whatever callers write, so many hundredths of a percent of their requests are sampled
     endpoint: str
     namespace: str
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from wye_operator.plan.wanted import Hosts, RouterPlan
 from wye_operator.plan.world import Address, Taken
-from wye_operator.render import auth, stats
+from wye_operator.render import auth, inside, stats
 from wye_operator.render.clusters import assignment, cluster, hosts_file, static_clusters
-from wye_operator.render.listener import data_listener, inner_listener
+from wye_operator.render.listener import data_listener, inner_listener, traced_listener
 from wye_operator.render.memory import overload, requests
 from wye_operator.render.resources import canonical, discovery, socket, watched
 from wye_operator.render.routes import route_configuration
@@ -79,10 +79,15 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                 "listeners": [
                     data_listener(router.listener, place.listen, place.routes, place.auth),
                     inner_listener(place.inner),
+                    *([traced_listener(router.listener, tracing, place.routes)] if tracing else []),
                 ],
-                "clusters": [*static_clusters(place.admin), *([collector(tracing)] if tracing else [])],
+                "clusters": [
+                    *static_clusters(place.admin),
+                    *([collector(tracing), inside.cluster()] if tracing else []),
+                ],
             },
-            "overload_manager": overload(router.listener.most_memory_bytes),
+            "overload_manager": overload(router.listener.most_memory_bytes, tracing.most if tracing else 0),
+            **(inside.switched_on() if tracing else {}),
             "stats_config": stats.kept(),
             "layered_runtime": {"layers": [{"name": "wye", "static_layer": {**RUNTIME, **(FLUSH if tracing else {})}}]},
         }
@@ -91,7 +96,8 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
 
 def route_files(router: RouterPlan, place: Place) -> dict[str, bytes]:
     """Clusters, routes, and the addresses of each deployment, by file name."""
-    most = requests(router.listener.most_memory_bytes)
+    tracing = router.listener.tracing
+    most = requests(router.listener.most_memory_bytes, tracing.most if tracing else 0)
     listed = [cluster(c, place.routes, most) for c in sorted(router.clusters)]
     return {
         "cds.json": discovery(router.clusters_version, *listed),

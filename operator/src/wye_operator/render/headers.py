@@ -7,20 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wye_operator.render import inside
 from wye_operator.render.clusters import LABEL
-from wye_operator.render.resources import COMPOSITE, EXECUTE, MATCHED, MUTATION, Json, extension, header
-from wye_operator.render.routes import PIN
+from wye_operator.render.resources import (
+    ANYTHING,
+    COMPOSITE,
+    EARLY_MUTATION,
+    EXECUTE,
+    MATCHED,
+    MUTATION,
+    PIN,
+    Json,
+    extension,
+    header,
+    request_header,
+)
+from wye_operator.render.traceparent import PARENT, PARENTS_STATE, odd_trace
 
 SKIP = "envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
 FILTER_STATE = "envoy.extensions.filters.http.set_filter_state.v3.Config"
-EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 
 # What only the router may say; the underscore, because many servers read it as the dash.
 RESERVED = "x[-_](client[-_]id|(wye|envoy)[-_].*)"
 REQUEST_ID, CALLERS_ID = "x-request-id", "x-ms-client-request-id"
 ID_LENGTHS = {REQUEST_ID: 128, CALLERS_ID: 40}
 ID_FORMS = {REQUEST_ID: "[A-Za-z0-9_.:-]", CALLERS_ID: "[A-Za-z0-9_-]"}
-ANYTHING = r"\C*"  # any bytes; `.` would be characters of UTF-8
 SCRATCH = "x-wye-scratch"
 
 ERROR = "ms-azureml-model-error-"
@@ -37,24 +48,51 @@ def clean_request(more: Sequence[Json] = ()) -> Json:
     return extension("clean-request", EARLY_MUTATION, {"mutations": [*mutations, *more]})
 
 
-def callers_ids() -> Json:
-    """The ids that callers choose: made well-formed where they are not, and the one of theirs given back.
+def callers_ids(*, traced: bool = False) -> Json:
+    """What callers write by which a request is known: their ids, and `traceparent` where requests are traced.
 
-    An expression costs as much as all filters together, so only a request that has something odd, or an id of its
-    caller's to give back, ever meets one. With another request id the route is chosen anew: a caller without the cookie
-    of `sticky` is told the new id and must come by it from the first request on.
+    An id is made well-formed where it is not, and the one of theirs given back. An expression costs as much as all
+    filters together, so only a request that has something odd, or an id of its caller's to give back, ever meets one.
+    With another request id the route is chosen anew: a caller without the cookie of `sticky` is told the new id and
+    must come by it from the first request on.
     """
-    has_own = _request_header(CALLERS_ID, ANYTHING)
-    odd = {"not_matcher": _request_header(REQUEST_ID, f"{ID_FORMS[REQUEST_ID]}{{1,{ID_LENGTHS[REQUEST_ID]}}}")}
+    # asked first, so that who writes no `traceparent` pays for one look
+    told = {"predicate": request_header(PARENT, ANYTHING), "on_match": {"matcher": _listed(_ids(odd_traces=True))}}
+    return extension(inside.IDS, COMPOSITE, {"matcher": _listed([*([told] if traced else []), *_ids()])})
+
+
+def ids_of_traced() -> Json:
+    """In its place for what goes inside: the routes there take out what is not followed, and were chosen by it."""
+    return {**extension(inside.IDS_OF_TRACED, COMPOSITE, {"matcher": _listed(_ids())}), "disabled": True}
+
+
+def _listed(matchers: Sequence[Json]) -> Json:
+    return {"matcher_list": {"matchers": list(matchers)}}
+
+
+def _ids(*, odd_traces: bool = False) -> list[Json]:
+    has_own = request_header(CALLERS_ID, ANYTHING)
+    odd = {"not_matcher": request_header(REQUEST_ID, f"{ID_FORMS[REQUEST_ID]}{{1,{ID_LENGTHS[REQUEST_ID]}}}")}
     fresh = {**header(REQUEST_ID, "%UNIQUE_ID%"), "append_action": "ADD_IF_ABSENT"}
     given_back = [{"append": header(CALLERS_ID, f"%REQ({CALLERS_ID})%")}]
     request_id = {"request_mutations": [*_well_formed(REQUEST_ID), {"append": fresh}]}
     own = _mutation(CALLERS_ID, {"request_mutations": _well_formed(CALLERS_ID), "response_mutations": given_back})
-    listed = [
-        {"predicate": odd, "on_match": _run(_mutation(REQUEST_ID, request_id), _route_anew(), own)},
+    mended = [_mutation(REQUEST_ID, request_id), _route_anew(), own]
+    untraced, its_odd = [_untraced()], odd_trace()
+    both = {"and_matcher": {"predicate": [its_odd, odd]}}
+    traces = [
+        {"predicate": both, "on_match": _run(*mended, *untraced)},
+        {"predicate": its_odd, "on_match": _run(own, *untraced)},
+    ]
+    return [
+        *(traces if odd_traces else []),
+        {"predicate": odd, "on_match": _run(*mended)},
         {"predicate": has_own, "on_match": _run(own)},
     ]
-    return extension("callers-ids", COMPOSITE, {"matcher": {"matcher_list": {"matchers": listed}}})
+
+
+def _untraced() -> Json:
+    return _mutation("untraced", {"request_mutations": [{"remove": PARENT}, {"remove": PARENTS_STATE}]})
 
 
 def answer_headers() -> Json:
@@ -99,12 +137,6 @@ def _route_anew() -> Json:
     text = {"text_format_source": {"inline_string": "anew"}}
     state = {"object_key": "wye.route", "factory_key": "envoy.string", "format_string": text}
     return extension("route-anew", FILTER_STATE, {"on_request_headers": [state], "clear_route_cache": True})
-
-
-def _request_header(name: str, regex: str) -> Json:
-    """All values of it, with commas between them."""
-    seen = extension("header", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", {"header_name": name})
-    return {"single_predicate": {"input": seen, "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}}}}
 
 
 def _first_pin() -> Json:

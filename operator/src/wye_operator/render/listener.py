@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from wye_operator.plan.wanted import Listener
+from wye_operator.plan.wanted import Listener, Tracing
 from wye_operator.plan.world import Address
+from wye_operator.render import inside
 from wye_operator.render.auth import CLIENT, auth_filter
 from wye_operator.render.callers import cors_filter, rate_filter
 from wye_operator.render.clusters import ADMIN
@@ -16,12 +17,23 @@ from wye_operator.render.headers import (
     callers_ids,
     clean_request,
     error_headers,
+    ids_of_traced,
 )
-from wye_operator.render.resources import BUFFER_BYTES, HTTP2_WINDOWS, Json, extension, socket, typed, watched
-from wye_operator.render.routes import LONGEST_SECONDS
+from wye_operator.render.resources import (
+    BUFFER_BYTES,
+    HTTP2_WINDOWS,
+    LONGEST_SECONDS,
+    MOST_HEADERS,
+    MOST_HEADERS_KB,
+    Json,
+    extension,
+    socket,
+    typed,
+    watched,
+)
 from wye_operator.render.routes import NAME as ROUTES_NAME
 from wye_operator.render.tls import transport_socket
-from wye_operator.render.tracing import followed, sampled
+from wye_operator.render.tracing import spans
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 HEADERS_TIMEOUT = "10s"
@@ -59,18 +71,17 @@ def data_listener(of: Listener, listen: Address, routes: str, auth: str) -> Json
     """The port that callers use; it leads to the plan's clusters and nowhere else."""
     manager = {
         "stat_prefix": "router",
-        "codec_type": "AUTO",
-        "rds": {"route_config_name": ROUTES_NAME, "config_source": watched(routes, "rds.json")},
+        **_served(of, routes, _not_inside() if of.tracing else None),
         "http_filters": _filters(of, auth),
-        "local_reply_config": local_replies(of.error_statuses),
-        "early_header_mutation_extensions": [clean_request(followed(of.tracing) if of.tracing else [])],
-        "access_log": [_access_log()] if of.access_log else [],
-        **_identity(traced=of.tracing is not None),
-        **(sampled(of.tracing) if of.tracing else {}),
+        "early_header_mutation_extensions": [clean_request()],
+        **_identity(traced=False),
+        "use_remote_address": True,
         **_paths(),
         **_bounds(),
     }
-    made = _listener("data", listen, manager)
+    made = _listener("data", manager) | {"address": socket(listen)}
+    if of.tracing:
+        made["filter_chains"][0]["filters"].insert(0, inside.outside())
     if of.tls:
         # who never ends the handshake gets as long as who never ends the headers
         handshake = {"transport_socket": transport_socket(auth), "transport_socket_connect_timeout": HEADERS_TIMEOUT}
@@ -94,37 +105,78 @@ def inner_listener(listen: Address) -> Json:
     }
     # callers that fill the data port, or the memory, must not make the router look dead
     exempt = {"ignore_global_conn_limit": True, "bypass_overload_manager": True}
-    return {**_listener("inner", listen, manager), **exempt}
+    return {**_listener("inner", manager), "address": socket(listen), **exempt}
 
 
-def _listener(name: str, listen: Address, manager: Json) -> Json:
+def traced_listener(of: Listener, tracing: Tracing, routes: str) -> Json:
+    """Where the data port sends what is to be traced: the tracer, and what looks at answers (inside.py)."""
+    manager = {
+        "stat_prefix": inside.LISTENER,  # which no figure is kept of: the data port counts each request
+        **_served(of, routes),
+        "http_filters": [*_answers(of), _size(of), _router()],
+        "early_header_mutation_extensions": [inside.arrived()],
+        **_identity(traced=True),
+        **spans(tracing),
+        **_bounds(),
+        "common_http_protocol_options": {
+            # connections end outside; and headers were counted there
+            "idle_timeout": "0s",
+            "max_headers_count": 2 * MOST_HEADERS,
+            "max_stream_duration": f"{LONGEST_SECONDS * 0.999:.3f}s",  # so that it ends here, and is told of here
+        },
+        "max_request_headers_kb": 2 * MOST_HEADERS_KB,
+    }
+    # who fills the data port cannot shut out here whom that has let in
+    return {
+        **_listener(inside.LISTENER, manager),
+        "internal_listener": {},
+        "per_connection_buffer_limit_bytes": inside.PIPE_BYTES,
+        "ignore_global_conn_limit": True,
+    }
+
+
+def _served(of: Listener, routes: str, logged: Json | None = None) -> Json:
+    """What requests meet on either way."""
+    return {
+        "codec_type": "AUTO",
+        "rds": {"route_config_name": ROUTES_NAME, "config_source": watched(routes, "rds.json")},
+        "local_reply_config": local_replies(of.error_statuses),
+        "access_log": [{**_access_log(), **({"filter": logged} if logged else {})}] if of.access_log else [],
+    }
+
+
+def _listener(name: str, manager: Json) -> Json:
     filters = [{"name": "http", "typed_config": typed(MANAGER, manager)}]
     return {
         "name": name,
-        "address": socket(listen),
         "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         "filter_chains": [{"filters": filters}],
     }
 
 
 def _filters(of: Listener, auth: str) -> list[Json]:
-    limit = {"max_request_bytes": of.most_request_bytes}
+    traced = of.tracing is not None
     return [
         # the first in the list is the last on the way back: these see every answer
-        *([azure_statuses()] if of.error_statuses == "Azure" else []),
-        error_headers(),
-        answer_headers(),
-        callers_ids(),
+        *_answers(of),
+        *([inside.bare(), ids_of_traced()] if traced else []),
+        callers_ids(traced=traced),
         cors_filter(),  # before the key: a browser asks for permission without one
         auth_filter(auth),
         rate_filter(),  # after the key: who has none uses up nothing
-        extension(
-            "envoy.filters.http.body_size_limit",  # refuses as bytes arrive; `buffer` would hold them
-            "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
-            limit,
-        ),
+        _size(of),
         _router(),
     ]
+
+
+def _answers(of: Listener) -> list[Json]:
+    return [*([azure_statuses()] if of.error_statuses == "Azure" else []), error_headers(), answer_headers()]
+
+
+def _size(of: Listener) -> Json:
+    """Refuses as bytes arrive; `buffer` would hold them."""
+    message = "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit"
+    return extension("envoy.filters.http.body_size_limit", message, {"max_request_bytes": of.most_request_bytes})
 
 
 def _router() -> Json:
@@ -133,7 +185,7 @@ def _router() -> Json:
 
 
 def _identity(*, traced: bool) -> Json:
-    """Request ids, and whose address counts as the caller's."""
+    """Request ids, and who an answer says that it is of."""
     # an id that its caller chose says nothing about traces
     sampling = {"use_request_id_for_trace_sampling": False} if traced else {}
     return {
@@ -147,7 +199,6 @@ def _identity(*, traced: bool) -> Json:
                 {"pack_trace_reason": False, **sampling},
             )
         },
-        "use_remote_address": True,
         "server_header_transformation": "PASS_THROUGH",
     }
 
@@ -163,12 +214,12 @@ def _paths() -> Json:
 
 def _bounds() -> Json:
     return {
-        "max_request_headers_kb": 60,
+        "max_request_headers_kb": MOST_HEADERS_KB,
         "request_headers_timeout": HEADERS_TIMEOUT,  # a caller that never ends its headers
         "stream_idle_timeout": "60s",  # where no route says otherwise
         "common_http_protocol_options": {
             "idle_timeout": "120s",
-            "max_headers_count": 100,
+            "max_headers_count": MOST_HEADERS,
             "max_stream_duration": f"{LONGEST_SECONDS}s",
         },
         # as if nobody had asked for WebSocket or the like: Envoy's own refusal would come before any filter, so before
@@ -186,3 +237,12 @@ def _bounds() -> Json:
 def _access_log() -> Json:
     message = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
     return extension("traffic", message, {"log_format": {"json_format": TRAFFIC_LOG}})
+
+
+def _not_inside() -> Json:
+    """Who was sent inside has a line from there, unless it was ended here, by an answer of which nobody knows there."""
+    marked = {"header": {"name": inside.MARK, "present_match": True, "invert_match": True}}
+    ended = {"response_flag_filter": {"flags": ["DPE", "UF", "UO", "UH", "NC"]}}
+    left = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    on_its_way = {"extension_filter": extension("on-its-way", left, {"expression": "!has(upstream.local_address)"})}
+    return {"or_filter": {"filters": [{"header_filter": marked}, ended, on_its_way]}}

@@ -14,6 +14,7 @@ ASIDE = 24 * 2**20
 MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
 # Of one deployment; more are refused: over HTTP/2 a few callers could hold as much as all connections by HTTP/1 can.
 MOST_REQUESTS = 10_000
+WHOLE = 10_000  # hundredths of a percent
 
 HEAP = "envoy.resource_monitors.fixed_heap"
 # What a router does from which share of its room on: streams of HTTP/2 are reset, those first that hold most; then
@@ -23,22 +24,23 @@ SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest
 LOOKS_EVERY = "0.05s"  # a connection brings a hundred streams in one packet
 
 
-def connections(memory: int | None) -> int:
-    """How many callers may be connected."""
-    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, _room(memory) // CONNECTION_BYTES))
+def connections(memory: int | None, traced: int = 0) -> int:
+    """How many callers may be connected; of so many hundredths of a percent what is held is held twice (inside.py)."""
+    each = CONNECTION_BYTES * (WHOLE + traced) // WHOLE
+    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, _room(memory) // each))
 
 
-def requests(memory: int | None) -> int:
+def requests(memory: int | None, traced: int = 0) -> int:
     """How many requests one deployment may have at a time."""
-    return min(MOST_REQUESTS, connections(memory))
+    return min(MOST_REQUESTS, connections(memory, traced))
 
 
-def overload(memory: int | None) -> Json:
+def overload(memory: int | None, traced: int = 0) -> Json:
     """The bootstrap's part about limits of all callers together."""
     counted = extension(
         "envoy.resource_monitors.global_downstream_max_connections",
         "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        {"max_active_downstream_connections": connections(memory)},
+        {"max_active_downstream_connections": connections(memory, traced)},
     )
     if memory is None:
         return {"resource_monitors": [counted]}

@@ -16,9 +16,15 @@ COMPOSITE = "envoy.extensions.filters.http.composite.v3.Composite"
 EXECUTE = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"
 MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 
+EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+
+ANYTHING = r"\C*"  # any bytes; `.` would be characters of UTF-8
 BUFFER_BYTES = 32 * 1024  # of one connection, each way: what a slow reader can make the router hold
 
 # of HTTP/2: what one stream and one connection may send before it is read
+PIN = "azureml-model-deployment"  # the header, of requests and answers
+MOST_HEADERS, MOST_HEADERS_KB = 100, 60
+LONGEST_SECONDS = 3600  # of anything
 HTTP2_WINDOWS: Json = {"initial_stream_window_size": 64 * 1024, "initial_connection_window_size": 1024 * 1024}
 
 
@@ -55,6 +61,12 @@ def watched(folder: str, file: str) -> Json:
         "resource_api_version": "V3",
         "initial_fetch_timeout": "5s",
     }
+
+
+def request_header(name: str, regex: str) -> Json:
+    """A predicate of all its values, with commas between them; no header has none."""
+    seen = extension("header", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", {"header_name": name})
+    return {"single_predicate": {"input": seen, "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}}}}
 
 
 def socket(address: Address) -> Json:

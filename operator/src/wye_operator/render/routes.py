@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
-from wye_operator.plan.wanted import Pin, Routes, Share
+from wye_operator.plan.wanted import Pin, Routes, Sampling, Share
 from wye_operator.render.auth import without_key
 from wye_operator.render.callers import for_all_routes, sticking, without_rate
-from wye_operator.render.resources import Json, extension, header, typed
+from wye_operator.render.inside import WHOLE, beside_draws, draws, unsampled
+from wye_operator.render.resources import LONGEST_SECONDS, PIN, Json, extension, header, typed
 
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
 NAME = "endpoint"  # of the route configuration and of its one virtual host
-PIN = "azureml-model-deployment"
 UNCOPIED = "uncopied"  # counts the requests that were too large, or of unnamed size, to be mirrored
 
-LONGEST_SECONDS = 3600  # of anything
 GRACE_MS = 250  # the runtime answers 504 by itself at its time-out: let its own answer win
+APART = 999_999  # has no factor in common with the denominators of other draws
+SPARE_MS = 5000  # so much longer than any of them waits the way inside
 RETRY_BYTES = 64 * 1024  # bodies up to this size can be sent once more; all connections together must fit into memory
 BODILESS = "GET|HEAD|DELETE|OPTIONS"  # nothing to copy, and nothing that was left uncopied
 
@@ -26,7 +28,8 @@ NO_READY_POD = "no ready instance can answer; try again"
 
 def route_configuration(routes: Routes) -> Json:
     """All routes. `validate_clusters`: routes that name a cluster this router does not have are rejected as a whole."""
-    listed = [*_health(), *_pins(routes.pins), *_plain(routes)]
+    plain = [*_pins(routes.pins, routes.sampling), *_plain(routes)]
+    listed = [*_health(), *(_drawn_of(plain, routes, routes.sampling) if routes.sampling else plain)]
     host = {"name": NAME, "domains": ["*"], "routes": listed, **for_all_routes(routes)}
     return typed(ROUTES, {"name": NAME, "validate_clusters": True, "virtual_hosts": [host]})
 
@@ -44,19 +47,26 @@ def _health() -> list[Json]:
     ]
 
 
-def _pins(pins: Sequence[Pin]) -> list[Json]:
-    named = [_pinned(pin) for pin in sorted(pins, key=lambda pin: pin.cluster)]
+def _drawn_of(plain: Sequence[Json], routes: Routes, sampling: Sampling) -> list[Json]:
+    """What is drawn to be traced goes inside, whatever becomes of it there."""
+    longest = max((routes.timeout_ms, *(pin.timeout_ms for pin in routes.pins)))
+    return [*draws(sampling, longest + SPARE_MS), *plain]
+
+
+def _pins(pins: Sequence[Pin], sampling: Sampling | None) -> list[Json]:
+    named = [_pinned(pin, sampling) for pin in sorted(pins, key=lambda pin: pin.cluster)]
     anything = [{"name": PIN, "present_match": True}]
     return [*named, _refused("DeploymentNotFound", 404, NO_SUCH_DEPLOYMENT, anything)]
 
 
-def _pinned(pin: Pin) -> Json:
+def _pinned(pin: Pin, sampling: Sampling | None) -> Json:
     named = {"name": PIN, "string_match": {"exact": pin.cluster, "ignore_case": True}}
     return {
         "name": f"pin-{pin.cluster}",
         "match": {"prefix": "/", "headers": [named]},
         "route": {"cluster": pin.cluster, **_patience(pin.timeout_ms, once=pin.once)},
         "request_body_buffer_limit": RETRY_BYTES,
+        **(unsampled() if sampling and pin.once else {}),
     }
 
 
@@ -75,7 +85,7 @@ def _mirrored(routes: Routes) -> list[Json]:
     bodiless = {"name": ":method", "string_match": {"safe_regex": {"regex": BODILESS}}}
     # the end of the range is not part of it
     fits = {"name": "content-length", "range_match": {"start": 0, "end": routes.most_mirror_bytes + 1}}
-    mirrors = [_mirror(m) for m in _by_name(routes.mirrors)]
+    mirrors = [_mirror(m, routes.sampling) for m in _by_name(routes.mirrors)]
     # calls name no size: that a mirror's requests are few and short bounds what a shadow can do to their callers
     calls = [_for_calls(route) for route in _split("mirrored-calls", routes)]
     copied = [_with_mirrors(route, mirrors) for route in (*_split("mirrored", routes, [fits]), *calls)]
@@ -93,20 +103,30 @@ def _with_mirrors(route: Json, mirrors: Sequence[Json]) -> Json:
 
 def _split(name: str, routes: Routes, headers: Sequence[Json] = ()) -> list[Json]:
     """By weight, or by who calls: one route, or two where the answer to who has no cookie yet sets one."""
-    shares = [{"name": share.cluster, "weight": share.weight} for share in _by_name(routes.shares) if share.weight]
+    shares = [{"name": name, "weight": weight} for name, weight in _weights(routes) if weight]
     split = {
         "name": name,
         "match": {"prefix": "/", "headers": list(headers)},
         "route": {"weighted_clusters": {"clusters": shares}, **_patience(routes.timeout_ms, once=routes.once)},
         "request_body_buffer_limit": RETRY_BYTES,
+        **(unsampled() if routes.sampling and routes.once else {}),
     }
     return sticking(split, routes.sticky)
 
 
-def _mirror(mirror: Share) -> Json:
+def _weights(routes: Routes) -> list[tuple[str, int]]:
+    """By name: stretches of one line. Where traces are drawn, too, its length is one that no other draw divides."""
+    shares = _by_name(routes.shares)
+    if routes.sampling is None or routes.sticky is not None:
+        return [(share.cluster, share.weight) for share in shares]
+    ends = [round(end * APART / WHOLE) for end in accumulate((share.weight for share in shares), initial=0)]
+    return [(share.cluster, end - begin) for share, (begin, end) in zip(shares, pairwise(ends), strict=True)]
+
+
+def _mirror(mirror: Share, sampling: Sampling | None) -> Json:
     # Envoy draws once for each request and takes that number modulo the sum of the weights (10,000) and modulo this
     # denominator: with 10,000 here too, a mirror of 50 % would copy exactly the requests of the first deployments.
-    share = {"numerator": mirror.weight * 100, "denominator": "MILLION"}
+    share = {"numerator": beside_draws(mirror.weight, sampling), "denominator": "MILLION"}
     return {
         "cluster": mirror.cluster,
         "runtime_fraction": {"default_value": share},
