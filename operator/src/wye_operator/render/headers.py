@@ -41,11 +41,11 @@ NOT_200 = "response.code_details == 'via_upstream' && response.code != 200"
 REASON = "(response.code == 429 ? 'too_many_pending_request' : 'model_error')"
 
 
-def clean_request(more: Sequence[Json] = ()) -> Json:
+def clean_request() -> Json:
     """What happens to a request's headers before anything else looks at them."""
     matcher = {"safe_regex": {"regex": RESERVED}}
     mutations = [{"remove_on_match": {"key_matcher": matcher}}, {"append": _first_pin()}]
-    return extension("clean-request", EARLY_MUTATION, {"mutations": [*mutations, *more]})
+    return extension("clean-request", EARLY_MUTATION, {"mutations": mutations})
 
 
 def callers_ids(*, traced: bool = False) -> Json:

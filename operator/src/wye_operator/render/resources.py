@@ -21,10 +21,11 @@ EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3
 ANYTHING = r"\C*"  # any bytes; `.` would be characters of UTF-8
 BUFFER_BYTES = 32 * 1024  # of one connection, each way: what a slow reader can make the router hold
 
-# of HTTP/2: what one stream and one connection may send before it is read
 PIN = "azureml-model-deployment"  # the header, of requests and answers
 MOST_HEADERS, MOST_HEADERS_KB = 100, 60
 LONGEST_SECONDS = 3600  # of anything
+
+# of HTTP/2: what one stream and one connection may send before it is read
 HTTP2_WINDOWS: Json = {"initial_stream_window_size": 64 * 1024, "initial_connection_window_size": 1024 * 1024}
 
 
