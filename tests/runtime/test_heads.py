@@ -5,8 +5,9 @@ from __future__ import annotations
 import httptools
 import pytest
 
-from wye_runtime.fastlane.heads import KEPT, MOST, Heads
+from wye_runtime.fastlane.heads import KEPT, LARGE, MOST, Heads
 from wye_runtime.fastlane.targets import Target
+from wye_runtime.tracing import Context
 
 TARGET = Target("/score")
 BODY = b'{"data":[]}'
@@ -158,6 +159,77 @@ def test_whatever_differs_is_for_the_parser(case) -> None:
     heads = learned(with_id(b"first"))
     assert heads.request(with_id(b"second")) is not None
     assert heads.request(UNKNOWN[case]) is None
+
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{SPAN}".encode()
+
+
+def of_trace(parent: bytes, *, name=b"traceparent: ", more=(), body=BODY) -> bytes:
+    return request(b"host: a", b"x-request-id: 7", name + parent, *more, b"content-length: %d" % len(body), body=body)
+
+
+FOLLOWED = {
+    "not sampled": (PARENT + b"-00", None),
+    "another trace": (PARENT.replace(b"a", b"e") + b"-00", None),
+    "sampled": (PARENT + b"-01", Context(TRACE, SPAN)),
+    "sampled, and its id is random": (PARENT + b"-03", Context(TRACE, SPAN)),
+    "of a later version": (b"01" + PARENT[2:] + b"-01", Context(TRACE, SPAN)),
+    "malformed": (PARENT.upper() + b"-01", None),
+    "of no version": (b"ff" + PARENT[2:] + b"-01", None),
+}
+
+
+@pytest.mark.parametrize("case", FOLLOWED)
+@pytest.mark.parametrize("first", [of_trace(PARENT + b"-01"), request(b"host: a", b"x-request-id: 7", LENGTH)])
+def test_a_head_is_known_again_in_another_trace(case, first) -> None:
+    parent, context = FOLLOWED[case]
+    known = learned(first).request(of_trace(parent))
+    assert known is not None
+    head, named, body = known
+    assert (head.target, head.context, named, body) == (TARGET, context, "7", BODY)
+
+
+def test_a_head_is_known_again_without_a_trace() -> None:
+    heads = learned(of_trace(PARENT + b"-01"))
+    assert heads.request(of_trace(PARENT + b"-01")) is not None
+    known = heads.request(request(b"host: a", b"x-request-id: 7", LENGTH))
+    assert known is not None
+    assert known[0].context is None
+
+
+IN_ANOTHER_FORM = {
+    "too long": of_trace(PARENT + b"-01-"),
+    "too short": of_trace(PARENT + b"-0"),
+    "in capitals": of_trace(PARENT + b"-01", name=b"Traceparent: "),
+    "twice": of_trace(PARENT + b"-01", more=[b"traceparent: " + PARENT + b"-01"]),
+    "twice, once in capitals": of_trace(PARENT + b"-01", more=[b"Traceparent: " + PARENT + b"-01"]),
+    "in a large request": of_trace(PARENT + b"-01", body=b"a" * LARGE),
+}
+
+
+@pytest.mark.parametrize("case", IN_ANOTHER_FORM)
+def test_a_trace_in_another_form_is_for_the_parser(case) -> None:
+    data = IN_ANOTHER_FORM[case]
+    known = learned(of_trace(PARENT + b"-01"))
+    assert known.request(data) is None
+    assert learned(data).heads == {}
+
+
+WITHIN = b"\r\ntraceparent: " + PARENT + b"-00"
+IN_A_BODY = {
+    "behind a head of its length": request(b"host: a", LENGTH, body=BODY[:2] + WITHIN + b"\r" + BODY[3:]),
+    "over the head's end": request(
+        b"host: a", b"traceparent: 00", body=b"a" * 49 + b"\r\n" + LENGTH + b"\r\n" * 2 + BODY
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_A_BODY)
+def test_what_looks_like_a_trace_in_a_body_stays_there(case) -> None:
+    heads = learned(request())
+    assert heads.request(request()) is not None
+    assert heads.request(IN_A_BODY[case]) is None
 
 
 NEVER = {

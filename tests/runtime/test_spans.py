@@ -145,32 +145,6 @@ def test_requests_that_share_a_run_point_at_each_other(threaded, collector):
     assert times(named(first, "queue"))[1] <= times(mine)[0]
 
 
-def test_a_head_is_known_again_with_another_span_in_it(servers, collector):
-    """A router names another span with each request: what is not sampled stays on the shortest way."""
-    from wye_runtime.fastlane.heads import TracedHeads
-    from wye_runtime.fastlane.targets import Target
-
-    heads = TracedHeads()
-
-    def request(span, flags="00", body=b"[]"):
-        lines = (
-            "POST /score HTTP/1.1",
-            "host: a",
-            "x-request-id: one",
-            f"traceparent: 00-{trace(7)}-{span}-{flags}",
-            "content-length: 2",
-        )
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-    headers = {b"content-length": b"2", b"x-request-id": b"one", b"traceparent": b"any"}
-    heads.learn(request(PARENT), Target("/score"), headers)
-    head, named_, body = heads.request(request("a" * 16))
-    assert (head.target.route, named_, body) == ("/score", "one", b"[]")
-    assert heads.request(request("a" * 16, "01")) is None, "what is sampled is for the parser"
-    assert heads.request(request("a" * 16, body=b"[1]")) is None
-    assert heads.request(request("a" * 17)) is None
-
-
 BAD = {"refuses": None, "fails": "fails", "closes": "closes", "hangs": "hangs"}
 
 

@@ -1,7 +1,8 @@
 """Heads that came before: a client sends the same lines with every request, and what they say is known the second time.
 
 The parser read such a head once and found nothing odd about it; the same bytes mean the same. Only what names a single
-request differs, its id, which is cut out where it is plain. Anything else is a head of its own, and for the parser.
+request differs, its id and its trace, which are cut out where they are plain. Anything else is a head of its own, and
+for the parser.
 """
 
 import re
@@ -9,20 +10,20 @@ from typing import Any, NamedTuple
 
 from wye_runtime.endpoints.ledger import ID_LENGTH
 from wye_runtime.fastlane.targets import CONTENT_LENGTH, COPY, REQUEST_ID, TRACE, Headers, Target, raw_request
+from wye_runtime.tracing import Context, context_of
 
 END, CR, POST, MODERN = b"\r\n\r\n", b"\r", b"POST ", b" HTTP/1.1\r\n"
 ID = b"\r\n%b: " % REQUEST_ID  # as proxies write it
 AFTER_ID, VERSION = len(ID), MODERN.index(CR)
-TRACED = b"\r\n%b: " % TRACE  # as routers write it
+TRACED = b"\r\n%b: " % TRACE  # as proxies write it
 FORM = len("00-") + 32 + len("-") + 16 + len("-00")
 NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 MOST = 2 << 10  # bytes of a head that is kept
-LARGE = 16 << 10  # bytes of a request that are not copied for its head
+LARGE = 16 << 10  # bytes of a request that are not copied for its trace
 KEPT = 1024  # heads; one more, and all are forgotten
 CONNECTION, CODING = b"connection", b"transfer-encoding"
 CHUNKED = -1  # for the length of a body: it is one chunk, as routers send the message of a call
 SIZE, LAST = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n"), b"\r\n0\r\n\r\n"
-ANOTHER_EACH_TIME = frozenset({TRACE})  # such heads are not worth a place
 
 
 class Head(NamedTuple):
@@ -33,6 +34,7 @@ class Head(NamedTuple):
     named: str | None  # the request's id, where it stands in a form that is not cut out
     rest: tuple[Any, ...]  # of a RawRequest, behind body and id
     is_copy: bool
+    context: Context | None = None  # of a single request, where somebody samples its trace
 
 
 Request = tuple[Head, str | None, bytes]
@@ -48,6 +50,19 @@ class Heads:
 
     def request(self, data: bytes) -> Request | None:
         """The one whole request that these bytes are: its head, id and body; None where the parser must look."""
+        return self.known(data) or self.followed(data)
+
+    def followed(self, data: bytes) -> Request | None:
+        """One that belongs to a trace."""
+        cut = without_trace(data)
+        known = self.known(cut[0]) if cut is not None else None
+        if cut is None or known is None or cut[1][-1] in NOT_SAMPLED:
+            return known
+        head, named, body = known
+        return head._replace(context=context_of(cut[1])), named, body
+
+    def known(self, data: bytes) -> Request | None:
+        """One that belongs to none."""
         key, head = self.last
         if data.startswith(key) and len(data) - len(key) == head.length:
             return head, head.named, data[len(key) :]
@@ -72,14 +87,17 @@ class Heads:
 
     def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
         """Keeps the head of a request that the parser read just now, unless there is something about it."""
+        if TRACE in headers:
+            cut = without_trace(data)
+            if cut is None or TRACE in cut[0][: cut[0].find(END)].lower():
+                return
+            data, headers = cut[0], {name: value for name, value in headers.items() if name != TRACE}
         end = data.find(END) + len(END)
         line = data.find(MODERN, 0, end)
         if target is None or target.is_stream or end > MOST or data.find(CR) != line + VERSION:
             return
         length = length_in(headers)
         if length is None or CONNECTION in headers or not data.startswith(POST):
-            return
-        if not ANOTHER_EACH_TIME.isdisjoint(headers):
             return
         key, named = data[:end], headers.get(REQUEST_ID)
         at = data.find(ID, 0, end) + AFTER_ID
@@ -94,27 +112,14 @@ class Heads:
         self.heads[key] = Head(target, length, text, rest, COPY in headers)
 
 
-class TracedHeads(Heads):
-    """Behind a router that traces, which names another span each time: it is cut out, too, where nobody samples it."""
-
-    def request(self, data: bytes) -> Request | None:
-        """The parser looks at what is sampled, and at large requests, which would be copied."""
-        at = data.find(TRACED, 0, MOST)
-        if at < 0:
-            return super().request(data)
-        stop = at + len(TRACED) + FORM
-        if len(data) > LARGE or data[stop : stop + 1] != CR or data[stop - 1] not in NOT_SAMPLED:
-            return None
-        return super().request(data[:at] + data[stop:])
-
-    def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
-        """The head without the name of the span."""
-        at, end = data.find(TRACED, 0, MOST), data.find(END)
-        stop = at + len(TRACED) + FORM
-        if 0 < at < end and data[stop : stop + 1] == CR and data[:end].lower().count(TRACE) == 1:
-            data = data[:at] + data[stop:]
-            headers = {name: value for name, value in headers.items() if name != TRACE}
-        super().learn(data, target, headers)
+def without_trace(data: bytes) -> tuple[bytes, bytes] | None:
+    """A request without its `traceparent`, and that; None where there is none in a plain form."""
+    at = data.find(TRACED, 0, data.find(END) + 1)
+    begin = at + len(TRACED)
+    stop = data.find(CR, begin)
+    if at < 0 or stop - begin != FORM or len(data) > LARGE:
+        return None
+    return data[:at] + data[stop:], data[begin:stop]
 
 
 def length_in(headers: Headers) -> int | None:

@@ -6,7 +6,7 @@ from wye_runtime.codecs.calls import GRPC_TYPE
 from wye_runtime.endpoints import answers, calls
 from wye_runtime.endpoints.ledger import Ledger
 from wye_runtime.errors import RequestError
-from wye_runtime.fastlane.heads import Heads, TracedHeads
+from wye_runtime.fastlane.heads import Heads
 from wye_runtime.fastlane.targets import (
     CALL,
     CALL_TYPES,
@@ -37,7 +37,7 @@ class Lane:
         self.limit = service.config.max_request_bytes
         self.silence = service.config.request.timeout
         self.targets = targets(service.config.model)
-        self.heads = Heads() if ledger.tracer is None else TracedHeads()
+        self.heads = Heads()
         self.digits = len(str(self.limit))
         self.common: tuple[object, str] = (None, "")
         self.usual: dict[int, bytes] = {}  # what stands before the id in the heads of usual answers, by their length

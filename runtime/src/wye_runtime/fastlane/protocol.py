@@ -8,7 +8,6 @@ A connection answers in the order of its requests, whichever way each of them ta
 """
 
 import asyncio
-import time
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,6 @@ from wye_runtime.fastlane.targets import COPY, Headers, context_in, raw_request,
 from wye_runtime.fastlane.turn import Turn
 from wye_runtime.protocol import RawResponse
 from wye_runtime.protocol import raw_request as raw_of
-from wye_runtime.tracing import Watch
 
 ORDINARY, SHORT, REFUSED, STREAMED = range(4)  # ways of what is being read; REFUSED: its body is skipped
 CALLED = RawResponse(b"", GRPC_TYPE)  # a call that ended well
@@ -85,6 +83,9 @@ class FastProtocol(AnsweringProtocol):
         turn = Turn(self.lane.ledger.came(), named or new_id(), head.target, keeps_alive=True)
         turn.is_copy = head.is_copy
         turn.raw = raw_of((body, turn.id, *head.rest))
+        if head.context is not None:
+            turn.context = self.lane.ledger.watched(head.context)
+            turn.arrived()
         self.turns.append(turn)
         self.begin(turn)
         if turn.answer is not None:
@@ -173,9 +174,8 @@ class FastProtocol(AnsweringProtocol):
         self.parts = []
         self.turn = None
         turn.raw = raw_request(body, turn.id, turn.target, self.noticed)
-        if isinstance(turn.context, Watch):
-            turn.context.arrived(time.perf_counter())
-            turn.raw = turn.raw._replace(watch=turn.context)
+        if turn.context is not None:
+            turn.arrived()
         self.turns.append(turn)
         self.burst += 1
         if self.burst > BURST:

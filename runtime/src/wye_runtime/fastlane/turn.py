@@ -1,11 +1,13 @@
 """One request on the short way, from its headers to its answer."""
 
 import asyncio
+import time
 
 from wye_runtime.endpoints.ledger import Entry
 from wye_runtime.fastlane.targets import Target
 from wye_runtime.protocol import RawRequest, RawResponse
 from wye_runtime.service import Ticket
+from wye_runtime.tracing import Watch
 
 
 class Turn(Entry):
@@ -24,3 +26,9 @@ class Turn(Entry):
         self.answer: RawResponse | None = None
         self.work: asyncio.Task[RawResponse] | Ticket | None = None  # what is cancelled when the caller goes
         self.unforeseen: Exception | None = None
+
+    def arrived(self) -> None:
+        """It is whole: whoever watches it hears of it."""
+        if self.raw is not None and isinstance(self.context, Watch):
+            self.context.arrived(time.perf_counter())
+            self.raw = self.raw._replace(watch=self.context)
