@@ -160,7 +160,7 @@ def like(found: Sequence[Subject], name: str, subject: Subject) -> int:
 
 
 def row(own: Sequence[Measured]) -> tuple[str, ...]:
-    router = sum(each.router_cpu for each in own) / sum(each.requests for each in own) * 1e6
+    router = router_cpu_of(own) * 1e6
     figures = (
         f"{median(each.rate for each in own):,.0f}",
         f"{cpu_of(own) * 1e6:.1f}",
@@ -186,8 +186,13 @@ def to_alone(own: Sequence[Measured], alone: Sequence[Measured]) -> tuple[str, s
     return f"{rate:.2f}", f"{cpu_of(own) / spent:.2f}" if spent else ""
 
 
+def router_cpu_of(slices: Sequence[Measured]) -> float:
+    """The router's processor seconds for a request, over all rounds."""
+    return sum(each.router_cpu for each in slices) / sum(each.requests for each in slices)
+
+
 def cpu_of(slices: Sequence[Measured]) -> float:
-    """Processor seconds for a request, over all rounds: the kernel counts in hundredths of a second."""
+    """Processor seconds for a request, router and model, over all rounds."""
     return sum(each.router_cpu + each.model_cpu for each in slices) / sum(each.requests for each in slices)
 
 

@@ -59,9 +59,10 @@ def http(path: str, body: object, key: str = "") -> str:
     return "\r\n".join([*head, "", content])
 
 
-def inference(row: np.ndarray) -> dict[str, Any]:
-    """A row as a body of the Open Inference Protocol."""
-    tensor = {"name": "features", "datatype": "FP32", "shape": [1, len(row)], "data": row.tolist()}
+def inference(rows: np.ndarray) -> dict[str, Any]:
+    """A row, or several, as a body of the Open Inference Protocol."""
+    rows = np.atleast_2d(rows)
+    tensor = {"name": "features", "datatype": "FP32", "shape": list(rows.shape), "data": rows.ravel().tolist()}
     return {"inputs": [tensor]}
 
 
