@@ -23,6 +23,7 @@ from wye_operator.render import envoy
 from wye_operator.render.process import router_argv
 
 DEADLINE = 60.0  # a busy machine may need it
+ALL_TRACED = os.environ.get("WYE_TRACED") == "1"  # every request of every test goes the way of a traced one
 
 
 def envoy_binary() -> str:
@@ -101,14 +102,16 @@ class Running:
     def access_log(self) -> str:
         return (self.folder / "access").read_text()
 
+    def records(self) -> list[dict[str, object]]:
+        """The lines of the access log that are written whole."""
+        return [json.loads(line) for line in self.access_log().splitlines() if line.endswith("}")]
+
     def record(self, request_id: str) -> dict[str, object]:
         """The line of the access log about one request (it is flushed within some seconds)."""
         lines: list[dict[str, object]] = []
 
         def there() -> bool:
-            written = self.access_log().splitlines()
-            parsed = (json.loads(line) for line in written if line.endswith("}"))
-            lines[:] = [line for line in parsed if line["request_id"] == request_id]
+            lines[:] = [line for line in self.records() if line["request_id"] == request_id]
             return bool(lines)
 
         wait_for(there, f"a line about {request_id} in the access log")
@@ -148,9 +151,8 @@ class Running:
 
 
 def _by_either_way(plan: RouterPlan) -> RouterPlan:
-    """With WYE_TRACED=1 every request of every test is traced: nothing else may differ."""
-    all_traced = os.environ.get("WYE_TRACED") == "1" and plan.listener.tracing is None
-    return plans.traced(plan, free_port()) if all_traced else plan
+    """With ALL_TRACED nothing but the way may differ."""
+    return plans.traced(plan, free_port()) if ALL_TRACED and plan.listener.tracing is None else plan
 
 
 def place_in(folder: Path) -> envoy.Place:

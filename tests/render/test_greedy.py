@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -14,8 +13,9 @@ import pytest
 from render import plans
 from render.greedy import ATTACKS, HEAD, Attack, Crowd, Multiplexed, Neighbour, crowd
 from render.model import Exchange, Model, ignore, serve
-from render.router import Running, is_ready, serving
+from render.router import ALL_TRACED, Running, is_ready, serving
 from render.upstream import Upstream
+from wye_operator.plan.shares import WHOLE
 from wye_operator.plan.wanted import Auth, Hosts, Listener, RouterPlan, Routes, Share
 from wye_operator.plan.world import Address
 from wye_operator.render.memory import connections
@@ -125,7 +125,7 @@ async def test_no_number_of_callers_makes_a_router_hold_more_than_it_may(tmp_pat
         port = router.place.listen.port
         neighbour = Neighbour(port)
         await neighbour.connect()
-        most = connections(MEMORY, traced=10_000 if os.environ.get("WYE_TRACED") == "1" else 0)
+        most = connections(MEMORY, traced=WHOLE if ALL_TRACED else 0)
         async with crowd(port) as those, neighbour.calling():
             await fill(those, most + 50, payload)
             used = router.memory()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from wye_operator.api.status import DeploymentStatus, EndpointStatus
 from wye_operator.plan.names import LATER, digest
 from wye_operator.plan.record import Cluster, Record
+from wye_operator.plan.shares import WHOLE
 from wye_operator.plan.world import KINDS, Address, Certificate, Keys, WrittenKey
 
 ROUTER_MEMORY = "512Mi"  # of a router whose Endpoint names no resources
@@ -149,7 +150,7 @@ class Sampling:
     @property
     def either(self) -> int:
         """Of what its caller sampled, in its trace or in a new one."""
-        return self.callers + round((10_000 - self.callers) * self.share / 10_000)
+        return self.callers + round((WHOLE - self.callers) * self.share / WHOLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wye_operator.plan.shares import WHOLE
 from wye_operator.plan.wanted import Sampling
 from wye_operator.render.resources import (
     EARLY_MUTATION,
@@ -40,7 +41,6 @@ NOT_FOR_TRACED = ("azure-statuses", "error-headers", "answer-headers", "envoy.fi
 FOR_TRACED = (IDS_OF_TRACED, BARE)
 OUTSIDE = "wye.outside"  # of a connection of the data port; a router of before had none, and so never goes inside
 
-WHOLE = 10_000  # hundredths of a percent
 NOT_SAMPLED = "%START_TIME(00-0000000000000%s%9f-0000001%9f-00)%"  # as unlike others as needs be
 
 

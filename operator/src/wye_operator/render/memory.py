@@ -5,6 +5,7 @@ Measured, and why so: docs/decisions/0010-what-a-caller-can-make-a-router-hold.m
 
 from __future__ import annotations
 
+from wye_operator.plan.shares import WHOLE
 from wye_operator.render.resources import Json, extension
 
 # For what Envoy does not count as its heap: its program, its stacks, the kernel's buffers of sockets.
@@ -14,7 +15,6 @@ ASIDE = 24 * 2**20
 MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
 # Of one deployment; more are refused: over HTTP/2 a few callers could hold as much as all connections by HTTP/1 can.
 MOST_REQUESTS = 10_000
-WHOLE = 10_000  # hundredths of a percent
 
 HEAP = "envoy.resource_monitors.fixed_heap"
 # What a router does from which share of its room on: streams of HTTP/2 are reset, those first that hold most; then

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+from wye_operator.plan.shares import WHOLE
 from wye_operator.plan.wanted import Pin, Routes, Sampling, Share
 from wye_operator.render.auth import without_key
 from wye_operator.render.callers import for_all_routes, sticking, without_rate
-from wye_operator.render.inside import WHOLE, beside_draws, draws, unsampled
+from wye_operator.render.inside import beside_draws, draws, unsampled
 from wye_operator.render.resources import LONGEST_SECONDS, PIN, Json, extension, header, typed
 
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
