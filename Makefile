@@ -58,11 +58,11 @@ gen: setup ## write the generated files (docs/reference, crds, images/locks, cha
 golden: setup ## rewrite the golden files (tests/golden); read the diff like code
 	@$(BIN)/python -m pytest -q tests/golden tests/chart --rewrite
 
-bench: setup ## measure: bare session.run, runtime, router, mirrors, the router beside others, the runtime beside its limit, traces
+bench: setup ## measure: bare session.run, runtime, router, mirrors, the router beside others, the runtime beside its limit, metrics and traces
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 	@$(BIN)/python tests/bench/routers.py $(ARGS)
 	@$(BIN)/python tests/bench/limit.py $(ARGS)
-	@$(BIN)/python tests/bench/traces.py $(ARGS)
+	@$(BIN)/python tests/bench/sight.py $(ARGS)
 
 bench-peers: setup ## beside Triton, mlserver, kserve, azureml, litserve, bentoml, ray serve on one core (ARGS="--rounds 5 --only Triton")
 	@$(BIN)/python tests/bench/beside.py $(ARGS)
