@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import httptools
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wye_runtime.fastlane.heads import KEPT, LARGE, MOST, Heads
-from wye_runtime.fastlane.targets import Target
+from wye_runtime.fastlane.targets import Target, context_in, request_id
 from wye_runtime.tracing import Context
 
 TARGET = Target("/score")
@@ -20,6 +22,7 @@ class Told:
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}
         self.events: list[str] = []
+        self.body = b""
 
     def on_message_begin(self) -> None:
         self.events.append("begin")
@@ -29,6 +32,9 @@ class Told:
 
     def on_headers_complete(self) -> None:
         self.events.append("head")
+
+    def on_body(self, part: bytes) -> None:
+        self.body += part
 
     def on_message_complete(self) -> None:
         self.events.append("end")
@@ -202,6 +208,8 @@ IN_ANOTHER_FORM = {
     "too long": of_trace(PARENT + b"-01-"),
     "too short": of_trace(PARENT + b"-0"),
     "in capitals": of_trace(PARENT + b"-01", name=b"Traceparent: "),
+    "with a control character": of_trace(PARENT.replace(b"0a", b"\0a") + b"-00"),
+    "no ASCII": of_trace(PARENT.replace(b"0a", b"\xe9a") + b"-00"),
     "twice": of_trace(PARENT + b"-01", more=[b"traceparent: " + PARENT + b"-01"]),
     "twice, once in capitals": of_trace(PARENT + b"-01", more=[b"Traceparent: " + PARENT + b"-01"]),
     "in a large request": of_trace(PARENT + b"-01", body=b"a" * LARGE),
@@ -211,9 +219,13 @@ IN_ANOTHER_FORM = {
 @pytest.mark.parametrize("case", IN_ANOTHER_FORM)
 def test_a_trace_in_another_form_is_for_the_parser(case) -> None:
     data = IN_ANOTHER_FORM[case]
-    known = learned(of_trace(PARENT + b"-01"))
-    assert known.request(data) is None
-    assert learned(data).heads == {}
+    heads = learned(of_trace(PARENT + b"-01"))
+    assert heads.request(data) is None
+
+
+@pytest.mark.parametrize("case", ["too long", "in capitals", "twice", "twice, once in capitals", "in a large request"])
+def test_a_head_with_such_a_trace_is_not_kept(case) -> None:
+    assert learned(IN_ANOTHER_FORM[case]).heads == {}
 
 
 WITHIN = b"\r\ntraceparent: " + PARENT + b"-00"
@@ -269,3 +281,39 @@ def test_the_parser_says_at_once_that_a_request_begins() -> None:
 def test_the_parser_ends_a_head_at_nothing_else(end) -> None:
     with pytest.raises(httptools.HttpParserError):
         told(b"POST /score HTTP/1.1\r\n" + LENGTH + end + BODY + b"\r\n\r\n")
+
+
+PIECES = [
+    *(b"\r\n", b"\r", b"\r\n\r\n", b" ", b"", b"a", b"\x00", b"\xe9", BODY, LENGTH, b"content-length: 0", request()),
+    *(b"x-request-id: 7", b"x-request-id: ", b"traceparent: ", b"Traceparent: ", PARENT, b"-00", b"-01", WITHIN),
+    *(b"host: a", b"transfer-encoding: chunked", b"b\r\n", b"0\r\n\r\n", b"POST /score HTTP/1.1\r\n"),
+]
+BASES = [request(), with_id(b"7"), of_trace(PARENT + b"-00"), of_trace(PARENT + b"-01"), chunked(BODY)]
+
+
+@st.composite
+def mutilated(draw: st.DrawFn) -> bytes:
+    """A request with pieces in places where they are not expected, or without some of its own."""
+    data = draw(st.sampled_from(BASES))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        gone = draw(st.sampled_from([0, 0, 1, 2, 11, 55, 70]))
+        data = data[:at] + draw(st.sampled_from(PIECES)) + data[at + gone :]
+    return data
+
+
+@given(mutilated())
+@settings(max_examples=1000, deadline=None)
+def test_what_is_known_is_what_the_parser_tells(data) -> None:
+    heads = Heads()
+    for each in BASES:
+        heads.learn(each, TARGET, told(each).headers)
+    known = heads.request(data)
+    if known is None:
+        return
+    parsed = told(data)
+    head, named, body = known
+    assert parsed.events == ["begin", "head", "end"]
+    assert body == parsed.body
+    assert named == (request_id(parsed.headers) if b"x-request-id" in parsed.headers else None)
+    assert head.context == context_in(parsed.headers)

@@ -117,9 +117,10 @@ def without_trace(data: bytes) -> tuple[bytes, bytes] | None:
     at = data.find(TRACED, 0, data.find(END) + 1)
     begin = at + len(TRACED)
     stop = data.find(CR, begin)
-    if at < 0 or stop - begin != FORM or len(data) > LARGE:
+    value = data[begin:stop]
+    if at < 0 or len(value) != FORM or len(data) > LARGE or not value.replace(b"-", b"").isalnum():
         return None
-    return data[:at] + data[stop:], data[begin:stop]
+    return data[:at] + data[stop:], value
 
 
 def length_in(headers: Headers) -> int | None:
