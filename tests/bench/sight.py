@@ -87,7 +87,7 @@ def write(folder: Path, percent: int | None, collector: Collector) -> None:
 
 
 def figures(kept: Callable[[], Json]) -> Json:
-    """Of a router's bootstrap: as ever, or only those that no request changes; who starts it waits for some of them."""
+    """Of a router's bootstrap: as ever, or of requests hardly any; who starts it waits for some of the others."""
     if counts.get():
         return kept()
     alive = rf"cluster\.[^.]+\.(membership_(healthy|total)|{stats.TAKEN})"

@@ -1,4 +1,4 @@
-"""wye-runtime without its counters, to measure what they cost: the same command line, and a page of zeros."""
+"""wye-runtime that counts no request, to measure what counting costs: the same command line."""
 
 from __future__ import annotations
 

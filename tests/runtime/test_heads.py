@@ -69,7 +69,7 @@ def chunked(*parts: bytes, last=b"0\r\n\r\n", coding=b"chunked") -> bytes:
 def test_a_body_of_one_chunk_is_taken_out_of_it(body) -> None:
     known = learned(chunked(BODY)).request(chunked(body))
     assert known is not None
-    assert known[1:] == ("7", body)
+    assert known[1:] == ("7", body, None)
 
 
 IN_OTHER_CHUNKS = {
@@ -110,8 +110,8 @@ def test_a_head_that_came_before_is_known(case) -> None:
     found = learned(with_id(b"first") if b"\r\nx-request-id: " in data and LENGTH + b"\r\nx" not in data else data)
     known = found.request(data)
     assert known is not None
-    head, identity, body = known
-    assert (head.target, head.length, identity, body) == (TARGET, len(BODY), named, data[-len(BODY) :])
+    head, identity, body, context = known
+    assert (head.target, head.length, identity, body, context) == (TARGET, len(BODY), named, data[-len(BODY) :], None)
 
 
 UNKNOWN = {
@@ -175,6 +175,8 @@ def of_trace(parent: bytes, *, name=b"traceparent: ", more=(), body=BODY) -> byt
     return request(b"host: a", b"x-request-id: 7", name + parent, *more, b"content-length: %d" % len(body), body=body)
 
 
+AT_ENDS = [request(b"traceparent: " + PARENT + b"-01", LENGTH), request(LENGTH, b"traceparent: " + PARENT + b"-01")]
+
 FOLLOWED = {
     "not sampled": (PARENT + b"-00", None),
     "another trace": (PARENT.replace(b"a", b"e") + b"-00", None),
@@ -192,8 +194,8 @@ def test_a_head_is_known_again_in_another_trace(case, first) -> None:
     parent, context = FOLLOWED[case]
     known = learned(first).request(of_trace(parent))
     assert known is not None
-    head, named, body = known
-    assert (head.target, head.context, named, body) == (TARGET, context, "7", BODY)
+    head, named, body, sampled = known
+    assert (head.target, sampled, named, body) == (TARGET, context, "7", BODY)
 
 
 def test_a_head_is_known_again_without_a_trace() -> None:
@@ -201,7 +203,7 @@ def test_a_head_is_known_again_without_a_trace() -> None:
     assert heads.request(of_trace(PARENT + b"-01")) is not None
     known = heads.request(request(b"host: a", b"x-request-id: 7", LENGTH))
     assert known is not None
-    assert known[0].context is None
+    assert known[3] is None
 
 
 IN_ANOTHER_FORM = {
@@ -213,7 +215,15 @@ IN_ANOTHER_FORM = {
     "twice": of_trace(PARENT + b"-01", more=[b"traceparent: " + PARENT + b"-01"]),
     "twice, once in capitals": of_trace(PARENT + b"-01", more=[b"Traceparent: " + PARENT + b"-01"]),
     "in a large request": of_trace(PARENT + b"-01", body=b"a" * LARGE),
+    "with a state": of_trace(PARENT + b"-01", more=[b"tracestate: a=1"]),
 }
+
+
+@pytest.mark.parametrize("data", AT_ENDS)
+def test_a_trace_may_stand_first_and_last(data) -> None:
+    known = learned(data).request(data)
+    assert known is not None
+    assert known[1:] == (None, BODY, Context(TRACE, SPAN))
 
 
 @pytest.mark.parametrize("case", IN_ANOTHER_FORM)
@@ -223,9 +233,20 @@ def test_a_trace_in_another_form_is_for_the_parser(case) -> None:
     assert heads.request(data) is None
 
 
-@pytest.mark.parametrize("case", ["too long", "in capitals", "twice", "twice, once in capitals", "in a large request"])
+@pytest.mark.parametrize(
+    "case", ["too long", "in capitals", "twice", "twice, once in capitals", "in a large request", "with a state"]
+)
 def test_a_head_with_such_a_trace_is_not_kept(case) -> None:
     assert learned(IN_ANOTHER_FORM[case]).heads == {}
+
+
+def test_a_large_request_is_not_copied_for_its_trace() -> None:
+    """The length of a chunked body is not said in the head."""
+    heads, traced = learned(chunked(BODY)), b"x-request-id: 7\r\ntraceparent: " + PARENT + b"-00"
+    small, large = (chunked(body).replace(b"x-request-id: 7", traced, 1) for body in (BODY, b"a" * LARGE))
+    assert heads.request(chunked(b"a" * LARGE)) is not None
+    assert heads.request(small) is not None
+    assert heads.request(large) is None
 
 
 WITHIN = b"\r\ntraceparent: " + PARENT + b"-00"
@@ -288,7 +309,7 @@ PIECES = [
     *(b"x-request-id: 7", b"x-request-id: ", b"traceparent: ", b"Traceparent: ", PARENT, b"-00", b"-01", WITHIN),
     *(b"host: a", b"transfer-encoding: chunked", b"b\r\n", b"0\r\n\r\n", b"POST /score HTTP/1.1\r\n"),
 ]
-BASES = [request(), with_id(b"7"), of_trace(PARENT + b"-00"), of_trace(PARENT + b"-01"), chunked(BODY)]
+BASES = [request(), with_id(b"7"), of_trace(PARENT + b"-00"), of_trace(PARENT + b"-01"), chunked(BODY), *AT_ENDS]
 
 
 @st.composite
@@ -303,7 +324,7 @@ def mutilated(draw: st.DrawFn) -> bytes:
 
 
 @given(mutilated())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=max(1000, settings().max_examples))
 def test_what_is_known_is_what_the_parser_tells(data) -> None:
     heads = Heads()
     for each in BASES:
@@ -312,8 +333,8 @@ def test_what_is_known_is_what_the_parser_tells(data) -> None:
     if known is None:
         return
     parsed = told(data)
-    head, named, body = known
+    _, named, body, context = known
     assert parsed.events == ["begin", "head", "end"]
     assert body == parsed.body
     assert named == (request_id(parsed.headers) if b"x-request-id" in parsed.headers else None)
-    assert head.context == context_in(parsed.headers)
+    assert context == context_in(parsed.headers)

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import toys
+from wire import conversed
 
 INFER, SCORE = "/v2/models/toy/infer", "/score"
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2.5, 3]}
@@ -152,27 +153,9 @@ def test_garbage_behind_a_request_is_not_answered_before_it(lanes, first) -> Non
         assert answer.count(b"HTTP/1.1 ") == 1 + answer.count(b"HTTP/1.1 400 ")
 
 
-def answered(wire) -> bytes:
-    """One whole answer."""
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += wire.recv(65536)
-    head, _, body = answer.partition(b"\r\n\r\n")
-    size = int(re.search(rb"content-length: (\d+)", head)[1])
-    while len(body) < size:
-        body += wire.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def conversed(server, requests: list[bytes]) -> list[bytes]:
-    """Each answer before the next request, so that a head may be one that came before."""
-    with socket.create_connection(("127.0.0.1", server.port), 30) as wire:
-        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        found = []
-        for each in requests:
-            wire.sendall(each)
-            found.append(plainly(answered(wire)))
-        return found
+def again(server, requests: list[bytes]) -> list[bytes]:
+    """What is answered over one connection."""
+    return [plainly(answer) for answer in conversed(server.port, requests)]
 
 
 OTHER = GOOD.replace(b"2.5", b"7.5")
@@ -188,13 +171,17 @@ AGAIN: dict[str, list[bytes]] = {
     "both ways in turn": [request(), GET, request(), GET, request(ROWS, SCORE), request(ROWS, SCORE)],
     "large ones": [large(), request(), large(), request()],
     "wrong ones": [request(b"{"), request(), request(b"["), request()],
+    "traces": [
+        request(GOOD, INFER, ID, f"traceparent: {each}")
+        for each in (*(f"00-{number * 32}-{number * 16}-0{flag}" for number in "12" for flag in (0, 1, 0)), "odd", "")
+    ],
     "a length that is another's": [request(), request(GOOD + b" "), request()],
 }
 
 
 @pytest.mark.parametrize("case", AGAIN)
 def test_both_ways_answer_the_same_again(lanes, case) -> None:
-    short, ordinary = (conversed(server, AGAIN[case]) for server in lanes)
+    short, ordinary = (again(server, AGAIN[case]) for server in lanes)
     assert short == ordinary
 
 
@@ -204,7 +191,7 @@ def test_a_request_behind_a_known_one_is_read_where_it_begins(lanes) -> None:
     for at in (1, 4, 30, -1):
         pieces = [request(), request() + request(OTHER)[:at], request(OTHER)[at:] + request()]
         for server in lanes:
-            conversed(server, [request(), request()])
+            again(server, [request(), request()])
         assert plainly(exchanged(short, pieces)) == plainly(exchanged(ordinary, pieces))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
 
@@ -12,6 +13,7 @@ import pytest
 import toys
 from collecting import collecting
 from ports import free_port
+from wire import conversed, post
 from wye_runtime import settings
 from wye_runtime.errors import ConfigError
 from wye_runtime.tracing import Context, Tracer
@@ -84,6 +86,19 @@ def test_a_sampled_request_is_seen_whole(server, collector):
         "run",
     }
     assert {parents["decode"], parents["queue"]} == {own["spanId"]}
+
+
+def test_heads_that_came_before_belong_to_traces_of_their_own(server, collector):
+    body, numbers = json.dumps(ROWS).encode(), [server.port << 8 | n for n in range(16, 20)]
+    parents = [f"traceparent: 00-{trace(number)}-{number:016x}-01" for number in numbers]
+    for answer in conversed(server.port, [post("/score", body, parent) for parent in parents]):
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    for number in numbers:
+        spans = collector.trace(trace(number), 4)
+        own = named(spans, "/score")
+        assert own["parentSpanId"] == f"{number:016x}"
+        assert {span["parentSpanId"] for span in spans if span["name"] in ("decode", "queue")} == {own["spanId"]}
+        assert named(spans, "run")
 
 
 def test_a_copy_is_marked_and_a_failure_is_one(server, collector):

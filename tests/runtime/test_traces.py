@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import toys
+from wire import conversed, post
 from wye_runtime.tracing import context_of
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -40,9 +43,11 @@ def test_questions_about_health_are_counted_apart(servers, lane):
 @pytest.mark.parametrize("lane", ["1", "0"])
 def test_a_figure_leads_to_the_last_trace_that_was_sampled(servers, lane):
     server = servers.start(toys.linear(3), {"WYE_FAST_LANE": lane}).ready()
-    for flags in ("01", "00"):
-        trace = TRACE if flags == "01" else TRACE[::-1]
-        server.http.post("/score", json=ROWS, headers={"traceparent": f"00-{trace}-{PARENT}-{flags}"})
+    body = json.dumps(ROWS).encode()
+    not_sampled = f"00-{TRACE[::-1]}-{PARENT}-00"
+    traces = [not_sampled, f"00-{TRACE}-{PARENT}-01", not_sampled]  # heads that came before, all but the first
+    for answer in conversed(server.port, [post("/score", body, f"traceparent: {each}") for each in traces]):
+        assert answer.startswith(b"HTTP/1.1 200 ")
     answer = server.inner.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")

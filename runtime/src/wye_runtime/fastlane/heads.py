@@ -21,7 +21,7 @@ NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 MOST = 2 << 10  # bytes of a head that is kept
 LARGE = 16 << 10  # bytes of a request that are not copied for its trace
 KEPT = 1024  # heads; one more, and all are forgotten
-CONNECTION, CODING = b"connection", b"transfer-encoding"
+CONNECTION, CODING, STATE = b"connection", b"transfer-encoding", b"tracestate"
 CHUNKED = -1  # for the length of a body: it is one chunk, as routers send the message of a call
 SIZE, LAST = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n"), b"\r\n0\r\n\r\n"
 
@@ -34,10 +34,9 @@ class Head(NamedTuple):
     named: str | None  # the request's id, where it stands in a form that is not cut out
     rest: tuple[Any, ...]  # of a RawRequest, behind body and id
     is_copy: bool
-    context: Context | None = None  # of a single request, where somebody samples its trace
 
 
-Request = tuple[Head, str | None, bytes]
+Request = tuple[Head, str | None, bytes, Context | None]
 NOBODYS = Head(Target(""), length=-2, named=None, rest=(), is_copy=False)  # no body is that long
 
 
@@ -49,23 +48,25 @@ class Heads:
         self.last = b"", NOBODYS  # the last one without an id that was asked for
 
     def request(self, data: bytes) -> Request | None:
-        """The one whole request that these bytes are: its head, id and body; None where the parser must look."""
-        return self.known(data) or self.followed(data)
+        """The one whole request that these bytes are: its head, id, body and trace, where somebody samples that; None
+        where the parser must look.
+        """
+        return self.known(data) or self.of_trace(data)
 
-    def followed(self, data: bytes) -> Request | None:
-        """One that belongs to a trace."""
+    def of_trace(self, data: bytes) -> Request | None:
+        """One that names a trace: its head came before with another one, or with none."""
         cut = without_trace(data)
-        known = self.known(cut[0]) if cut is not None else None
+        known = None if cut is None else self.known(cut[0])
         if cut is None or known is None or cut[1][-1] in NOT_SAMPLED:
             return known
-        head, named, body = known
-        return head._replace(context=context_of(cut[1])), named, body
+        head, named, body, _ = known
+        return head, named, body, context_of(cut[1])
 
     def known(self, data: bytes) -> Request | None:
-        """One that belongs to none."""
+        """One that names no trace."""
         key, head = self.last
         if data.startswith(key) and len(data) - len(key) == head.length:
-            return head, head.named, data[len(key) :]
+            return head, head.named, data[len(key) :], None
         end = data.find(END) + len(END)
         at = data.find(ID, 0, end)
         if at < 0:
@@ -75,7 +76,7 @@ class Heads:
             if found is None or body is None:
                 return None
             self.last = key, found
-            return found, found.named, body
+            return found, found.named, body, None
         at += AFTER_ID
         stop = data.find(CR, at, end)
         found = self.heads.get(data[:at] + data[stop:end])
@@ -83,15 +84,14 @@ class Heads:
         named = data[at:stop]
         if found is None or body is None or not named.replace(b"-", b"").isalnum():
             return None
-        return found, named.decode()[:ID_LENGTH], body
+        return found, named.decode()[:ID_LENGTH], body, None
 
     def learn(self, data: bytes, target: Target | None, headers: Headers) -> None:
         """Keeps the head of a request that the parser read just now, unless there is something about it."""
-        if TRACE in headers:
-            cut = without_trace(data)
-            if cut is None or TRACE in cut[0][: cut[0].find(END)].lower():
-                return
-            data, headers = cut[0], {name: value for name, value in headers.items() if name != TRACE}
+        plain = of_no_trace(data, headers)
+        if plain is None:
+            return
+        data, headers = plain
         end = data.find(END) + len(END)
         line = data.find(MODERN, 0, end)
         if target is None or target.is_stream or end > MOST or data.find(CR) != line + VERSION:
@@ -112,13 +112,29 @@ class Heads:
         self.heads[key] = Head(target, length, text, rest, COPY in headers)
 
 
+def of_no_trace(data: bytes, headers: Headers) -> tuple[bytes, Headers] | None:
+    """A request as if it named no trace; None where that is odd, or would be another head each time."""
+    if STATE in headers:
+        return None
+    if TRACE not in headers:
+        return data, headers
+    cut = without_trace(data)
+    if cut is None or TRACE in cut[0][: cut[0].find(END)].lower():
+        return None
+    return cut[0], {name: value for name, value in headers.items() if name != TRACE}
+
+
 def without_trace(data: bytes) -> tuple[bytes, bytes] | None:
     """A request without its `traceparent`, and that; None where there is none in a plain form."""
-    at = data.find(TRACED, 0, data.find(END) + 1)
+    if len(data) > LARGE:
+        return None
+    at = data.find(TRACED, 0, max(data.find(END), 0))
+    if at < 0:
+        return None
     begin = at + len(TRACED)
     stop = data.find(CR, begin)
     value = data[begin:stop]
-    if at < 0 or len(value) != FORM or len(data) > LARGE or not value.replace(b"-", b"").isalnum():
+    if len(value) != FORM or not value.replace(b"-", b"").isalnum():
         return None
     return data[:at] + data[stop:], value
 

@@ -58,7 +58,7 @@ class FastProtocol(AnsweringProtocol):
         is_free = self.cycle is None or self.cycle.response_complete
         may_be_known = is_free and self.is_between and self.tries and not (self.turns or self.transport.is_closing())
         known = self.lane.heads.request(data) if may_be_known else None
-        if known is not None and len(known[-1]) <= self.lane.limit:
+        if known is not None and len(known[2]) <= self.lane.limit:
             self.take(known)
             return
         if self.unparsed > MAX_HEAD:
@@ -76,15 +76,15 @@ class FastProtocol(AnsweringProtocol):
 
     def take(self, known: Request) -> None:
         """A whole request with a head that came before: what the parser would tell about it is known."""
-        head, named, body = known
+        head, named, body, context = known
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         self.tries = TRIES
         turn = Turn(self.lane.ledger.came(), named or new_id(), head.target, keeps_alive=True)
         turn.is_copy = head.is_copy
         turn.raw = raw_of((body, turn.id, *head.rest))
-        if head.context is not None:
-            turn.context = self.lane.ledger.watched(head.context)
+        if context is not None:
+            turn.context = self.lane.ledger.watched(context)
             turn.arrived()
         self.turns.append(turn)
         self.begin(turn)
