@@ -21,7 +21,7 @@ HEAP = "envoy.resource_monitors.fixed_heap"
 # requests are refused; and at last who sends anything at all costs it its connection, as refusals are held, too.
 RESET, REFUSE, CLOSE = (0.65, 0.8), 0.8, 0.9
 SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
-LOOKS_EVERY = "0.05s"  # a connection brings a hundred streams in one packet
+LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
 
 
 def connections(memory: int | None, traced: int = 0) -> int:
