@@ -30,7 +30,7 @@ from convnet import convnet
 from peers import Program, program
 from rich.console import Console
 from rich.table import Table
-from routers import BROKEN, DONE, cpu_of, free_port
+from routers import BROKEN, DONE, free_port
 
 sys.path.insert(0, str(subjects.FRAUD))
 from models import is_trained
@@ -110,10 +110,10 @@ def sent(line: Line, wrk: Program, seconds: float) -> Slice:
     url = f"http://127.0.0.1:{line.port}{line.path}"
     whole = max(1, round(seconds))
     command = (wrk.path, "-t1", f"-c{line.connections}", f"-d{whole}s", "--latency", "-s", str(line.script), url)
-    before = cpu_of(line.pid)
+    before = machine.cpu_seconds([line.pid])
     with pinned(1):
         told = subprocess.run(command, env=wrk.environment, capture_output=True, text=True, check=True).stdout
-    spent = cpu_of(line.pid) - before
+    spent = machine.cpu_seconds([line.pid]) - before
     done = DONE.search(told)
     assert done is not None, told
     words = {each.rsplit(" ", 1)[0].rstrip(): each.split()[-1] for each in told.splitlines() if each.strip()}

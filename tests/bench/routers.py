@@ -23,6 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import command
+import machine
 import proxies
 from peers import Program, program
 from proxies import KEY, PARTS, Proxy
@@ -62,12 +63,6 @@ class Slice:
         return self.cpu / max(self.requests, 1) * 1e6
 
 
-def cpu_of(pid: int) -> float:
-    """Seconds on a processor, to the nanosecond; the kernel's ticks would be too coarse."""
-    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
-
-
 def memory_of(pid: int) -> tuple[int, int]:
     """Resident, and of it its own, in MB; the rest is the program's file."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
@@ -79,9 +74,9 @@ def measured(cell: Cell, wrk: Program, folder: Path, seconds: int) -> Slice:
     script.write_text(SCRIPT.format(key=KEY, size=SIZES[cell.size]))
     url = f"http://127.0.0.1:{cell.proxy.port}/score"
     command = (wrk.path, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url)
-    before = cpu_of(cell.proxy.process.pid)
+    before = machine.cpu_seconds([cell.proxy.process.pid])
     told = subprocess.run(command, env=wrk.environment, capture_output=True, text=True, check=True).stdout
-    cpu = cpu_of(cell.proxy.process.pid) - before
+    cpu = machine.cpu_seconds([cell.proxy.process.pid]) - before
     done = DONE.search(told)
     assert done is not None, told
     return Slice(int(done[1]), float(done[2]), cpu, sum(map(int, BROKEN.findall(told))))
