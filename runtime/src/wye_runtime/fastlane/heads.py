@@ -56,11 +56,14 @@ class Heads:
     def of_trace(self, data: bytes) -> Request | None:
         """One that names a trace: its head came before with another one, or with none."""
         cut = without_trace(data)
-        known = None if cut is None else self.known(cut[0])
-        if cut is None or known is None or cut[1][-1] in NOT_SAMPLED:
+        if cut is None:
+            return None
+        rest, parent = cut
+        known = self.known(rest)
+        if known is None or parent[-1] in NOT_SAMPLED:
             return known
         head, named, body, _ = known
-        return head, named, body, context_of(cut[1])
+        return head, named, body, context_of(parent)
 
     def known(self, data: bytes) -> Request | None:
         """One that names no trace."""
