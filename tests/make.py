@@ -146,6 +146,14 @@ def without(seen: World, name: str) -> World:
     )
 
 
+def ending(seen: World, name: str) -> World:
+    """The world after the Deployment was deleted and its instances were told to end, which they do later."""
+    gone = f"fraud-{name}"
+    before = seen.workloads.get(gone, WorkloadSeen())
+    left = WorkloadSeen(leaving=(*before.leaving, *before.addresses))
+    return dataclasses.replace(without(seen, name), workloads={**seen.workloads, gone: left})
+
+
 def with_ready(seen: World, **counts: int) -> World:
     """The world after so many instances of each name answer."""
     changed = {f"fraud-{name}": instances(name, count) for name, count in counts.items()}

@@ -106,6 +106,28 @@ async def test_a_second_deployment_gets_its_share_in_order(place):
     assert place.status(ENDPOINTS, "fraud")["observedGeneration"] == 2
 
 
+async def test_what_is_left_of_a_deleted_deployment_is_asked_until_no_router_sends_anything_there(place):
+    """Its Service is gone before the first pass, and a router may have the empty list before the routes."""
+    await serving(place)
+    place.api.user(deployment("fraud-green"))
+    place.api.user(endpoint(traffic={"blue": 50, "green": 50}))
+    await place.settle()
+    pods = place.api.names(PODS)
+    name, router = (next(p for p in pods if p.startswith(of)) for of in ("fraud-green", "fraud-router"))
+    green = place.api.find(PODS, name)
+    place.pods.asleep.add(router)
+    place.api.remove(DEPLOYMENTS, "fraud-green")
+    place.api.user({**green, "metadata": {**green["metadata"], "deletionTimestamp": "2026-11-01T00:00:00Z"}})
+    await place.settle(seconds=8)
+    files = place.api.find(CONFIGMAPS, "fraud-router")["data"]
+    assert green["status"]["podIP"] in files["eds-green.json"]
+    assert '"green"' not in files["rds.json"]
+    place.pods.asleep.clear()
+    place.api.remove(PODS, name)
+    await place.settle(horizon=30)
+    assert "eds-green.json" not in place.api.find(CONFIGMAPS, "fraud-router")["data"]
+
+
 async def test_an_empty_map_is_left_out_of_the_status(place):
     """Server-side apply makes a null of a map whose entries we stop wanting, and the CRD refuses that."""
     await serving(place)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from wye_operator.cluster.pods import failure_of, is_ready
+from wye_operator.cluster.pods import answers_still, failure_of, is_ready
 
 LAST_WORDS = json.dumps({"reason": "ModelInvalid", "message": "model.onnx is cut off"})
 
@@ -64,6 +64,23 @@ def test_failures(case):
     body, expected = CASES[case]
     failure = failure_of([body])
     assert (failure and (failure.exit_code, failure.reason)) == expected
+
+
+ENDING = "2026-11-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "phase", "expected"),
+    [
+        pytest.param(pod(ready=True), "Running", False, id="it stays"),
+        pytest.param(pod(ready=True, deletionTimestamp=ENDING), "Running", True, id="it is on its way out"),
+        pytest.param(pod(deletionTimestamp=ENDING), "Running", False, id="it answers no more"),
+        pytest.param(pod(ready=True, deletionTimestamp=ENDING), "Failed", False, id="it was evicted"),
+    ],
+)
+def test_who_still_answers(body, phase, expected):
+    body["status"]["phase"] = phase
+    assert answers_still(body) is expected
 
 
 def test_the_pod_that_ended_last_speaks_for_all():

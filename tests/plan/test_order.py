@@ -55,6 +55,33 @@ def test_addresses_stay_until_every_router_has_removed_their_cluster() -> None:
     assert [h.cluster for h in settle(seen)[1].router.hosts] == ["blue"]
 
 
+@pytest.mark.parametrize("deleted", [True, False], ids=["with its Deployment", "alone"])
+def test_the_last_addresses_stay_while_a_router_may_send_requests_there(deleted) -> None:
+    seen = serving(BLUE, GREEN, traffic={"blue": 50, "green": 50})
+    before = hosts_of(plan(seen), "green")
+    seen = make.ending(seen, "green")
+    seen = seen if deleted else dataclasses.replace(seen, deployments=(BLUE, GREEN))
+    first = plan(seen)
+    assert shares(first) == {"blue": 100}
+    assert hosts_of(first, "green") == before
+    assert hosts_of(plan(without(make.after(seen, first), "green")), "green") == (), "and no longer than they answer"
+
+
+def test_instances_that_leave_others_behind_get_no_more_requests() -> None:
+    seen = make.ending(serving(BLUE, traffic={"blue": 100}), "blue")
+    left = seen.workloads["fraud-blue"].leaving
+    seen = make.with_ready(dataclasses.replace(seen, deployments=(BLUE,)), blue=2)
+    both = dataclasses.replace(seen.workloads["fraud-blue"], leaving=(Address("127.0.0.1", 9),))
+    seen = dataclasses.replace(seen, workloads={"fraud-blue": both})
+    assert left
+    assert hosts_of(plan(seen), "blue") == tuple(i.address for i in both.ready)
+
+
+def hosts_of(made, name):
+    """Where routers find a deployment."""
+    return next(hosts.instances for hosts in made.router.hosts if hosts.cluster == name)
+
+
 def two_routers(seen, made):
     """Both routers have taken everything."""
     taken = make.taken_of(made.router)

@@ -20,7 +20,7 @@ from wye_operator.plan.record import UNAVAILABLE
 from wye_operator.plan.routes import named_by
 from wye_operator.plan.shares import WHOLE, scaled
 from wye_operator.plan.wanted import Plan, RouterPlan
-from wye_operator.plan.world import RouterSeen, Taken
+from wye_operator.plan.world import RouterSeen, Taken, WorkloadSeen
 
 NAMES = ("blue", "green", "red", "violet")
 
@@ -56,6 +56,7 @@ steps = st.one_of(
     st.tuples(st.just("split"), names, names, st.integers(1, 99)),
     st.tuples(st.just("add"), names),
     st.tuples(st.just("delete"), names),
+    st.tuples(st.just("ending"), names),
     st.tuples(st.just("ready"), names, st.integers(0, 2)),
     st.tuples(st.just("take"), routers, st.sampled_from(["clusters", "routes", "hosts", "all"])),
     st.tuples(st.just("start"), routers),
@@ -102,6 +103,9 @@ class Simulator:
 
     def do_delete(self, name) -> None:
         self.world = make.without(self.world, name)
+
+    def do_ending(self, name) -> None:
+        self.world = make.ending(self.world, name)
 
     def do_ready(self, name, count) -> None:
         if any(d.name == name for d in self.world.deployments):
@@ -185,6 +189,11 @@ class Simulator:
                 assert {deployment_of(name) for name in envoy.clusters} <= written, (
                     "a router lost a file that it watches"
                 )
+        found = {hosts.cluster: hosts.instances for hosts in made.router.hosts}
+        for envoy in self.envoys:
+            for name in map(deployment_of, envoy.named):
+                there = self.world.workloads.get(f"fraud-{name}", WorkloadSeen()).addresses
+                assert found.get(name, ()) == there, "a router that names a deployment lost who still answers there"
 
     def check_weights(self, made: Plan) -> None:
         weights = {s.cluster: s.weight for s in made.router.routes.shares}

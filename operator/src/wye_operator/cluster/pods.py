@@ -39,8 +39,16 @@ def is_leaving(pod: Object) -> bool:
 
 def is_ready(pod: Object) -> bool:
     """Whether kubelet calls it ready, and it stays."""
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in _status(pod).get("conditions") or ())
-    return ready and not is_leaving(pod)
+    return _answers(pod) and not is_leaving(pod)
+
+
+def answers_still(pod: Object) -> bool:
+    """Whether it has been told to end, and kubelet, which goes on asking, calls it ready."""
+    return _answers(pod) and bool(pod["metadata"].get("deletionTimestamp")) and _status(pod).get("phase") == "Running"
+
+
+def _answers(pod: Object) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in _status(pod).get("conditions") or ())
 
 
 def address_of(pod: Object) -> str:

@@ -10,7 +10,15 @@ from typing import Any
 
 from wye_operator.cluster.base import Cluster, Memory, annotations_of, is_part, owner_of
 from wye_operator.cluster.kinds import PODS, SERVICES, SLICES, WORKLOADS, Object
-from wye_operator.cluster.pods import address_of, failure_of, identity_of, is_leaving, is_ready, ports_of
+from wye_operator.cluster.pods import (
+    address_of,
+    answers_still,
+    failure_of,
+    identity_of,
+    is_leaving,
+    is_ready,
+    ports_of,
+)
 from wye_operator.cluster.rejections import rejection_of
 from wye_operator.cluster.store import Key
 from wye_operator.plan.names import MODEL, ORIGIN, REVISION, ROUTER, model_name
@@ -75,7 +83,8 @@ async def _workload(cluster: Cluster, key: Key, owner: str, found: tuple[list[Ob
     instances = await asyncio.gather(*(_instance(cluster, pod, ready) for pod in staying))
     service = cluster.store.get(SERVICES, key.namespace, model_name(owner))
     origin, revision = _running(cluster.store.get(WORKLOADS, key.namespace, model_name(owner)))
-    return WorkloadSeen(tuple(instances), fallback=_fallback(service), origin=origin, revision=revision)
+    leaving = tuple(sorted(_listens_at(pod) for pod in pods if answers_still(pod)))
+    return WorkloadSeen(tuple(instances), None, _fallback(service), origin, revision, leaving)
 
 
 def _running(child: Object | None) -> tuple[str, str]:
@@ -86,8 +95,7 @@ def _running(child: Object | None) -> tuple[str, str]:
 
 
 async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceSeen:
-    name, ports = pod["metadata"]["name"], ports_of(pod)
-    address = Address(address_of(pod), ports.get("http", SERVING), ports.get("ready", 0))
+    name, ports, address = pod["metadata"]["name"], ports_of(pod), _listens_at(pod)
     serves = name in ready and is_ready(pod)
     signature: Signature | str | None = "it is not ready"
     if serves:  # another server than our runtime has no inner port to be asked at
@@ -101,6 +109,11 @@ async def _instance(cluster: Cluster, pod: Object, ready: set[str]) -> InstanceS
         unread=signature if isinstance(signature, str) else "",
         revision=annotations_of(pod).get(REVISION, ""),
     )
+
+
+def _listens_at(pod: Object) -> Address:
+    ports = ports_of(pod)
+    return Address(address_of(pod), ports.get("http", SERVING), ports.get("ready", 0))
 
 
 def _fallback(service: Object | None) -> Address | None:

@@ -111,7 +111,8 @@ class Group:
     def seen(self) -> WorkloadSeen:
         """The Deployment's instances as the planner sees them; a leaving one is no longer one of them."""
         staying = [i.seen() for i in self.instances if i.leaving_since is None]
-        return WorkloadSeen(tuple(sorted(staying, key=lambda i: i.name)), self.failure)
+        leaving = sorted(i.address for i in self.instances if i.answers_still)
+        return WorkloadSeen(tuple(sorted(staying, key=lambda i: i.name)), self.failure, leaving=tuple(leaving))
 
     @property
     def settled(self) -> bool:

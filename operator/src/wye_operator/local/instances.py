@@ -74,6 +74,11 @@ class Instance:
         return self.ready_since is not None and self.leaving_since is None
 
     @property
+    def answers_still(self) -> bool:
+        """Whether it is on its way out, and was not told to end yet."""
+        return self.ready_since is not None and self.leaving_since is not None and self.told_since is None
+
+    @property
     def running(self) -> bool:
         """Whether its process is there."""
         return self.process is not None and self.process.exit_code is None

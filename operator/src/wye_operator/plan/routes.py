@@ -144,7 +144,7 @@ def hosts_of(world: World, clusters: tuple[Cluster, ...]) -> tuple[Hosts, ...]:
 
 
 def _hosts(name: str, workload: WorkloadSeen) -> Hosts:
-    return Hosts(name, tuple(sorted(i.address for i in workload.ready)), workload.fallback)
+    return Hosts(name, workload.addresses, workload.fallback)
 
 
 def _routes(spec: EndpointSpec, members: Members, routing: Routing, known: Known) -> Routes:

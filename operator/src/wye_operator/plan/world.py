@@ -113,7 +113,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class InstanceSeen:
-    """One pod or process of a Deployment. A leaving one takes nothing new and is never ready."""
+    """One pod or process of a Deployment. A leaving one is never ready."""
 
     name: str
     address: Address
@@ -132,6 +132,7 @@ class WorkloadSeen:
     fallback: Address | None = None  # an address that finds ready instances by itself (a Service)
     origin: str = ""  # of the Workload that is being run, where that may be an earlier one than is wanted
     revision: str = ""  # the same
+    leaving: tuple[Address, ...] = ()  # of instances that were told to end and still answer
 
     def is_asked(self, instance: InstanceSeen, origin: str, revision: str) -> bool:
         """Whether an instance is of the revision that users ask for.
@@ -145,6 +146,14 @@ class WorkloadSeen:
     def ready(self) -> tuple[InstanceSeen, ...]:
         """The instances that answer."""
         return tuple(i for i in self.instances if i.ready)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where requests can go: while nobody is ready that is who still answers on the way out, as for kube-proxy.
+
+        Routers take addresses and routes one after the other: the last addresses must not go with the routes.
+        """
+        return tuple(sorted(i.address for i in self.ready)) or self.leaving
 
 
 @dataclass(frozen=True, slots=True)
