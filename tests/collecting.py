@@ -77,13 +77,17 @@ class Collector(ThreadingHTTPServer):
 
     def trace(self, trace: str, most: int = 1) -> list[dict[str, Any]]:
         """The spans of one trace, once there are so many."""
-        end = time.monotonic() + DEADLINE
-        while True:
-            found = [span for span in self.spans() if span["traceId"] == trace]
-            if len(found) >= most:
-                return found
-            assert time.monotonic() < end, f"{len(found)} of {most} spans came of {trace}"
-            time.sleep(0.02)
+        return waited_for(self.spans, trace, most)
+
+
+def waited_for(spans: Callable[[], list[dict[str, Any]]], trace: str, most: int) -> list[dict[str, Any]]:
+    """Those of one trace, once there are so many."""
+    end = time.monotonic() + DEADLINE
+    while len(found := [span for span in spans() if span["traceId"] == trace]) < most:
+        names = [span["name"] for span in found]
+        assert time.monotonic() < end, f"{len(found)} of {most} spans came of {trace}: {names}"
+        time.sleep(0.05)
+    return found
 
 
 def spans_of(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -187,12 +191,7 @@ class Real:
 
     def trace(self, trace: str, most: int) -> list[dict[str, Any]]:
         """The spans of one trace, once there are so many."""
-        end = time.monotonic() + DEADLINE
-        while len(found := [span for span in self.spans() if span["traceId"] == trace]) < most:
-            names = [span["name"] for span in found]
-            assert time.monotonic() < end, f"{len(found)} of {most} spans came of {trace}: {names}"
-            time.sleep(0.1)
-        return found
+        return waited_for(self.spans, trace, most)
 
 
 @contextmanager
