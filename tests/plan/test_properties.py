@@ -59,6 +59,7 @@ steps = st.one_of(
     st.tuples(st.just("ending"), names),
     st.tuples(st.just("ready"), names, st.integers(0, 2)),
     st.tuples(st.just("take"), routers, st.sampled_from(["clusters", "routes", "hosts", "all"])),
+    st.tuples(st.just("late"), routers, st.sampled_from(["clusters", "routes"])),
     st.tuples(st.just("start"), routers),
     st.tuples(st.just("stop"), routers),
     st.tuples(st.just("mute"), routers),
@@ -75,6 +76,7 @@ class Envoy:
     taken: Taken = Taken()
     runs: bool = False
     mute: bool = False
+    read: dict[str, int] = field(default_factory=dict)  # of which pass the file was that it took last, by kind
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Simulator:
     )
     envoys: list[Envoy] = field(default_factory=lambda: [Envoy() for _ in range(3)])
     made: Plan | None = None
+    written: list[RouterPlan] = field(default_factory=list)  # by each pass
 
     def do(self, step) -> None:
         getattr(self, "do_" + step[0])(*step[1:])
@@ -126,10 +129,20 @@ class Simulator:
             self.envoys[index] = Envoy(runs=True)
             self.do_take(index, "all")
 
+    def do_late(self, index, what) -> None:
+        """It takes what it read before the last pass wrote."""
+        before = len(self.written) - 2
+        if before >= 0 and self.envoys[index].read.get(what, before) < before:
+            self.take(self.envoys[index], what, before)
+
     def do_take(self, index, what) -> None:
-        envoy, written = self.envoys[index], self.made and self.made.router
-        if not envoy.runs or not written:
-            return
+        if self.envoys[index].runs and self.written:
+            self.take(self.envoys[index], what, len(self.written) - 1)
+
+    def take(self, envoy: Envoy, what: str, at: int) -> None:
+        written = self.written[at]
+        kinds = ("clusters", "routes") if what == "all" else (what,)
+        envoy.read |= dict.fromkeys(kinds, at)
         if what in ("clusters", "all"):
             self.take_clusters(envoy, written)
         if what in ("hosts", "all"):
@@ -162,6 +175,7 @@ class Simulator:
         self.check_weights(made)
         self.check_addresses(made)
         self.made = made
+        self.written.append(made.router)
         self.world = make.after(self.world, made)
 
     def check_same_bytes(self, made: Plan) -> None:
