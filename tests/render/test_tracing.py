@@ -22,6 +22,9 @@ from render.upstream import Upstream
 from wye_operator.plan.wanted import Auth, RouterPlan, Sampling, Share
 from wye_operator.render import envoy, inside, tracing
 from wye_operator.render.routes import route_configuration
+from wye_runtime.fastlane.heads import Heads
+from wye_runtime.fastlane.targets import Target
+from wye_runtime.tracing import Context
 
 PARENT = "00f067aa0ba902b7"
 OPEN = Auth(open=True, keys=None, version="open")
@@ -121,6 +124,21 @@ def test_who_is_not_followed_is_sampled_like_all_others(collector: Collector, bl
             assert not told.get("tracestate")
         ask(running, traceparent=traceparent(7, "00"))
         assert blue.seen[-1].headers["traceparent"] == traceparent(7, "00")
+
+
+@pytest.mark.parametrize("state", [{}, {"tracestate": "a=b"}], ids=["no state", "a state"])
+def test_the_runtime_knows_a_sampled_request_of_the_router_again(router: Running, blue: Upstream, state) -> None:
+    """Envoy writes the state of a trace also where there is none."""
+    heads = Heads()
+    for number in (21, 22):
+        ask(router, traceparent=traceparent(number), user_agent="spy/1", **state)
+        told = blue.seen[-1].headers
+        lines = ["POST /score HTTP/1.1", *(f"{name}: {value}" for name, value in told.items()), "", "{}"]
+        data = "\r\n".join(lines).encode()
+        known = heads.request(data)
+        heads.learn(data, Target("/score"), {name.encode(): value.encode() for name, value in told.items()})
+    assert known is not None
+    assert known[3] == Context(f"{22:032x}", told["traceparent"][36:52])
 
 
 def test_a_malformed_tracestate_ends_the_trace(router: Running, blue: Upstream) -> None:

@@ -198,6 +198,26 @@ def test_a_head_is_known_again_in_another_trace(case, first) -> None:
     assert (head.target, sampled, named, body) == (TARGET, context, "7", BODY)
 
 
+STATE = b"tracestate: "
+WITH_A_STATE = {
+    "empty, as routers write it": of_trace(PARENT + b"-01", more=[STATE]),
+    "of one vendor": of_trace(PARENT + b"-01", more=[STATE + b"a=1"]),
+    "of two": of_trace(PARENT + b"-01", more=[STATE + b'a=1 , b@c=~!"#']),
+    "before it": request(b"host: a", b"x-request-id: 7", STATE + b"a=1", b"traceparent: " + PARENT + b"-01", LENGTH),
+    "at the end": request(b"host: a", b"x-request-id: 7", b"traceparent: " + PARENT + b"-01", LENGTH, STATE),
+}
+
+
+@pytest.mark.parametrize("case", WITH_A_STATE)
+@pytest.mark.parametrize("first", [*WITH_A_STATE, "none"])
+def test_the_state_of_a_trace_makes_no_other_head(case, first) -> None:
+    heads = learned(WITH_A_STATE.get(first, request(b"host: a", b"x-request-id: 7", LENGTH)))
+    assert len(heads.heads) == 1
+    known = heads.request(WITH_A_STATE[case])
+    assert known is not None
+    assert known[1:] == ("7", BODY, Context(TRACE, SPAN))
+
+
 def test_a_head_is_known_again_without_a_trace() -> None:
     heads = learned(of_trace(PARENT + b"-01"))
     assert heads.request(of_trace(PARENT + b"-01")) is not None
@@ -215,7 +235,13 @@ IN_ANOTHER_FORM = {
     "twice": of_trace(PARENT + b"-01", more=[b"traceparent: " + PARENT + b"-01"]),
     "twice, once in capitals": of_trace(PARENT + b"-01", more=[b"Traceparent: " + PARENT + b"-01"]),
     "in a large request": of_trace(PARENT + b"-01", body=b"a" * LARGE),
-    "with a state": of_trace(PARENT + b"-01", more=[b"tracestate: a=1"]),
+    "with two states": of_trace(PARENT + b"-01", more=[STATE + b"a=1", STATE]),
+    "with a state in capitals": of_trace(PARENT + b"-01", more=[b"Tracestate: a=1"]),
+    "with two states, one in capitals": of_trace(PARENT + b"-01", more=[STATE, b"Tracestate: a=1"]),
+    "with a control character in its state": of_trace(PARENT + b"-01", more=[STATE + b"a=\0"]),
+    "with a state over two lines": of_trace(PARENT + b"-01", more=[STATE + b"a=1,", b" b=2"]),
+    "with a state that is no ASCII": of_trace(PARENT + b"-01", more=[STATE + b"a=\xe9"]),
+    "with the state of no trace": request(b"host: a", b"x-request-id: 7", STATE, LENGTH),
 }
 
 
@@ -233,9 +259,10 @@ def test_a_trace_in_another_form_is_for_the_parser(case) -> None:
     assert heads.request(data) is None
 
 
-@pytest.mark.parametrize(
-    "case", ["too long", "in capitals", "twice", "twice, once in capitals", "in a large request", "with a state"]
-)
+NO_HTTP = [case for case in IN_ANOTHER_FORM if "control character" in case or "two lines" in case]
+
+
+@pytest.mark.parametrize("case", [case for case in IN_ANOTHER_FORM if case not in (*NO_HTTP, "too short", "no ASCII")])
 def test_a_head_with_such_a_trace_is_not_kept(case) -> None:
     assert learned(IN_ANOTHER_FORM[case]).heads == {}
 
@@ -307,9 +334,11 @@ def test_the_parser_ends_a_head_at_nothing_else(end) -> None:
 PIECES = [
     *(b"\r\n", b"\r", b"\r\n\r\n", b" ", b"", b"a", b"\x00", b"\xe9", BODY, LENGTH, b"content-length: 0", request()),
     *(b"x-request-id: 7", b"x-request-id: ", b"traceparent: ", b"Traceparent: ", PARENT, b"-00", b"-01", WITHIN),
+    *(STATE, b"\r\n" + STATE, b"Tracestate: ", b"a=1", b"\x7f", b"\t"),
     *(b"host: a", b"transfer-encoding: chunked", b"b\r\n", b"0\r\n\r\n", b"POST /score HTTP/1.1\r\n"),
 ]
-BASES = [request(), with_id(b"7"), of_trace(PARENT + b"-00"), of_trace(PARENT + b"-01"), chunked(BODY), *AT_ENDS]
+TRACES = [of_trace(PARENT + b"-00"), of_trace(PARENT + b"-01"), *AT_ENDS, *WITH_A_STATE.values()]
+BASES = [request(), with_id(b"7"), chunked(BODY), *TRACES]
 
 
 @st.composite

@@ -16,12 +16,15 @@ END, CR, POST, MODERN = b"\r\n\r\n", b"\r", b"POST ", b" HTTP/1.1\r\n"
 ID = b"\r\n%b: " % REQUEST_ID  # as proxies write it
 AFTER_ID, VERSION = len(ID), MODERN.index(CR)
 TRACED = b"\r\n%b: " % TRACE  # as proxies write it
+STATE = b"tracestate"
+STATED = b"\r\n%b: " % STATE  # as proxies write it; Envoy also where there is none
+PRINTED = re.compile(rb"[ -~]*")
 FORM = len("00-") + 32 + len("-") + 16 + len("-00")
 NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 MOST = 2 << 10  # bytes of a head that is kept
 LARGE = 16 << 10  # bytes of a request that are not copied for its trace
 KEPT = 1024  # heads; one more, and all are forgotten
-CONNECTION, CODING, STATE = b"connection", b"transfer-encoding", b"tracestate"
+CONNECTION, CODING = b"connection", b"transfer-encoding"
 CHUNKED = -1  # for the length of a body: it is one chunk, as routers send the message of a call
 SIZE, LAST = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n"), b"\r\n0\r\n\r\n"
 
@@ -117,18 +120,20 @@ class Heads:
 
 def of_no_trace(data: bytes, headers: Headers) -> tuple[bytes, Headers] | None:
     """A request as if it named no trace; None where that is odd, or would be another head each time."""
-    if STATE in headers:
-        return None
     if TRACE not in headers:
-        return data, headers
+        return None if STATE in headers else (data, headers)
     cut = without_trace(data)
-    if cut is None or TRACE in cut[0][: cut[0].find(END)].lower():
+    if cut is None:
         return None
-    return cut[0], {name: value for name, value in headers.items() if name != TRACE}
+    rest = cut[0]
+    head = rest[: rest.find(END)].lower()
+    if TRACE in head or STATE in head:
+        return None
+    return rest, {name: value for name, value in headers.items() if name not in (TRACE, STATE)}
 
 
 def without_trace(data: bytes) -> tuple[bytes, bytes] | None:
-    """A request without its `traceparent`, and that; None where there is none in a plain form."""
+    """A request without its `traceparent` and `tracestate`, and the former; None where they are not in a plain form."""
     if len(data) > LARGE:
         return None
     at = data.find(TRACED, 0, max(data.find(END), 0))
@@ -139,7 +144,18 @@ def without_trace(data: bytes) -> tuple[bytes, bytes] | None:
     value = data[begin:stop]
     if len(value) != FORM or not value.replace(b"-", b"").isalnum():
         return None
-    return data[:at] + data[stop:], value
+    rest = without_state(data[:at] + data[stop:])
+    return None if rest is None else (rest, value)
+
+
+def without_state(data: bytes) -> bytes | None:
+    """A request without its `tracestate`, which no span of ours has; None where that is not in a plain form."""
+    at = data.find(STATED, 0, max(data.find(END), 0))
+    if at < 0:
+        return data
+    begin = at + len(STATED)
+    stop = data.find(CR, begin)
+    return data[:at] + data[stop:] if PRINTED.fullmatch(data, begin, stop) else None
 
 
 def length_in(headers: Headers) -> int | None:
