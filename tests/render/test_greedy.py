@@ -177,7 +177,7 @@ async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(tmp_pat
                 await neighbour.answered(neighbour.statuses.total() + 10)
                 most = max(most, router.memory())
         print(f"{what}: {dict(neighbour.statuses)}, {most // MEBIBYTE} MiB of {memory // MEBIBYTE}")
-        assert most < memory, "the kernel would end it"
+        assert most < memory * 0.95
         async with asyncio.timeout(60):
             while after.statuses["200"] < 10:
                 await after.call()
