@@ -16,10 +16,11 @@ MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
 # Of one deployment; more are refused: over HTTP/2 a few callers could hold as much as all connections by HTTP/1 can.
 MOST_REQUESTS = 10_000
 
-HEAP = "envoy.resource_monitors.fixed_heap"
+HEAP = "envoy.resource_monitors.fixed_heap"  # in percent of the room
+HEAP_OF_ALL = "wye.heap_of_all"  # the same in percent of the memory
 # What a router does from which share of its room on: streams of HTTP/2 are reset, those first that hold most; then
 # requests are refused; and at last who sends anything at all costs it its connection, as refusals are held, too.
-RESET, REFUSE, CLOSE = (0.65, 0.8), 0.8, 0.9
+RESET, REFUSE, CLOSE = 0.65, 0.8, 0.9
 SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
 LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
 
@@ -27,7 +28,7 @@ LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
 def connections(memory: int | None, traced: int = 0) -> int:
     """How many callers may be connected; of so many hundredths of a percent what is held is held twice (inside.py)."""
     each = CONNECTION_BYTES * (WHOLE + traced) // WHOLE
-    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, _room(memory) // each))
+    return MOST_CONNECTIONS if memory is None else max(1, min(MOST_CONNECTIONS, _room(memory, traced) // each))
 
 
 def requests(memory: int | None, traced: int = 0) -> int:
@@ -44,17 +45,17 @@ def overload(memory: int | None, traced: int = 0) -> Json:
     )
     if memory is None:
         return {"resource_monitors": [counted]}
-    heap = extension(
-        HEAP, "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", {"max_heap_size_bytes": _room(memory)}
-    )
-    scaled = {"scaling_threshold": RESET[0], "saturation_threshold": RESET[1]}
+    room = _room(memory, traced)
+    # 50 streams are reset at each look that finds another heap than the last one did, and above the saturation all are
+    # the same: with one that is reached, whoever is there then stays
+    scaled = {"scaling_threshold": round(RESET * room / memory, 3), "saturation_threshold": 1}
     return {
         "refresh_interval": LOOKS_EVERY,
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": SMALLEST_RESET},
-        "resource_monitors": [counted, heap],
+        "resource_monitors": [counted, _heap(HEAP, room), _heap(HEAP_OF_ALL, memory)],
         "actions": [
-            _when("overload_actions.shrink_heap", {"threshold": {"value": RESET[0]}}),
-            _when("overload_actions.reset_high_memory_stream", {"scaled": scaled}),
+            _when("overload_actions.shrink_heap", {"threshold": {"value": RESET}}),
+            _when("overload_actions.reset_high_memory_stream", {"scaled": scaled}, HEAP_OF_ALL),
             _when("overload_actions.stop_accepting_requests", {"threshold": {"value": REFUSE}}),
         ],
         "loadshed_points": [
@@ -63,9 +64,15 @@ def overload(memory: int | None, traced: int = 0) -> Json:
     }
 
 
-def _room(memory: int) -> int:
-    return max(memory - ASIDE, memory // 2)
+def _room(memory: int, traced: int) -> int:
+    """What goes inside comes there after it was let in, so that more of it is on its way at each look."""
+    return max(memory - ASIDE * (2 * WHOLE + traced) // (2 * WHOLE), memory // 2)
 
 
-def _when(name: str, trigger: Json) -> Json:
-    return {"name": f"envoy.{name}", "triggers": [{"name": HEAP, **trigger}]}
+def _heap(name: str, most: int) -> Json:
+    message = "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
+    return extension(name, message, {"max_heap_size_bytes": most})
+
+
+def _when(name: str, trigger: Json, monitor: str = HEAP) -> Json:
+    return {"name": f"envoy.{name}", "triggers": [{"name": monitor, **trigger}]}
