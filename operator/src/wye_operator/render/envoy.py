@@ -17,7 +17,7 @@ from wye_operator.plan.world import Address, Taken
 from wye_operator.render import auth, inside, stats
 from wye_operator.render.clusters import assignment, cluster, hosts_file, static_clusters
 from wye_operator.render.listener import data_listener, inner_listener, traced_listener
-from wye_operator.render.memory import overload, requests
+from wye_operator.render.memory import TIDIES, overload, requests
 from wye_operator.render.resources import canonical, discovery, socket, watched
 from wye_operator.render.routes import route_configuration
 from wye_operator.render.tls import FILE as TLS_FILE
@@ -86,6 +86,7 @@ def bootstrap(router: RouterPlan, place: Place) -> bytes:
                     *([collector(tracing), inside.cluster()] if tracing else []),
                 ],
             },
+            "memory_allocator_manager": TIDIES,
             "overload_manager": overload(router.listener.most_memory_bytes, tracing.most if tracing else 0),
             **(inside.switched_on() if tracing else {}),
             "stats_config": stats.kept(),

@@ -23,6 +23,8 @@ HEAP_OF_ALL = "wye.heap_of_all"  # the same in percent of the memory
 RESET, REFUSE, CLOSE = 0.65, 0.8, 0.9
 SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
 LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
+# What is freed stays in the allocator's caches, and would count as used for ever if nobody else worked there.
+TIDIES = {"bytes_to_release": 2**20, "memory_release_interval": "1s"}
 
 
 def connections(memory: int | None, traced: int = 0) -> int:
@@ -37,7 +39,7 @@ def requests(memory: int | None, traced: int = 0) -> int:
 
 
 def overload(memory: int | None, traced: int = 0) -> Json:
-    """The bootstrap's part about limits of all callers together."""
+    """The bootstrap's overload manager: limits of all callers together."""
     counted = extension(
         "envoy.resource_monitors.global_downstream_max_connections",
         "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
