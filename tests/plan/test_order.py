@@ -77,6 +77,34 @@ def test_instances_that_leave_others_behind_get_no_more_requests() -> None:
     assert hosts_of(plan(seen), "blue") == tuple(i.address for i in both.ready)
 
 
+@pytest.mark.parametrize("mirrored", [False, True], ids=["split", "mirrored"])
+@pytest.mark.parametrize(("old", "new"), [("a", "z"), ("z", "a")])
+def test_a_name_that_passes_to_another_deployment_has_its_addresses_at_once(old, new, mirrored) -> None:
+    of_old, of_new = deployment(old, called="green", created=1), deployment(new, called="green", created=2)
+    traffic = {"traffic": {"blue": 100}, "mirrorTraffic": {"green": 10}} if mirrored else {"traffic": {"green": 100}}
+    seen = serving(BLUE, of_old, **traffic)
+    seen = with_ready(dataclasses.replace(seen, deployments=(BLUE, of_old, of_new)), **{new: 1})
+    seen = edited(dataclasses.replace(make.ending(seen, old), deployments=(BLUE, of_new)), traffic={"green": 100})
+    ready = seen.workloads[f"fraud-{new}"].addresses
+    assert ready != seen.workloads[f"fraud-{old}"].addresses
+    assert hosts_of(plan(seen), "green") == ready
+
+
+def test_a_share_comes_back_when_routers_know_more_than_who_is_on_the_way_out() -> None:
+    seen = serving(BLUE, GREEN, traffic={"blue": 50, "green": 50})
+    seen = dataclasses.replace(make.ending(seen, "green"), deployments=(BLUE, GREEN), now=seen.now + 100)
+    left = seen.workloads["fraud-green"].leaving
+    seen, made = settle(seen)
+    assert (shares(made), hosts_of(made, "green")) == ({"blue": 100}, left)
+    seen = with_ready(seen, green=1)
+    another = dataclasses.replace(seen.workloads["fraud-green"].instances[0], address=Address("127.0.0.1", 9))
+    workload = dataclasses.replace(seen.workloads["fraud-green"], instances=(another,), leaving=left)
+    seen = dataclasses.replace(seen, workloads={**seen.workloads, "fraud-green": workload})
+    first = plan(seen)
+    assert (shares(first), hosts_of(first, "green")) == ({"blue": 100}, (another.address,))
+    assert shares(plan(make.acknowledged(make.after(seen, first), first))) == {"blue": 50, "green": 50}
+
+
 def hosts_of(made, name):
     """Where routers find a deployment."""
     return next(hosts.instances for hosts in made.router.hosts if hosts.cluster == name)

@@ -22,7 +22,7 @@ PASSED = "passed"  # all versions that no router says it has, and some router ma
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Clusters that a route may name; `starved` are those whose routers have an empty address list."""
+    """Clusters that a route may name; `starved` are those of which routers know nobody, or only who is on its way out."""
 
     clusters: frozenset[str]
     starved: frozenset[str]
@@ -104,8 +104,12 @@ def _is_starved(world: World, routers: Iterable[RouterSeen], cluster: Cluster) -
     if world.now - fed_since >= world.deadlines.acknowledge:
         return False
     workload = world.workloads.get(cluster.deployment.partition("/")[2], WorkloadSeen())
-    empty = {Hosts(cluster.name, (), fallback).version for fallback in (workload.fallback, None)}
-    return any(router.taken.endpoints.get(cluster.name) in empty for router in routers)
+    unfed = {
+        Hosts(cluster.name, instances, fallback).version
+        for instances in ((), workload.leaving)
+        for fallback in (workload.fallback, None)
+    }
+    return any(router.taken.endpoints.get(cluster.name) in unfed for router in routers)
 
 
 def _by_version(history: tuple[Published, ...], version: str) -> tuple[Cluster, ...]:

@@ -98,7 +98,8 @@ def _record(world: World, routing: Routing, router: RouterPlan) -> Record:
     """What this pass leaves for the next one, and for a restart."""
     clusters = Published(router.clusters_version, router.clusters, world.now)
     routes = Published(router.routes.version, named_by(router.routes, router.clusters), world.now)
-    fed = {hosts.cluster for hosts in router.hosts if hosts.instances}
+    leaving = {address for workload in world.workloads.values() for address in workload.leaving}
+    fed = {hosts.cluster for hosts in router.hosts if not leaving.issuperset(hosts.instances)}
     return Record(
         traffic=routing.taken,
         mirrors=_taken_mirrors(world, routing),

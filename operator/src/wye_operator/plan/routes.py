@@ -132,14 +132,18 @@ def _is_of_before(member: Member) -> bool:
 
 
 def _watched(world: World, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
-    """Also what some router has not removed yet: until then it watches the file with their addresses."""
+    """Also what some router has not removed yet: until then it watches the file with their addresses.
+
+    Today's are the last of them, and copies before what they are of: a name that passed to another Deployment has that
+    one's addresses, also while copies go to the one before.
+    """
     before = {cluster for published in world.record.clusters for cluster in published.clusters}
-    return tuple(sorted({*before, *clusters}))
+    return (*sorted(before - set(clusters)), *sorted(clusters, key=lambda c: (not c.mirror, c)))
 
 
 def hosts_of(world: World, clusters: tuple[Cluster, ...]) -> tuple[Hosts, ...]:
     """One list of addresses for each deployment, its mirror's included."""
-    owners = {cluster.hosts: cluster.deployment.partition("/")[2] for cluster in sorted(clusters)}
+    owners = {cluster.hosts: cluster.deployment.partition("/")[2] for cluster in clusters}
     return tuple(_hosts(name, world.workloads.get(owner, WorkloadSeen())) for name, owner in sorted(owners.items()))
 
 
