@@ -103,6 +103,8 @@ def test_routers_speak_as_the_ready_instances_want_it_while_an_edit_replaces_the
     assert (was.protocol, was.readiness, was.scoring) == ("http1", "/ready", "")
     edited = dataclasses.replace(seen, deployments=(after,))
     assert plan(edited).router.clusters == (was,)
+    left = WorkloadSeen(leaving=(Address("127.0.0.1", 1),))
+    assert plan(dataclasses.replace(edited, workloads={"fraud-green": left})).router.clusters == (was,)
     both = (*seen.workloads["fraud-green"].instances, *running(after, port=2).instances)
     [now] = plan(dataclasses.replace(edited, workloads={"fraud-green": WorkloadSeen(both)})).router.clusters
     assert (now.protocol, now.readiness, now.scoring) == ("h2c", "/ready", "/v1/predict")

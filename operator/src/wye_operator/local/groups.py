@@ -23,6 +23,10 @@ class Routing(Protocol):
     def knows(self, address: Address) -> bool:
         """Some router still has it."""
 
+    @property
+    def settled(self) -> bool:
+        """There is one router, and it has all that is written."""
+
 
 @dataclass(slots=True, eq=False)
 class Group:
@@ -62,8 +66,9 @@ class Group:
                 continue
             waited = now - instance.leaving_since
             known = routing is not None and routing.knows(instance.address)
-            forgotten = waited > 0 and (not known or waited > PATIENCE)
-            instance.press(now, forgotten=forgotten)
+            # routers that have the routes without it keep its address for as long as it answers
+            let_go = not known or (routing is not None and routing.settled) or waited > PATIENCE
+            instance.press(now, forgotten=waited > 0 and let_go)
         self._retire(routing, now, routed=routed)
         for instance in self.instances:
             due = instance.back_off.not_before <= now

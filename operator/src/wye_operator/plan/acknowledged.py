@@ -22,7 +22,7 @@ PASSED = "passed"  # all versions that no router says it has, and some router ma
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Clusters that a route may name; `starved` are those of which routers know nobody, or only who is on its way out."""
+    """Clusters that a route may name; `starved` are those of which routers know nobody, or who leaves."""
 
     clusters: frozenset[str]
     starved: frozenset[str]

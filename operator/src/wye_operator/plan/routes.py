@@ -122,11 +122,11 @@ def _cluster(world: World, name: str, member: Member) -> Cluster:
 
 
 def _is_of_before(member: Member) -> bool:
-    """Whether all instances that are ready were started before the last edit."""
+    """Whether all instances that are ready, or else who still answers, were started before the last edit."""
     if member.misfit:
         return True
     asked = workload_of(member)
-    return bool(member.ready) and not any(
+    return bool(member.ready or member.workload.leaving) and not any(
         member.workload.is_asked(instance, asked.origin, asked.revision) for instance in member.workload.ready
     )
 
