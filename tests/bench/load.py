@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 from collections.abc import Iterator
 from itertools import cycle
 from time import perf_counter_ns, process_time_ns
 
+import machine
 import numpy as np
 import onnxruntime as ort
 import uvloop
@@ -60,20 +62,69 @@ def length_of(head: bytes) -> int:
     return 0 if at < 0 else int(head[at + len(LENGTH) :].split(b"\r", 1)[0])
 
 
-async def sent(job: dict) -> dict:
-    """Closed-loop load for `seconds`, over `connections`."""
+async def connected(job: dict, requests: Iterator[bytes], until: int) -> list[Caller]:
+    """Callers, who have begun."""
     loop = asyncio.get_running_loop()
-    began = perf_counter_ns()
-    until = began + int(job["seconds"] * 1e9)
-    requests = cycle([each.encode() for each in job["requests"]])
     made = [
         await loop.create_connection(lambda: Caller(requests, until), "127.0.0.1", job["port"])
         for _ in range(job["connections"])
     ]
-    callers = [caller for _, caller in made]
+    return [caller for _, caller in made]
+
+
+async def done(job: dict, callers: list[Caller]) -> None:
     await asyncio.wait_for(asyncio.gather(*(caller.done for caller in callers)), job["seconds"] + 30)
+
+
+async def sent(job: dict) -> dict:
+    """Closed-loop load for `seconds`, over `connections`."""
+    began = perf_counter_ns()
+    requests = cycle([each.encode() for each in job["requests"]])
+    callers = await connected(job, requests, began + int(job["seconds"] * 1e9))
+    await done(job, callers)
     took = [each for caller in callers for each in caller.took]
     return figures(took, perf_counter_ns() - began, sum(caller.failures for caller in callers))
+
+
+class Switched:
+    """Requests of one kind, until it is another's turn."""
+
+    def __init__(self, kinds: list[list[str]]) -> None:
+        self.kinds = [cycle([each.encode() for each in kind]) for kind in kinds]
+        self.kind = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self.kinds[self.kind])
+
+
+async def by_turns(job: dict) -> dict:
+    """Closed-loop load whose requests are of each kind in turn, in an order by lot; each turn is measured by itself.
+
+    A turn begins some time after the first of its requests: what was sent in the one before is answered then.
+    """
+    requests, turns = Switched(job["kinds"]), []
+    until = perf_counter_ns() + int(job["seconds"] * 1e9)
+    callers = await connected(job, requests, until)
+    while perf_counter_ns() < until - len(job["kinds"]) * (job["settled"] + job["turn"]) * 1e9:
+        for kind in random.sample(range(len(job["kinds"])), len(job["kinds"])):
+            requests.kind = kind
+            await asyncio.sleep(job["settled"])
+            before, answered, began = cpu_of(job), sum(len(caller.took) for caller in callers), perf_counter_ns()
+            await asyncio.sleep(job["turn"])
+            took = (perf_counter_ns() - began) / 1e9
+            answered = sum(len(caller.took) for caller in callers) - answered
+            router, model = (now - was for now, was in zip(cpu_of(job), before, strict=True))
+            turns.append({"kind": kind, "requests": answered, "seconds": took, "router": router, "model": model})
+    await done(job, callers)
+    return {"turns": turns, "failures": sum(caller.failures for caller in callers)}
+
+
+def cpu_of(job: dict) -> tuple[float, float]:
+    """Processor seconds of routers and of models so far."""
+    return machine.cpu_seconds(job["routers"]), machine.cpu_seconds(job["models"])
 
 
 def bare(job: dict) -> dict:
@@ -102,7 +153,7 @@ def figures(took: list[int], nanoseconds: int, failures: int) -> dict:
 def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
-        result = bare(job) if "model" in job else uvloop.run(sent(job))
+        result = bare(job) if "model" in job else uvloop.run((by_turns if "kinds" in job else sent)(job))
         print(json.dumps(result), flush=True)
 
 

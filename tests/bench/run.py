@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fraud"))
 
@@ -56,6 +56,16 @@ class Measured:
         return self.requests / self.seconds
 
 
+class Turn(NamedTuple):
+    """A while in which requests were of one kind; processor seconds of router and model."""
+
+    kind: int
+    requests: int
+    seconds: float
+    router: float
+    model: float
+
+
 class Load:
     """load.py as a process that answers a line with a line."""
 
@@ -63,14 +73,24 @@ class Load:
         self._process = process
 
     async def measure(self, subject: Subject, seconds: float) -> Measured:
-        pids = machine.processes_of(subject.folder) if subject.folder else {}
-        routers = [pid for pid, name in pids.items() if name.startswith("envoy")]
-        models = [pid for pid in pids if pid not in routers]
+        routers, models = processes_of(subject)
         before = machine.cpu_seconds(routers), machine.cpu_seconds(models)
         result = await self._told(subject.job | {"seconds": seconds})
         router_cpu = machine.cpu_seconds(routers) - before[0]
         model_cpu = result.pop("cpu", machine.cpu_seconds(models) - before[1])
         return Measured(**result, router_cpu=router_cpu, model_cpu=model_cpu)
+
+    async def by_turns(self, subject: Subject, kinds: Sequence[list[str]], seconds: float, **turn: float) -> list[Turn]:
+        """What is measured of each kind of requests, turn by turn; RuntimeError when a request failed.
+
+        `turn`: seconds that one is measured for, `settled`: and before it.
+        """
+        routers, models = processes_of(subject)
+        more = {"kinds": kinds, "seconds": seconds, "routers": routers, "models": models}
+        result = await self._told(subject.job | more | turn)
+        if result["failures"]:
+            raise RuntimeError(f"{result['failures']} requests failed")
+        return [Turn(**turn) for turn in result["turns"]]
 
     async def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -80,6 +100,13 @@ class Load:
         if not line:
             raise RuntimeError("the load generator ended; its message stands above")
         return dict(json.loads(line))
+
+
+def processes_of(subject: Subject) -> tuple[list[int], list[int]]:
+    """Its routers and its models."""
+    pids = machine.processes_of(subject.folder) if subject.folder else {}
+    routers = [pid for pid, name in pids.items() if name.startswith("envoy")]
+    return routers, [pid for pid in pids if pid not in routers]
 
 
 @asynccontextmanager
