@@ -46,22 +46,32 @@ class Routers:
     knows = uses
 
 
-@pytest.mark.parametrize(("stuck", "wanted"), [(False, 0.25), (True, PATIENCE + 0.25)])
-async def test_the_last_instance_is_told_once_routers_have_the_routes_without_it(
-    tmp_path: Path, *, stuck: bool, wanted: float
+CASES = {
+    "routers have the routes without it": (0, {}, 0.25),
+    "routers take nothing": (0, {"stuck": True}, PATIENCE + 0.25),
+    "it has a share": (0, {"shared": True}, PATIENCE + 0.25),
+    "others shall come, and are not there": (1, {}, PATIENCE + 0.25),
+}
+
+
+@pytest.mark.parametrize(("wanted", "more", "told"), CASES.values(), ids=CASES)
+async def test_the_last_instance_is_told_when_nobody_sends_requests_there(
+    tmp_path: Path, wanted: int, more: dict[str, bool], told: float
 ) -> None:
     """Its address stays written while it answers, so nobody must wait for that to go."""
     launch = Launch("r", ("x",), b"", {}, (), 5.0)
     home = Home(tmp_path, tmp_path, tmp_path, ended=lambda: None)
     process = Started()
     last = Instance("green-1", launch, home, process=cast("Any", process), address=HERE, ready_since=0.0, proven=True)
-    group = Group("green", home, launch=launch, wanted=1, instances=[last])
-    routers = Routers(stuck=stuck)
-    group.end()
-    now = 0.0
-    while not process.told:
+    group = Group("green", home, wanted=wanted, instances=[last])  # without a launch nothing else starts
+    routers = Routers(stuck=more.get("stuck", False))
+    last.leave(0.0)
+    now = 0.25
+    while True:
         assert now <= PATIENCE + 1
         routers.write(group)
-        await group.step(routers, now, routed=True)
+        await group.step(routers, now, routed=True, shared=more.get("shared", False))
+        if process.told:
+            break
         now += 0.25
-    assert now - 0.25 == wanted
+    assert now == told

@@ -90,6 +90,21 @@ def test_a_name_that_passes_to_another_deployment_has_its_addresses_at_once(old,
     assert hosts_of(plan(seen), "green") == ready
 
 
+@pytest.mark.parametrize(("old", "new"), [("a", "z"), ("z", "a")])
+def test_a_name_that_has_passed_on_is_its_last_owner_s_also_when_that_one_leaves(old, new) -> None:
+    """Routes that did not change since say only the name."""
+    of_old, of_new = deployment(old, called="green", created=1), deployment(new, called="green", created=2)
+    seen = serving(of_old, traffic={"green": 100})
+    seen, _ = settle(dataclasses.replace(seen, now=seen.now + 100))
+    seen = with_ready(dataclasses.replace(without(seen, old), deployments=(of_new,)), **{new: 1})
+    seen, made = settle(seen)
+    assert [c.deployment for c in made.router.clusters] == [f"default/fraud-{new}"]
+    seen = make.ending(dataclasses.replace(seen, now=seen.now + 1000), new)
+    left = plan(seen)
+    assert [c.deployment for c in left.router.clusters] == [f"default/fraud-{new}"]
+    assert hosts_of(left, "green") == seen.workloads[f"fraud-{new}"].leaving != ()
+
+
 def test_a_share_comes_back_when_routers_know_more_than_who_is_on_the_way_out() -> None:
     seen = serving(BLUE, GREEN, traffic={"blue": 50, "green": 50})
     seen = dataclasses.replace(make.ending(seen, "green"), deployments=(BLUE, GREEN), now=seen.now + 100)

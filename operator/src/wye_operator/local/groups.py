@@ -59,16 +59,20 @@ class Group:
                 self.news.append(failure)
         self._drop_gone()
 
-    async def step(self, routing: Routing | None, now: float, *, routed: bool) -> None:
-        """Take every step that costs nobody anything now; `routed`: routers are told of this Deployment."""
+    async def step(self, routing: Routing | None, now: float, *, routed: bool, shared: bool) -> None:
+        """Take every step that costs nobody anything now.
+
+        `routed`: routers are told of this Deployment, `shared`: and send a share of the requests or copies there.
+        """
+        # routers keep the last address for as long as somebody answers there: none of them is waited for, then
+        unused = self.wanted == 0 and not shared and routing is not None and routing.settled
         for instance in self.instances:
             if instance.leaving_since is None:
                 continue
             waited = now - instance.leaving_since
             known = routing is not None and routing.knows(instance.address)
-            # routers that have the routes without it keep its address for as long as it answers
-            let_go = not known or (routing is not None and routing.settled) or waited > PATIENCE
-            instance.press(now, forgotten=waited > 0 and let_go)
+            forgotten = waited > 0 and (not known or unused or waited > PATIENCE)
+            instance.press(now, forgotten=forgotten)
         self._retire(routing, now, routed=routed)
         for instance in self.instances:
             due = instance.back_off.not_before <= now

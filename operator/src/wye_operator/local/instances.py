@@ -154,7 +154,7 @@ class Instance:
         self.leaving_since = now if self.leaving_since is None else self.leaving_since
 
     def press(self, now: float, *, forgotten: bool) -> None:
-        """Go on with its leaving: tell it once the routers let go of it, kill it once its grace is over."""
+        """Go on with its leaving: tell it once the routers forgot it, kill it once its grace is over."""
         if self.process is None or self.leaving_since is None:
             return
         if self.told_since is None and forgotten:

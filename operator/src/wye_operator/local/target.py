@@ -258,11 +258,15 @@ class EndpointTarget:
         staying = {w.deployment for w in wanted.workloads} | set(wanted.held)
         clusters = wanted.router.clusters if wanted.router else ()
         fed = {cluster.deployment for cluster in clusters}
+        shares = (*wanted.router.routes.shares, *wanted.router.routes.mirrors) if wanted.router else ()
+        carrying = {share.cluster for share in shares}
+        shared = {cluster.deployment for cluster in clusters if cluster.name in carrying}
         for name, group in list(self.groups.items()):
-            routed = f"{self.namespace}/{name}" in fed
+            owner = f"{self.namespace}/{name}"
+            routed = owner in fed
             if name not in staying and not routed:
                 group.end()
-            await group.step(self.router, now, routed=routed)
+            await group.step(self.router, now, routed=routed, shared=owner in shared)
             if name not in staying and not group.instances:
                 del self.groups[name]
 

@@ -119,7 +119,8 @@ def _by_version(history: tuple[Published, ...], version: str) -> tuple[Cluster, 
 def still_named(world: World) -> tuple[Cluster, ...]:
     """Clusters that the last acknowledged routes of some ready router may name: they must not leave.
 
-    A router whose routes nobody remembers may name every cluster that is written.
+    A router whose routes nobody remembers may name every cluster that is written. Routes hold only names: whose name it
+    is now, the clusters say that are written.
     """
     record, named = (
         world.record,
@@ -132,7 +133,8 @@ def still_named(world: World) -> tuple[Cluster, ...]:
             named |= set(_since(record.routes, router.taken.routes))
         elif record.clusters:
             named |= set(record.clusters[-1].clusters)
-    return tuple(sorted(named))
+    written = {cluster.name: cluster for cluster in record.clusters[-1].clusters} if record.clusters else {}
+    return tuple(sorted({written.get(cluster.name, cluster) for cluster in named}))
 
 
 def _since(history: tuple[Published, ...], version: str) -> Iterable[Cluster]:
