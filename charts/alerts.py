@@ -144,7 +144,7 @@ def endpoints() -> list[Rule]:
             "5m",
             "warning",
             f"router {{{{ $labels.pod }}}} of {THE_ENDPOINT} uses {{{{ $value }}}} % of its room for callers; "
-            f"from {memory.RESET * 100:g} it resets streams and at {memory.REFUSE * 100:g} it answers 503",
+            f"from {memory.RESET[0] * 100:g} it resets streams and at {memory.REFUSE * 100:g} it answers 503",
         ),
     ]
 

@@ -10,6 +10,8 @@ from wye_operator.render.resources import Json, extension
 
 # For what Envoy does not count as its heap: its program, its stacks, the kernel's buffers of sockets.
 ASIDE = 24 * 2**20
+# And where all is traced: what goes inside comes there after it was let in, so more of it is on its way at each look.
+ASIDE_TRACED = 12  # MiB, in whole ones: a router starts anew where this changes
 # More connections are closed at once. Each can make a router hold headers of 60 KiB, or what is kept of a body to send
 # it once more and 32 KiB on either side: all of them at once have half of the room.
 MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
@@ -17,10 +19,10 @@ MOST_CONNECTIONS, CONNECTION_BYTES = 20_000, 256 * 1024
 MOST_REQUESTS = 10_000
 
 HEAP = "envoy.resource_monitors.fixed_heap"  # in percent of the room
-HEAP_OF_ALL = "wye.heap_of_all"  # the same in percent of the memory
+RESETS_BY = "wye.heap_to_reset_by"  # the same in percent of where resets would end
 # What a router does from which share of its room on: streams of HTTP/2 are reset, those first that hold most; then
 # requests are refused; and at last who sends anything at all costs it its connection, as refusals are held, too.
-RESET, REFUSE, CLOSE = 0.65, 0.8, 0.9
+RESET, REFUSE, CLOSE = (0.62, 1.1), 0.8, 0.9
 SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
 LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
 # What is freed stays in the allocator's caches, and would count as used for ever if nobody else worked there.
@@ -49,15 +51,16 @@ def overload(memory: int | None, traced: int = 0) -> Json:
         return {"resource_monitors": [counted]}
     room = _room(memory, traced)
     # 50 streams are reset at each look that finds another heap than the last one did, and above the saturation all are
-    # the same: with one that is reached, whoever is there then stays
-    scaled = {"scaling_threshold": round(RESET * room / memory, 3), "saturation_threshold": 1}
+    # the same: with one that is reached, whoever is there then stays. On the way there smaller and smaller ones are
+    # reset: those of 16 KiB, a refusal that nobody reads, before requests are refused
+    scaled = {"scaling_threshold": round(RESET[0] / RESET[1], 3), "saturation_threshold": 1}
     return {
         "refresh_interval": LOOKS_EVERY,
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": SMALLEST_RESET},
-        "resource_monitors": [counted, _heap(HEAP, room), _heap(HEAP_OF_ALL, memory)],
+        "resource_monitors": [counted, _heap(HEAP, room), _heap(RESETS_BY, int(room * RESET[1]))],
         "actions": [
-            _when("overload_actions.shrink_heap", {"threshold": {"value": RESET}}),
-            _when("overload_actions.reset_high_memory_stream", {"scaled": scaled}, HEAP_OF_ALL),
+            _when("overload_actions.shrink_heap", {"threshold": {"value": RESET[0]}}),
+            _when("overload_actions.reset_high_memory_stream", {"scaled": scaled}, RESETS_BY),
             _when("overload_actions.stop_accepting_requests", {"threshold": {"value": REFUSE}}),
         ],
         "loadshed_points": [
@@ -67,8 +70,7 @@ def overload(memory: int | None, traced: int = 0) -> Json:
 
 
 def _room(memory: int, traced: int) -> int:
-    """What goes inside comes there after it was let in, so that more of it is on its way at each look."""
-    return max(memory - ASIDE * (2 * WHOLE + traced) // (2 * WHOLE), memory // 2)
+    return max(memory - ASIDE - ASIDE_TRACED * traced // WHOLE * 2**20, memory // 2)
 
 
 def _heap(name: str, most: int) -> Json:
