@@ -25,7 +25,7 @@ RESETS_BY = "wye.heap_to_reset_by"  # the same in percent of where resets would 
 RESET, REFUSE, CLOSE = (0.62, 1.1), 0.8, 0.9
 SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
 LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
-# What is freed stays in the allocator's caches, and would count as used for ever if nobody else worked there.
+# What is freed stays in the allocator's caches, and would count as used for ever if no thread gave it back.
 TIDIES = {"bytes_to_release": 2**20, "memory_release_interval": "1s"}
 
 
