@@ -73,7 +73,7 @@ class Load:
         self._process = process
 
     async def measure(self, subject: Subject, seconds: float) -> Measured:
-        routers, models = processes_of(subject)
+        routers, models = servers_of(subject)
         before = machine.cpu_seconds(routers), machine.cpu_seconds(models)
         result = await self._told(subject.job | {"seconds": seconds})
         router_cpu = machine.cpu_seconds(routers) - before[0]
@@ -85,7 +85,7 @@ class Load:
 
         `turn`: seconds that one is measured for, `settled`: and before it.
         """
-        routers, models = processes_of(subject)
+        routers, models = servers_of(subject)
         more = {"kinds": kinds, "seconds": seconds, "routers": routers, "models": models}
         result = await self._told(subject.job | more | turn)
         if result["failures"]:
@@ -102,8 +102,8 @@ class Load:
         return dict(json.loads(line))
 
 
-def processes_of(subject: Subject) -> tuple[list[int], list[int]]:
-    """Its routers and its models."""
+def servers_of(subject: Subject) -> tuple[list[int], list[int]]:
+    """The processes of its routers, and those of its models."""
     pids = machine.processes_of(subject.folder) if subject.folder else {}
     routers = [pid for pid, name in pids.items() if name.startswith("envoy")]
     return routers, [pid for pid in pids if pid not in routers]

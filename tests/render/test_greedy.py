@@ -155,6 +155,7 @@ STREAMS: dict[str, tuple[str, int, dict[str, str], bool, int, bool]] = {
     "bodies that the model does not read": ("/score", 300_000, {}, True, 20, False),
     "answers that nobody reads": ("/large", 0, {}, False, 20, False),
     "answers that nobody reads, all at once": ("/large", 0, {}, False, 20, True),
+    "refusals that nobody reads": ("/score", 0, NOBODY, False, 60, False),
     "refusals that nobody reads, all at once": ("/score", 0, NOBODY, False, 60, True),
 }
 

@@ -142,7 +142,7 @@ def _watched(world: World, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]
 
 
 def hosts_of(world: World, clusters: tuple[Cluster, ...]) -> tuple[Hosts, ...]:
-    """One list of addresses for each deployment, its mirror's included."""
+    """One list of addresses for each deployment, its mirror's included; the last cluster of a name says whose it is."""
     owners = {cluster.hosts: cluster.deployment.partition("/")[2] for cluster in clusters}
     return tuple(_hosts(name, world.workloads.get(owner, WorkloadSeen())) for name, owner in sorted(owners.items()))
 
