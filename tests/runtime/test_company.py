@@ -145,7 +145,7 @@ def serving(made, tmp_path, elements=1000, **more) -> Service:
 
 
 def runs(service) -> int:
-    return sum(service.metrics.run_seconds.counts)
+    return sum(service.metrics.run_seconds.read().counts)
 
 
 def infer(name, datatype, shape, data) -> RawRequest:

@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.utils import floatToGoString
 
-from wye_runtime.metrics.instruments import BUCKETS, CHECK, LIVE, MIRROR, Metrics, Tally
+from wye_runtime.metrics.instruments import BUCKETS, CHECK, LIVE, MIRROR, Metrics, Reading
 
 BOUNDS = tuple(floatToGoString(bound) for bound in (*BUCKETS, float("inf")))  # type: ignore[no-untyped-call]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,7 +32,7 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         metrics = self.metrics
         yield from self.requests()
-        yield histogram("wye_run_duration_seconds", "One run of the model", (), [((), metrics.run_seconds)])
+        yield histogram("wye_run_duration_seconds", "One run of the model", (), [((), metrics.run_seconds.read())])
         yield GaugeMetricFamily("wye_queue_depth", "Requests that wait for a slot", metrics.queue_depth)
         told = "Requests that left the queue, or their run, without an answer of the model"
         dropped = CounterMetricFamily("wye_requests_dropped", told, labels=("reason",))
@@ -62,28 +62,28 @@ class Collector:
                 answered.add_metric((str(status), route, traffic), count)
         yield answered
         told = "From the request's headers to the end of its answer"
-        tallies = (
-            ((route, traffic), tally)
+        readings = (
+            ((route, traffic), reading)
             for traffic, requests in counted.items()
-            for route, tally in requests.seconds.items()
+            for route, reading in requests.durations()
         )
-        yield histogram("wye_request_duration_seconds", told, ("route", "traffic"), tallies)
+        yield histogram("wye_request_duration_seconds", told, ("route", "traffic"), readings)
 
 
 def histogram(
-    name: str, told: str, labels: tuple[str, ...], tallies: Iterable[tuple[tuple[str, ...], Tally]]
+    name: str, told: str, labels: tuple[str, ...], readings: Iterable[tuple[tuple[str, ...], Reading]]
 ) -> HistogramMetricFamily:
     """A family of one histogram, as the client library writes it."""
     family = HistogramMetricFamily(name, told, labels=labels)
-    for values, tally in tallies:
-        family.add_metric(values, buckets(tally), tally.total)
+    for values, reading in readings:
+        family.add_metric(values, buckets(reading), reading.total)
     return family
 
 
-def buckets(tally: Tally) -> list[Bucket]:
+def buckets(reading: Reading) -> list[Bucket]:
     """Each bound with how many were at most that long, and the trace of one of them."""
-    pairs = zip(BOUNDS, map(float, accumulate(tally.counts)), strict=True)
-    return [(*pair, exemplar(*tally.traces[at])) if at in tally.traces else pair for at, pair in enumerate(pairs)]
+    pairs = zip(BOUNDS, map(float, accumulate(reading.counts)), strict=True)
+    return [(*pair, exemplar(*reading.traces[at])) if at in reading.traces else pair for at, pair in enumerate(pairs)]
 
 
 def exemplar(trace: str, seconds: float) -> Exemplar:

@@ -1,65 +1,96 @@
 """The counters themselves."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
+from types import MappingProxyType
+from typing import NamedTuple
 
 # 100 us to 60 s, about three a decade
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+AT_ONCE = 256  # observations that are sorted into buckets together, in less than a tenth of a millisecond
 DROP_REASONS = ("client_gone", "timeout", "queue_wait", "queue_full")
 LIVE, MIRROR, CHECK = "live", "mirror", "check"  # what callers wait for, copies of it, questions about health
 
+Traces = Mapping[int, tuple[str, float]]  # the last request that was sampled, and how long it took, by bucket
+
+
+class Reading(NamedTuple):
+    """What a histogram says at one moment."""
+
+    counts: list[int]  # by bucket, and behind the last one
+    total: float  # seconds
+    traces: Traces = MappingProxyType({})
+
 
 class Tally:
-    """A histogram that costs a tenth of the client library's: it is written with every request, by one thread."""
+    """A histogram that costs a tenth of the client library's: it is written with every request, by any thread.
+
+    What is observed waits until there is more of it, or somebody reads: what sorting into buckets needs has left the
+    processor's caches from one request to the next, and fetching it for each costs more than the sorting.
+    """
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
+        self.waiting: list[float] = []
+        self.sorted = [0] * (len(BUCKETS) + 1)
         self.total = 0.0
-        self.traces: dict[int, tuple[str, float]] = {}  # the last one that was sampled, by bucket
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
-
-    def seen_in(self, trace: str, seconds: float) -> None:
-        """Whoever looks at this bucket can look at that trace."""
-        self.traces[bisect_left(BUCKETS, seconds)] = trace, seconds
-
-
-class SharedTally(Tally):
-    """Written by several threads."""
-
-    def __init__(self) -> None:
-        super().__init__()
         self.lock = Lock()
 
     def observe(self, seconds: float) -> None:
+        self.waiting.append(seconds)
+        if len(self.waiting) >= AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Others may observe meanwhile: only what was taken goes."""
         with self.lock:
-            super().observe(seconds)
+            taken = self.waiting[:]
+            del self.waiting[: len(taken)]
+            for seconds in taken:
+                self.sorted[bisect_left(BUCKETS, seconds)] += 1
+            self.total += sum(taken)
+
+    def read(self) -> Reading:
+        self.settle()
+        with self.lock:
+            return Reading([*self.sorted], self.total)
 
 
 class Requests:
-    """How many requests were answered, and how long each took, by route."""
+    """How many requests were answered, and how long each took, by route and status; only the event loop writes it."""
 
     def __init__(self) -> None:
-        self.counts: dict[tuple[int, str], int] = {}
-        self.seconds: dict[str, Tally] = {}
+        self.tallies: dict[str, dict[int, Tally]] = {}
+        self.traces: dict[str, dict[int, tuple[str, float]]] = {}
 
     def ended(self, route: str, status: int, seconds: float, trace: str = "") -> None:
-        """One more, which was seen in a trace or not; only the event loop calls this."""
-        key = status, route
-        self.counts[key] = self.counts.get(key, 0) + 1
-        tally = self.seconds.get(route)
+        """One more, which was seen in a trace or not."""
+        by_status = self.tallies.get(route)
+        tally = by_status.get(status) if by_status else None
         if tally is None:
-            tally = self.seconds[route] = Tally()
-        tally.counts[bisect_left(BUCKETS, seconds)] += 1
-        tally.total += seconds
-        if trace:
-            tally.seen_in(trace, seconds)
+            tally = self.tallies.setdefault(route, {})[status] = Tally()
+        tally.observe(seconds)
+        if trace:  # whoever looks at this bucket can look at that trace
+            self.traces.setdefault(route, {})[bisect_left(BUCKETS, seconds)] = trace, seconds
+
+    @property
+    def counts(self) -> dict[tuple[int, str], int]:
+        """How many, by status and route."""
+        return {
+            (status, route): sum(tally.read().counts)
+            for route, by_status in self.tallies.items()
+            for status, tally in by_status.items()
+        }
+
+    def durations(self) -> Iterator[tuple[str, Reading]]:
+        """Of each route, whatever became of its requests."""
+        for route, by_status in self.tallies.items():
+            readings = [tally.read() for tally in by_status.values()]
+            counts = [sum(same) for same in zip(*(each.counts for each in readings), strict=True)]
+            yield route, Reading(counts, sum(each.total for each in readings), self.traces.get(route, {}))
 
 
 class Metrics:
@@ -67,7 +98,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.requests, self.copies, self.checks = Requests(), Requests(), Requests()
-        self.run_seconds = SharedTally()
+        self.run_seconds = Tally()
         self.queue_depth = 0
         self.dropped = dict.fromkeys(DROP_REASONS, 0)
         self.load_seconds = 0.0
