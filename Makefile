@@ -63,7 +63,7 @@ bench: setup ## measure: bare session.run, runtime, router, mirrors, the router 
 	@$(BIN)/python tests/bench/routers.py $(ARGS)
 	@$(BIN)/python tests/bench/limit.py $(ARGS)
 	@$(BIN)/python tests/bench/sight.py $(ARGS)
-	@$(BIN)/python tests/bench/sampling.py $(ARGS)
+	@$(BIN)/python tests/bench/one_router.py $(ARGS)
 
 bench-peers: setup ## beside Triton, mlserver, kserve, azureml, litserve, bentoml, ray serve on one core (ARGS="--rounds 5 --only Triton")
 	@$(BIN)/python tests/bench/beside.py $(ARGS)

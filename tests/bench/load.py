@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from time import perf_counter_ns, process_time_ns
 
@@ -62,13 +62,10 @@ def length_of(head: bytes) -> int:
     return 0 if at < 0 else int(head[at + len(LENGTH) :].split(b"\r", 1)[0])
 
 
-async def connected(job: dict, requests: Iterator[bytes], until: int) -> list[Caller]:
+async def connected(job: dict, caller: Callable[[], Caller]) -> list[Caller]:
     """Callers, who have begun."""
     loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(lambda: Caller(requests, until), "127.0.0.1", job["port"])
-        for _ in range(job["connections"])
-    ]
+    made = [await loop.create_connection(caller, "127.0.0.1", job["port"]) for _ in range(job["connections"])]
     return [caller for _, caller in made]
 
 
@@ -80,46 +77,95 @@ async def sent(job: dict) -> dict:
     """Closed-loop load for `seconds`, over `connections`."""
     began = perf_counter_ns()
     requests = cycle([each.encode() for each in job["requests"]])
-    callers = await connected(job, requests, began + int(job["seconds"] * 1e9))
+    until = began + int(job["seconds"] * 1e9)
+    callers = await connected(job, lambda: Caller(requests, until))
     await done(job, callers)
     took = [each for caller in callers for each in caller.took]
     return figures(took, perf_counter_ns() - began, sum(caller.failures for caller in callers))
 
 
-class Switched:
-    """Requests of one kind, until it is another's turn."""
+class Gate:
+    """Whether it is the turn of a kind of callers; who has to wait does so here."""
 
-    def __init__(self, kinds: list[list[str]]) -> None:
-        self.kinds = [cycle([each.encode() for each in kind]) for kind in kinds]
-        self.kind = 0
+    def __init__(self) -> None:
+        self.is_open = False
+        self.waiting: list[Caller] = []
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
+    def open(self) -> None:
+        self.is_open = True
+        waiting, self.waiting = self.waiting, []
+        for caller in waiting:
+            caller.send()
 
-    def __next__(self) -> bytes:
-        return next(self.kinds[self.kind])
+
+class Waiting(Caller):
+    """A connection that stands idle while it is the turn of others."""
+
+    def __init__(self, requests: Iterator[bytes], gate: Gate) -> None:
+        super().__init__(requests, until=sys.maxsize)
+        self.gate = gate
+
+    def send(self) -> None:
+        if self.gate.is_open:
+            super().send()
+        else:
+            self.gate.waiting.append(self)
 
 
 async def by_turns(job: dict) -> dict:
-    """Closed-loop load whose requests are of each kind in turn, in an order by lot; each turn is measured by itself.
+    """Closed-loop load of each kind in turn, in an order by lot; each turn is measured by itself.
 
-    A turn begins some time after the first of its requests: what was sent in the one before is answered then.
+    A kind has connections of its own. A turn begins some time after the first of its requests; after the last one
+    nothing is sent for a while, of which processor time is told, too.
     """
-    requests, turns = Switched(job["kinds"]), []
-    until = perf_counter_ns() + int(job["seconds"] * 1e9)
-    callers = await connected(job, requests, until)
-    while perf_counter_ns() < until - len(job["kinds"]) * (job["settled"] + job["turn"]) * 1e9:
-        for kind in random.sample(range(len(job["kinds"])), len(job["kinds"])):
-            requests.kind = kind
-            await asyncio.sleep(job["settled"])
-            before, answered, began = cpu_of(job), sum(len(caller.took) for caller in callers), perf_counter_ns()
-            await asyncio.sleep(job["turn"])
-            took = (perf_counter_ns() - began) / 1e9
-            answered = sum(len(caller.took) for caller in callers) - answered
-            router, model = (now - was for now, was in zip(cpu_of(job), before, strict=True))
-            turns.append({"kind": kind, "requests": answered, "seconds": took, "router": router, "model": model})
-    await done(job, callers)
-    return {"turns": turns, "failures": sum(caller.failures for caller in callers)}
+    gates, callers = [], []
+    for kind in job["kinds"]:
+        gate = Gate()
+        requests = cycle([each.encode() for each in kind["requests"]])
+        callers.append(await connected(job | kind, lambda requests=requests, gate=gate: Waiting(requests, gate)))
+        gates.append(gate)
+    turns, left = [], max(1, int(job["seconds"] / len(gates) / (job["settled"] + job["turn"] + job["rest"])))
+    for kind in (kind for _ in range(left) for kind in random.sample(range(len(gates)), len(gates))):
+        tell(job, kind)
+        gates[kind].open()
+        await asyncio.sleep(job["settled"])
+        turn = await measured(job, callers[kind])
+        gates[kind].is_open = False
+        turns.append({"kind": kind, **turn, "after": await rested(job)})
+    everyone = [caller for same in callers for caller in same]
+    for caller in everyone:
+        caller.until = 0
+    for gate in gates:
+        gate.open()
+    await done(job, everyone)
+    sent = [sum(len(caller.took) for caller in same) for same in callers]
+    return {"turns": turns, "sent": sent, "failures": sum(caller.failures for caller in everyone)}
+
+
+def tell(job: dict, kind: int) -> None:
+    """In place: the model looks at this byte all the time."""
+    with open(job["switch"], "r+b", buffering=0) as switch:
+        switch.write(job["kinds"][kind]["told"].encode())
+
+
+async def measured(job: dict, callers: list[Caller]) -> dict:
+    """One turn."""
+    before, answered, began = cpu_of(job), sum(len(caller.took) for caller in callers), perf_counter_ns()
+    await asyncio.sleep(job["turn"])
+    took = (perf_counter_ns() - began) / 1e9
+    answered = sum(len(caller.took) for caller in callers) - answered
+    router, model = (now - was for now, was in zip(cpu_of(job), before, strict=True))
+    return {"requests": answered, "seconds": took, "router": router, "model": model}
+
+
+async def rested(job: dict) -> float:
+    """Processor seconds of all servers in the time after a turn."""
+    if not job["rest"]:
+        return 0.0
+    await asyncio.sleep(job["settled"])
+    before = sum(cpu_of(job))
+    await asyncio.sleep(job["rest"] - job["settled"])
+    return sum(cpu_of(job)) - before
 
 
 def cpu_of(job: dict) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fraud"))
 
@@ -37,6 +37,7 @@ ALONE = "runtime, /score"
 STATIC = "fast lane, no model"
 MANY = (1, 8, 64)
 WARM_SECONDS = 0.3
+LONGEST_LINE = 64 << 20  # bytes; one that load.py answers has all turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,30 @@ class Measured:
 
 
 class Turn(NamedTuple):
-    """A while in which requests were of one kind; processor seconds of router and model."""
+    """A while in which requests were of one kind; processor seconds of router and model, and of both after it."""
 
     kind: int
     requests: int
     seconds: float
     router: float
     model: float
+    after: float
+
+
+class Turns(NamedTuple):
+    """All of them, and how many requests of each kind were sent in all, between them, too."""
+
+    turns: list[Turn]
+    sent: list[int]
+    failures: int
+
+
+class Kind(TypedDict):
+    """Requests that have turns of their own; `told` is what the model reads in a file meanwhile."""
+
+    port: int
+    requests: list[str]
+    told: str
 
 
 class Load:
@@ -80,17 +98,18 @@ class Load:
         model_cpu = result.pop("cpu", machine.cpu_seconds(models) - before[1])
         return Measured(**result, router_cpu=router_cpu, model_cpu=model_cpu)
 
-    async def by_turns(self, subject: Subject, kinds: Sequence[list[str]], seconds: float, **turn: float) -> list[Turn]:
-        """What is measured of each kind of requests, turn by turn; RuntimeError when a request failed.
+    async def by_turns(
+        self, subject: Subject, kinds: Sequence[Kind], switch: str, seconds: float, **turn: float
+    ) -> Turns:
+        """What is measured of each kind of requests, turn by turn.
 
-        `turn`: seconds that one is measured for, `settled`: and before it.
+        `switch`: the file in which the model is told. Of `turn`: seconds that one is measured for, `settled`: and
+        before it, `rest`: and after it, in which nothing is sent.
         """
         routers, models = servers_of(subject)
-        more = {"kinds": kinds, "seconds": seconds, "routers": routers, "models": models}
+        more = {"kinds": kinds, "switch": switch, "seconds": seconds, "routers": routers, "models": models}
         result = await self._told(subject.job | more | turn)
-        if result["failures"]:
-            raise RuntimeError(f"{result['failures']} requests failed")
-        return [Turn(**turn) for turn in result["turns"]]
+        return Turns(**result | {"turns": [Turn(**turn) for turn in result["turns"]]})
 
     async def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -113,7 +132,7 @@ def servers_of(subject: Subject) -> tuple[list[int], list[int]]:
 async def load() -> AsyncIterator[Load]:
     pipe = asyncio.subprocess.PIPE
     script = str(Path(__file__).with_name("load.py"))
-    process = await asyncio.create_subprocess_exec(sys.executable, script, stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(sys.executable, script, stdin=pipe, stdout=pipe, limit=LONGEST_LINE)
     try:
         yield Load(process)
     finally:

@@ -1,13 +1,13 @@
-"""`make bench`, fourth part: what metrics and traces cost, as ratios to the same Endpoint without traces, from one run.
+"""`make bench`, fourth part: what traces cost, as ratios to the same Endpoint without traces, and what a scrape takes.
 
     python tests/bench/sight.py [--seconds 60] [--rounds 5]
 
-Each line is an Endpoint in a twin of its own: with nothing counted for a request, then with metrics as ever and traces
-off, on for nobody, for one request of a hundred, for all. It is asked for one row, which is the smallest request there
-is, and for many. The collector is a thread here, and no part of the figures. Two processes that do the same can differ
-by some percent for as long as they live, so all are started anew for each round, in another order, and the line that
-the others are compared with is there twice: what the two differ by is what this machine cannot tell apart. A ratio is
-within a round; shown are its mean over the rounds and how far that may be off (its standard error).
+Each line is an Endpoint in a twin of its own: with traces off, on for nobody, for one request of a hundred, for all. It
+is asked for one row, which is the smallest request there is, and for many. The collector is a thread here, and no part
+of the figures. Two processes that do the same can differ by some percent for as long as they live, so all are started
+anew for each round, in another order, and the line that the others are compared with is there twice: what the two
+differ by is what this machine cannot tell apart (`one_router.py` can). A ratio is within a round; shown are its mean
+over the rounds and how far that may be off (its standard error).
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ import asyncio
 import sys
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
@@ -40,15 +38,12 @@ from transactions import transactions
 from collecting import Collector, collecting
 from wye_operator.cli.watching import PAGES
 from wye_operator.local.twin import Options, Twin
-from wye_operator.render import stats
-from wye_operator.render.resources import Json
 
-UNCOUNTED, OFF, AGAIN, USUAL = "off, and no metrics", "off", "off, again", "on, 1 %"
-PERCENTS = {UNCOUNTED: None, OFF: None, AGAIN: None, "on, nobody sampled": 0, USUAL: 1, "on, all": 100}
+OFF, AGAIN, USUAL = "off", "off, again", "on, 1 %"
+PERCENTS = {OFF: None, AGAIN: None, "on, nobody sampled": 0, USUAL: 1, "on, all": 100}
 LOADS = ((1, 8), (1, 64), (ROWS, 8))  # rows of a request, connections
 TURN = 0.5  # seconds of a line, before the next one has its turn
 SCRAPES, EVERY = 20, 15.0  # how many are measured, and seconds between two of them where somebody scrapes
-counts = ContextVar("counts", default=True)  # whether routers that are started now count requests
 
 
 class Served(NamedTuple):
@@ -86,23 +81,13 @@ def write(folder: Path, percent: int | None, collector: Collector) -> None:
         (folder / "endpoint.yaml").write_text(yaml.safe_dump(manifest))
 
 
-def figures(kept: Callable[[], Json]) -> Json:
-    """Of a router's bootstrap: as ever, or of requests hardly any; who starts it waits for some of the others."""
-    if counts.get():
-        return kept()
-    alive = rf"cluster\.[^.]+\.(membership_(healthy|total)|{stats.TAKEN})"
-    patterns = "|".join((alive, rf"http\.router\.rds\..*\.{stats.TAKEN}", *stats.OF_THE_PROCESS))
-    return {"stats_matcher": {"inclusion_list": {"patterns": [{"safe_regex": {"regex": patterns}}]}}}
-
-
 @asynccontextmanager
-async def endpoint(folder: Path, name: str, collector: Collector) -> AsyncIterator[Served]:
-    """One that is ready."""
+async def endpoint(
+    folder: Path, name: str, collector: Collector, program: tuple[str, ...] | None = None
+) -> AsyncIterator[Served]:
+    """One that is ready; `program` runs in the place of wye-runtime."""
     write(folder, PERCENTS[name], collector)
-    program = (sys.executable, str(Path(__file__).with_name("uncounted.py"))) if name == UNCOUNTED else None
-    before = counts.set(name != UNCOUNTED)
     async with Twin(folder, Options(port=0, program=program)) as twin:
-        counts.reset(before)  # the twin's tasks keep what was set
         await twin.wait_for(lambda status: status.ready and status.settled, subjects.STARTS_WITHIN)
         keys = twin.keys("fraud")
         assert keys is not None
@@ -208,20 +193,9 @@ def table(per_round: Sequence[Slices]) -> Table:
     return shown
 
 
-def both(per_round: Sequence[Slices]) -> Iterator[str]:
-    """What metrics and the usual traces cost together, to a line with neither."""
-    for rows, connections in LOADS:
-        ours, bare = (Line(name, rows, connections) for name in (USUAL, UNCOUNTED))
-        found = [[of(slices[ours]) / of(slices[bare]) for slices in per_round] for of in (cpu_of, rate_of)]
-        cpu, rate = (with_error(ratios, 3) for ratios in found)
-        where = f"{rows} row{'s' * (rows > 1)}, {connections} connections"
-        yield f"metrics and traces ({USUAL}), {where}: processor time x {cpu}, requests a second x {rate}"
-
-
 async def bench(seconds: float, count: int, console: Console) -> int:
     """The exit code: 1 when a request failed."""
     command.tell_machine(console)
-    stats.kept = partial(figures, stats.kept)
     found: list[Round] = []
     with collecting() as collector:
         for number in range(count):
@@ -230,8 +204,6 @@ async def bench(seconds: float, count: int, console: Console) -> int:
         taken = collector.posts
     per_round = [each.slices for each in found]
     console.print(table(per_round))
-    for line in both(per_round):
-        console.print(line, highlight=False)
     scrape = median(each.scrape for each in found)
     told = f"a scrape of both takes {scrape * 1e3:.1f} ms, every {EVERY:g} s {scrape / EVERY:.2%} of a processor"
     console.print(told, highlight=False)

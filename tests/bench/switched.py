@@ -1,0 +1,42 @@
+"""wye-runtime that counts requests only while a file says so: the path of that, then wye-runtime's own command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
+
+from wye_runtime.cli import main
+from wye_runtime.metrics import Metrics
+
+COUNTED, UNCOUNTED = b"1", b"0"  # all that is in the file
+
+
+def switch_by(switch: mmap) -> None:
+    """All metrics that are made from now on: requests, and runs of the model."""
+    made = Metrics.__init__
+
+    def make(metrics: Metrics) -> None:
+        made(metrics)
+        for requests in (metrics.requests, metrics.copies, metrics.checks):
+            requests.ended = only_while(switch, requests.ended)  # type: ignore[method-assign]
+        metrics.run_seconds.observe = only_while(switch, metrics.run_seconds.observe)  # type: ignore[method-assign]
+
+    Metrics.__init__ = make  # type: ignore[method-assign]
+
+
+def only_while(switch: mmap, count: Callable[..., None]) -> Callable[..., None]:
+    """What counts one, as long as the switch is on; it is asked either way."""
+    on = COUNTED[0]
+
+    def counted(*args: object) -> None:
+        if switch[0] == on:
+            count(*args)
+
+    return counted
+
+
+if __name__ == "__main__":
+    with open(sys.argv.pop(1), "rb") as file:
+        switch_by(mmap(file.fileno(), 1, access=ACCESS_READ))
+    sys.exit(main())
