@@ -197,10 +197,12 @@ def figures(took: list[int], nanoseconds: int, failures: int) -> dict:
 
 
 def main() -> None:
-    for line in sys.stdin:
-        job = json.loads(line)
-        result = bare(job) if "model" in job else uvloop.run((by_turns if "kinds" in job else sent)(job))
-        print(json.dumps(result), flush=True)
+    # where PYTHONUNBUFFERED is set, what a pipe does not take of a long line at once would be lost
+    with open(sys.stdout.fileno(), "w", closefd=False) as told:
+        for line in sys.stdin:
+            job = json.loads(line)
+            result = bare(job) if "model" in job else uvloop.run((by_turns if "kinds" in job else sent)(job))
+            print(json.dumps(result), file=told, flush=True)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,10 @@ WAYS = {NEITHER: "neither", AGAIN: "neither, again", METRICS: "metrics", OWN: "m
 
 
 class Line(NamedTuple):
-    """One of the table, with its turns; those of the same draw have the same place in each line."""
+    """One of the table, with its turns; those of the same draw have the same place in each line.
+
+    A draw is left out where the machine stood still for a whole turn, so that nothing was answered in it.
+    """
 
     way: Way
     rows: int
@@ -197,7 +200,10 @@ async def one_round(seconds: float, collector: Collector) -> Round:
             lines = []
             for of, subject in asked.items():
                 turns = await asking.by_turns(subject, list(WAYS), seconds * (1 - SENDING) / len(asked), TURN)
-                lines += [Line(way, of.rows, of.connections, own) for way, own in turns.items()]
+                draws = [draw for draw in zip(*turns.values(), strict=True) if all(turn.requests for turn in draw)]
+                lines += [
+                    Line(way, of.rows, of.connections, [draw[at] for draw in draws]) for at, way in enumerate(turns)
+                ]
             bursts = await asking.by_turns(asked[BURSTS], (METRICS, OWN), seconds * SENDING, BURST, REST)
             router, runtime = await asyncio.to_thread(counted, one)
     to_count = sum(count for way, count in asking.sent.items() if way.counted)
