@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 import machine
 from rich.console import Console
@@ -20,6 +21,13 @@ def tell_machine(console: Console) -> None:
     """What a reader must know before comparing a figure with another machine's."""
     for name, fact in machine.facts():
         console.print(f"{name:12} {fact}", highlight=False, soft_wrap=True)
+
+
+def rounds(count: int, console: Console) -> Iterator[int]:
+    """Their numbers, from 0; each is told as it begins."""
+    for number in range(count):
+        console.print(f"round {number + 1} of {count}: the servers start", highlight=False)
+        yield number
 
 
 def exit_code(failures: int, console: Console) -> int:

@@ -124,8 +124,8 @@ async def by_turns(job: dict) -> dict:
         requests = cycle([each.encode() for each in kind["requests"]])
         callers.append(await connected(job | kind, lambda requests=requests, gate=gate: Waiting(requests, gate)))
         gates.append(gate)
-    turns, left = [], max(1, int(job["seconds"] / len(gates) / (job["settled"] + job["turn"] + job["rest"])))
-    for kind in (kind for _ in range(left) for kind in random.sample(range(len(gates)), len(gates))):
+    turns, draws = [], max(1, int(job["seconds"] / len(gates) / (job["settled"] + job["turn"] + job["rest"])))
+    for kind in (kind for _ in range(draws) for kind in random.sample(range(len(gates)), len(gates))):
         tell(job, kind)
         gates[kind].open()
         await asyncio.sleep(job["settled"])

@@ -327,8 +327,7 @@ async def bench(seconds: float, count: int, console: Console) -> int:
     command.tell_machine(console)
     found: list[Round] = []
     with collecting() as collector:
-        for number in range(count):
-            console.print(f"round {number + 1} of {count}: the servers start", highlight=False)
+        for _ in command.rounds(count, console):
             found.append(await one_round(seconds / count, collector))
             for said in of_all_loads(found[-1].lines):
                 console.print(f"  {said}", highlight=False, soft_wrap=True)

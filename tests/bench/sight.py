@@ -198,8 +198,7 @@ async def bench(seconds: float, count: int, console: Console) -> int:
     command.tell_machine(console)
     found: list[Round] = []
     with collecting() as collector:
-        for number in range(count):
-            console.print(f"round {number + 1} of {count}: the servers start", highlight=False)
+        for number in command.rounds(count, console):
             found.append(await one_round(seconds / count, collector, number % len(PERCENTS)))
         taken = collector.posts
     per_round = [each.slices for each in found]
