@@ -27,6 +27,7 @@ from wye_operator.render.traceparent import FOLLOWED, NOT_UNSAMPLED, PARENT, PAR
 
 LISTENER, CLUSTER = "traced", "wye~traced"  # no deployment can have this name
 MARK = "x-wye-traced"  # in what was sent inside, for the data port's access log; no caller's, and not the model's
+BY_MATCHER = "envoy.extensions.router.cluster_specifiers.matcher.v3"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PIPE_BYTES = 8 * 1024
 STREAMS, STREAM_BYTES = 100, 64 * 1024  # of HTTP/2, on one connection
@@ -84,7 +85,7 @@ def _inside(share: int, headers: Sequence[Json], removed: Sequence[str], idle_ms
         "name": LISTENER,
         "match": {"prefix": "/", "runtime_fraction": fraction, "headers": list(headers), "filter_state": outside},
         "route": {
-            "inline_cluster_specifier_plugin": {"extension": _by_script()},
+            "inline_cluster_specifier_plugin": {"extension": _unchecked()},
             # inside it is decided how long a request may take; here, how long its caller may leave an answer unread.
             # With a bound of its own for streams a route would write it into calls' grpc-timeout.
             "timeout": "0s",
@@ -99,14 +100,11 @@ def _inside(share: int, headers: Sequence[Json], removed: Sequence[str], idle_ms
     }
 
 
-def _by_script() -> Json:
-    """The cluster by its name would be checked for, and a router of before, which has none, would refuse all routes."""
-    source = f'function envoy_on_route(handle) return "{CLUSTER}" end'
-    return extension(
-        "envoy.router.cluster_specifier_plugin.lua",
-        "envoy.extensions.router.cluster_specifiers.lua.v3.LuaConfig",
-        {"source_code": {"inline_string": source}, "default_cluster": CLUSTER},
-    )
+def _unchecked() -> Json:
+    """A cluster by its name is looked for, and a router of before, which does not have it, would refuse all routes."""
+    action = extension(CLUSTER, f"{BY_MATCHER}.ClusterAction", {"cluster": CLUSTER})
+    always = {"cluster_matcher": {"on_no_match": {"action": action}}}
+    return extension("envoy.router.cluster_specifier_plugin.matcher", f"{BY_MATCHER}.MatcherClusterSpecifier", always)
 
 
 def outside() -> Json:

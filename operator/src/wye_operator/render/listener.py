@@ -185,13 +185,13 @@ def _router() -> Json:
 
 
 def _identity(*, traced: bool) -> Json:
-    """Request ids, and who an answer says that it is of."""
+    """Request ids, and who an answer says that it is of. What comes inside has its id, and gets it back outside."""
     # an id that its caller chose says nothing about traces
     sampling = {"use_request_id_for_trace_sampling": False} if traced else {}
+    ids = {"preserve_external_request_id": True, "always_set_request_id_in_response": True} if not traced else {}
     return {
-        "generate_request_id": True,
-        "preserve_external_request_id": True,
-        "always_set_request_id_in_response": True,
+        "generate_request_id": not traced,
+        **ids,
         "request_id_extension": {
             # else a caller's UUID comes back with one digit changed as soon as tracing is on
             "typed_config": typed(
