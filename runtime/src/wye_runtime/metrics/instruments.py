@@ -33,6 +33,8 @@ class Tally:
     processor's caches from one request to the next, and fetching it for each costs more than the sorting.
     """
 
+    __slots__ = ("lock", "sorted", "total", "waiting")
+
     def __init__(self) -> None:
         self.waiting: list[float] = []
         self.sorted = [0] * (len(BUCKETS) + 1)
@@ -40,8 +42,9 @@ class Tally:
         self.lock = Lock()
 
     def observe(self, seconds: float) -> None:
-        self.waiting.append(seconds)
-        if len(self.waiting) >= AT_ONCE:
+        waiting = self.waiting
+        waiting.append(seconds)
+        if len(waiting) >= AT_ONCE:
             self.settle()
 
     def settle(self) -> None:
@@ -62,19 +65,31 @@ class Tally:
 class Requests:
     """How many requests were answered, and how long each took, by route and status; only the event loop writes it."""
 
+    __slots__ = ("latest", "route", "status", "tallies", "traces", "waiting")
+
     def __init__(self) -> None:
         self.tallies: dict[str, dict[int, Tally]] = {}
         self.traces: dict[str, dict[int, tuple[str, float]]] = {}
+        self.route, self.status = "", 0  # of the last one: mostly the next is like it
+        self.latest = Tally()  # where it was counted
+        self.waiting = self.latest.waiting
 
     def ended(self, route: str, status: int, seconds: float, trace: str = "") -> None:
         """One more, which was seen in a trace or not."""
-        by_status = self.tallies.get(route)
-        tally = by_status.get(status) if by_status else None
-        if tally is None:
-            tally = self.tallies.setdefault(route, {})[status] = Tally()
-        tally.observe(seconds)
+        if route is not self.route or status != self.status:
+            self.turn_to(route, status)
+        waiting = self.waiting
+        waiting.append(seconds)
+        if len(waiting) >= AT_ONCE:
+            self.latest.settle()
         if trace:  # whoever looks at this bucket can look at that trace
             self.traces.setdefault(route, {})[bisect_left(BUCKETS, seconds)] = trace, seconds
+
+    def turn_to(self, route: str, status: int) -> None:
+        self.route, self.status = route, status
+        by_status = self.tallies.setdefault(route, {})
+        self.latest = by_status.get(status) or by_status.setdefault(status, Tally())
+        self.waiting = self.latest.waiting
 
     @property
     def counts(self) -> dict[tuple[int, str], int]:
