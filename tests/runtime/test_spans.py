@@ -19,7 +19,7 @@ from wye_runtime.errors import ConfigError
 from wye_runtime.tracing import Context, Tracer
 from wye_runtime.tracing.exporting import MOST_WAITING, Exporter
 from wye_runtime.tracing.tracer import MOST_A_SECOND
-from wye_runtime.tracing.watch import Watch
+from wye_runtime.tracing.watch import Ended, Watch
 
 PARENT = "00f067aa0ba902b7"
 ROWS = {"data": [[1, 2, 3]]}
@@ -211,7 +211,7 @@ def test_no_more_requests_are_watched_than_a_second_has_room_for() -> None:
 def test_what_became_of_a_request_that_is_over_is_forgotten() -> None:
     tracer = Tracer(Exporter("127.0.0.1", 1, {}))
     watch, job = Watch(Context(trace(1), PARENT)), object()
-    tracer.ended(watch, "/score", 0.0, {}, failed=False)
+    tracer.ended(Ended(watch, "/score", 0.0, 0.1, 200, "1", is_copy=False))
     tracer.became(watch, job)  # by a thread, after its caller left
     assert not tracer.jobs
 

@@ -8,7 +8,7 @@ from itertools import count
 from uuid import uuid4
 
 from wye_runtime.metrics import Metrics
-from wye_runtime.tracing import Attributes, Context, Tracer, Watch
+from wye_runtime.tracing import Context, Ended, Tracer, Watch
 
 log = logging.getLogger("wye")
 CLIENT_GONE = 499
@@ -44,7 +44,7 @@ class Ledger:
         requests = self.metrics.copies if entry.is_copy else self.metrics.requests
         if is_check(entry.route):
             requests = self.metrics.checks
-        requests.ended(entry.route, status, seconds, "" if entry.context is None else self.seen(entry, status))
+        requests.ended(entry.route, status, seconds, "" if entry.context is None else self.seen(entry, status, now))
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)
 
@@ -52,15 +52,11 @@ class Ledger:
         """What is to be seen of a request of that trace."""
         return context if self.tracer is None or context is None else self.tracer.watch(context) or context
 
-    def seen(self, entry: "Entry", status: int) -> str:
-        """The trace of a sampled request, which is told that it has its answer."""
+    def seen(self, entry: "Entry", status: int, now: float) -> str:
+        """The trace of a sampled request, which has its answer."""
         context = entry.context
         if self.tracer is not None and isinstance(context, Watch):
-            said: Attributes = {"http.route": entry.route, "http.response.status_code": status}
-            said["wye.request_id"] = entry.id
-            if entry.is_copy:
-                said["wye.mirrored"] = True
-            self.tracer.ended(context, entry.route, entry.began, said, failed=status >= 500)
+            self.tracer.ended(Ended(context, entry.route, entry.began, now, status, entry.id, entry.is_copy))
         return context.trace if context else ""
 
     def log(self, entry: "Entry", status: int, seconds: float, unforeseen: Exception | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from wye_runtime.endpoints.ledger import ID_LENGTH
 from wye_runtime.fastlane.targets import CONTENT_LENGTH, COPY, REQUEST_ID, TRACE, Headers, Target, raw_request
-from wye_runtime.tracing import Context, context_of
+from wye_runtime.tracing import PARENT_LENGTH, Context, context_of
 
 END, CR, POST, MODERN = b"\r\n\r\n", b"\r", b"POST ", b" HTTP/1.1\r\n"
 ID = b"\r\n%b: " % REQUEST_ID  # as proxies write it
@@ -19,8 +19,6 @@ TRACED = b"\r\n%b: " % TRACE  # as proxies write it
 STATE = b"tracestate"
 STATED = b"\r\n%b: " % STATE  # as proxies write it; Envoy also where there is none
 PRINTED = re.compile(rb"[ -~]*")
-FORM = len("00-") + 32 + len("-") + 16 + len("-00")
-NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 MOST = 2 << 10  # bytes of a head that is kept
 LARGE = 16 << 10  # bytes of a request that are not copied for its trace
 KEPT = 1024  # heads; one more, and all are forgotten
@@ -63,8 +61,8 @@ class Heads:
             return None
         rest, parent = cut
         known = self.known(rest)
-        if known is None or parent[-1] in NOT_SAMPLED:
-            return known
+        if known is None:
+            return None
         head, named, body, _ = known
         return head, named, body, context_of(parent)
 
@@ -142,7 +140,7 @@ def without_trace(data: bytes) -> tuple[bytes, bytes] | None:
     begin = at + len(TRACED)
     stop = data.find(CR, begin)
     value = data[begin:stop]
-    if len(value) != FORM or not value.replace(b"-", b"").isalnum():
+    if len(value) != PARENT_LENGTH or not value.replace(b"-", b"").isalnum():
         return None
     rest = without_state(data[:at] + data[stop:])
     return None if rest is None else (rest, value)
@@ -155,7 +153,8 @@ def without_state(data: bytes) -> bytes | None:
         return data
     begin = at + len(STATED)
     stop = data.find(CR, begin)
-    return data[:at] + data[stop:] if PRINTED.fullmatch(data, begin, stop) else None
+    # routers write an empty one, and no expression is fetched for it
+    return data[:at] + data[stop:] if begin == stop or PRINTED.fullmatch(data, begin, stop) else None
 
 
 def length_in(headers: Headers) -> int | None:

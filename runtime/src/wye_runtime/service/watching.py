@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from wye_runtime.engine.model import Run
@@ -13,9 +12,7 @@ from wye_runtime.service.loading import Loaded
 from wye_runtime.service.running import Runner
 from wye_runtime.service.tickets import Outcome
 from wye_runtime.tracing import Tracer
-from wye_runtime.tracing.watch import share
-
-Runs = list[tuple[float, float]]
+from wye_runtime.tracing.watch import Times, share
 
 
 def watched(ready: Loaded, tracer: Tracer) -> Loaded:
@@ -57,27 +54,29 @@ class WatchedRunner(Runner):
         watch = self.tracer.of(job)
         if watch is None:
             return super().run(job, run)
-        with self.seen() as runs:
-            try:
-                return super().run(job, run)
-            finally:
-                watch.ran(runs)
+        runs = self.here.runs = []
+        try:
+            return super().run(job, run)
+        finally:
+            self.here.runs = None
+            watch.ran(runs)
 
     def run_together(self, jobs: Sequence[Job], counts: Sequence[int], run: Run | None = None) -> Sequence[Outcome]:
         """The answer to each of several jobs of one kind and one batch each, from one run."""
         watches = [found for job in jobs if (found := self.tracer.of(job))] if self.tracer.jobs else []
         if not watches:
             return super().run_together(jobs, counts, run)
+        runs = self.here.runs = []
         began = time.perf_counter()
-        with self.seen() as runs:
-            try:
-                return super().run_together(jobs, counts, run)
-            finally:
-                share(watches, (began, time.perf_counter()), counts, runs)
+        try:
+            return super().run_together(jobs, counts, run)
+        finally:
+            self.here.runs = None
+            share(watches, (began, time.perf_counter()), counts, runs)
 
     def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
         """One run of the model."""
-        runs: Runs | None = getattr(self.here, "runs", None)
+        runs: list[Times] | None = getattr(self.here, "runs", None) if self.tracer.jobs else None
         if runs is None:
             return super().outputs(feeds, names, run)
         began = time.perf_counter()
@@ -85,13 +84,3 @@ class WatchedRunner(Runner):
             return super().outputs(feeds, names, run)
         finally:
             runs.append((began, time.perf_counter()))
-
-    @contextmanager
-    def seen(self) -> Iterator[Runs]:
-        """The runs of this thread meanwhile."""
-        runs: Runs = []
-        self.here.runs = runs
-        try:
-            yield runs
-        finally:
-            self.here.runs = None

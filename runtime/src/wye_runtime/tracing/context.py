@@ -1,11 +1,12 @@
 """Whose trace a request belongs to (W3C Trace Context). The router decides which are sampled; others cost nothing."""
 
-import re
 from typing import NamedTuple
 
 TRACEPARENT = "traceparent"
-SAMPLED = 1  # the lowest bit of the flags
-FORM = re.compile(rb"([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+PARENT_LENGTH = len("00-") + 32 + len("-") + 16 + len("-00")  # of a `traceparent` of the one version that there is
+HEX, DASH = b"0123456789abcdef", b"-"
+NO_TRACE, NO_SPAN = b"0" * 32, b"0" * 16
+NOT_SAMPLED = frozenset(b"02468ace")  # the last digit of the flags
 
 
 class Context(NamedTuple):
@@ -16,8 +17,16 @@ class Context(NamedTuple):
 
 
 def context_of(traceparent: bytes) -> Context | None:
-    """None where nobody wants to see it, or the header is none."""
-    found = FORM.fullmatch(traceparent)
-    if found is None or found[1] == b"ff" or (found[1] == b"00" and len(traceparent) != 55):
+    """None where nobody wants to see it, or the header is none.
+
+    Without a regular expression: for one request of a hundred its machine is never in the processor's caches.
+    """
+    plain, more = traceparent[:PARENT_LENGTH], traceparent[PARENT_LENGTH:]
+    if len(plain) != PARENT_LENGTH or plain[-1] in NOT_SAMPLED or plain.translate(None, HEX) != b"---":
         return None
-    return Context(found[2].decode(), found[3].decode()) if int(found[4], 16) & SAMPLED else None
+    version, trace, span, _ = plain.split(DASH)
+    if (len(version), len(trace), len(span)) != (2, 32, 16) or version == b"ff":
+        return None
+    if trace == NO_TRACE or span == NO_SPAN or (more and (version == b"00" or not more.startswith(DASH))):
+        return None
+    return Context(trace.decode(), span.decode())

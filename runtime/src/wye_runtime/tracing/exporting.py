@@ -8,12 +8,10 @@ import http.client
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import orjson
-
-from wye_runtime.tracing.watch import Attributes, Ended, Part
+from wye_runtime.tracing.spans import attributes_of, message
+from wye_runtime.tracing.watch import Ended
 
 log = logging.getLogger("wye")
 PATH = "/v1/traces"
@@ -23,8 +21,6 @@ AT_ONCE = 200  # requests of one message
 EVERY = 1.0  # seconds
 PATIENCE = 5.0  # for a collector that does not answer
 LAST_PATIENCE = 1.0  # at the process's end
-SERVER, INTERNAL, FAILED = 2, 1, 2  # OTLP's numbers: kinds of span, and a status
-SAMPLED_FLAGS = 0x101  # of a link: sampled, and its parent may be elsewhere
 
 
 class Exporter:
@@ -32,7 +28,7 @@ class Exporter:
 
     def __init__(self, host: str, port: int, resource: Mapping[str, str]) -> None:
         self.host, self.port = host, port
-        self.resource = {"attributes": attributes_of(dict(resource))}
+        self.resource = {"attributes": attributes_of(resource)}
         self.waiting: deque[Ended] = deque()
         self.sent = self.dropped = 0
         self.trouble = ""
@@ -90,49 +86,3 @@ class Exporter:
         """The last ones, as far as a second is enough."""
         self.closing.set()
         self.thread.join(LAST_PATIENCE)
-
-
-def message(resource: Mapping[str, Any], requests: list[Ended]) -> bytes:
-    """OTLP's ExportTraceServiceRequest."""
-    spans = [span for request in requests for span in spans_of(request)]
-    scope = {"scope": {"name": "wye-runtime"}, "spans": spans}
-    return orjson.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]})
-
-
-def spans_of(request: Ended) -> Iterator[dict[str, Any]]:
-    """The request's own span, and those of its parts."""
-    watch = request.watch
-    own = Part(watch.span, request.name, request.began, request.ended, watch.parent, request.attributes)
-    status = {"status": {"code": FAILED}} if request.failed else {}
-    yield {**span_of(own, watch.trace, request.epoch), "kind": SERVER, **status}
-    waited = watch.waited()
-    for part in (*([waited] if waited else []), *watch.parts):
-        inside = part if part.parent else part._replace(parent=watch.span)
-        yield {**span_of(inside, watch.trace, request.epoch), "kind": INTERNAL}
-
-
-def span_of(part: Part, trace: str, epoch: int) -> dict[str, Any]:
-    """One span; 64-bit numbers are strings in protobuf's JSON."""
-    links = [{"traceId": other.trace, "spanId": other.parent, "flags": SAMPLED_FLAGS} for other in part.links]
-    return {
-        "traceId": trace,
-        "spanId": part.span,
-        "parentSpanId": part.parent,
-        "name": part.name,
-        "startTimeUnixNano": str(epoch + int(part.began * 1e9)),
-        "endTimeUnixNano": str(epoch + int(part.ended * 1e9)),
-        "attributes": attributes_of(part.attributes),
-        **({"links": links} if links else {}),
-    }
-
-
-def attributes_of(given: Attributes | dict[str, str]) -> list[dict[str, Any]]:
-    """As OTLP writes them."""
-    return [{"key": key, "value": value_of(value)} for key, value in given.items()]
-
-
-def value_of(value: str | int | bool) -> dict[str, Any]:  # noqa: FBT001 -- it is a value of the span
-    """With its type."""
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}

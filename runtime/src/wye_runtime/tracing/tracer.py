@@ -4,7 +4,7 @@ import time
 from typing import Protocol
 
 from wye_runtime.tracing.context import Context
-from wye_runtime.tracing.watch import Attributes, Ended, Watch, ended
+from wye_runtime.tracing.watch import Ended, Watch
 
 MOST_A_SECOND = 100  # requests that are seen, whatever routers or callers ask for
 
@@ -51,11 +51,11 @@ class Tracer:
         """Who watches what became of a request."""
         return self.jobs.get(id(job))
 
-    def ended(self, watch: Watch, name: str, began: float, attributes: Attributes, *, failed: bool) -> None:
+    def ended(self, request: Ended) -> None:
         """The request has its answer."""
-        watch.is_over = True
-        self.forget(watch)
-        self.exporter.add(ended(watch, name, began, attributes, failed=failed))
+        request.watch.is_over = True
+        self.forget(request.watch)
+        self.exporter.add(request)
 
     def forget(self, watch: Watch) -> None:
         self.jobs.pop(id(watch.job), None)
