@@ -7,22 +7,15 @@ from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 
 from wye_runtime.cli import main
-from wye_runtime.metrics import Metrics
+from wye_runtime.metrics.instruments import Requests, Tally
 
 COUNTED, UNCOUNTED = b"1", b"0"  # all that is in the file
 
 
 def switch_by(switch: mmap) -> None:
-    """All metrics that are made from now on: requests, and runs of the model."""
-    made = Metrics.__init__
-
-    def make(metrics: Metrics) -> None:
-        made(metrics)
-        for requests in (metrics.requests, metrics.copies, metrics.checks):
-            requests.ended = only_while(switch, requests.ended)  # type: ignore[method-assign]
-        metrics.run_seconds.observe = only_while(switch, metrics.run_seconds.observe)  # type: ignore[method-assign]
-
-    Metrics.__init__ = make  # type: ignore[method-assign]
+    """All metrics: requests, and runs of the model."""
+    Requests.ended = only_while(switch, Requests.ended)  # type: ignore[method-assign]
+    Tally.observe = only_while(switch, Tally.observe)  # type: ignore[method-assign]
 
 
 def only_while(switch: mmap, count: Callable[..., None]) -> Callable[..., None]:

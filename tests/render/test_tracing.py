@@ -70,6 +70,7 @@ def test_a_caller_is_followed(router: Running, blue: Upstream, collector: Collec
     )
     [span] = collector.trace(f"{1:032x}")
     assert (span["parentSpanId"], span["kind"], span["name"]) == (PARENT, 2, "route split")
+    assert span["said"]["guid:x-request-id"] == "mine"
     assert span["resource"]["service.name"] == "fraud-router"
     assert span["resource"]["wye.endpoint"] == "fraud"
     assert span["said"]["wye.deployment"] == "blue"
@@ -82,6 +83,22 @@ def test_a_caller_is_followed(router: Running, blue: Upstream, collector: Collec
     assert "secret" not in text
     assert "spy" not in text
     assert lost(router) == 0
+
+
+MADE = "[0-9a-f-]{36}"
+
+
+@pytest.mark.parametrize(("sent", "form"), [("mine", "mine"), (None, MADE), ("of two words", MADE)])
+def test_a_sampled_request_has_one_id_for_all(
+    sent: str | None, form: str, router: Running, blue: Upstream, collector: Collector
+) -> None:
+    number = 40 + len(sent or "")
+    headers = {"traceparent": traceparent(number), **({"x-request-id": sent} if sent else {})}
+    answer = plain.post(f"{router.url}/score", content=b"{}", headers=headers)
+    [span] = collector.trace(f"{number:032x}")
+    [told] = answer.headers.get_list("x-request-id")
+    assert re.fullmatch(form, told)
+    assert blue.seen[-1].headers["x-request-id"] == span["said"]["guid:x-request-id"] == told
 
 
 def test_what_is_not_sampled_is_only_handed_on(router: Running, blue: Upstream, collector: Collector) -> None:

@@ -18,8 +18,9 @@ from wye_runtime import settings
 from wye_runtime.errors import ConfigError
 from wye_runtime.tracing import Context, Tracer
 from wye_runtime.tracing.exporting import MOST_WAITING, Exporter
+from wye_runtime.tracing.spans import message
 from wye_runtime.tracing.tracer import MOST_A_SECOND
-from wye_runtime.tracing.watch import Ended, Watch
+from wye_runtime.tracing.watch import Ended, Watch, share
 
 PARENT = "00f067aa0ba902b7"
 ROWS = {"data": [[1, 2, 3]]}
@@ -186,6 +187,70 @@ def test_no_collector_can_harm_requests(behaviour, servers, wait_until):
             wait_until(lambda: server.line("traces are sent again"), "nothing is said of its return")
 
 
+def written(*requests):
+    [resource] = json.loads(message({}, requests))["resourceSpans"]
+    [scope] = resource["scopeSpans"]
+    return scope["spans"]
+
+
+def over(watch, status=200):
+    return Ended(watch, "/score", 1.0, 5.0, 9_000_000_000, status, "1", is_copy=False)
+
+
+def nanoseconds(seconds):
+    """What `over` makes of a time."""
+    return str(int((seconds + 4) * 1e9))
+
+
+def test_a_request_with_several_runs_has_one_span_for_them() -> None:
+    watch = Watch(Context(trace(1), PARENT))
+    watch.arrived(1.5)
+    watch.decoded(1.5, 2.0)
+    watch.ran([(2.5, 3.0), (3.0, 4.0)])
+    spans = written(over(watch))
+    assert [span["name"] for span in spans] == ["/score", "queue", "decode", "run"]
+    own, queue, _, run = spans
+    assert (queue["startTimeUnixNano"], queue["endTimeUnixNano"]) == (nanoseconds(2.0), nanoseconds(2.5))
+    assert (run["startTimeUnixNano"], run["endTimeUnixNano"]) == (nanoseconds(2.5), nanoseconds(4.0))
+    assert run["attributes"] == [{"key": "wye.runs", "value": {"intValue": "2"}}]
+    assert {span["parentSpanId"] for span in spans[1:]} == {own["spanId"]}
+    assert (own["startTimeUnixNano"], own["endTimeUnixNano"]) == (nanoseconds(1.0), "9000000000")
+    assert "status" not in own
+
+
+def test_a_run_in_company_that_failed_is_seen_beside_the_one_alone() -> None:
+    watch = Watch(Context(trace(1), PARENT))
+    watch.arrived(1.5)
+    share([watch], (2.0, 3.0), [1, 4], [(2.0, 2.5)])
+    watch.ran([(3.5, 4.0)])
+    own, queue, alone, batch, run = written(over(watch, 500))
+    assert [each["name"] for each in (queue, alone, batch, run)] == ["queue", "run", "batch", "run"]
+    assert queue["endTimeUnixNano"] == nanoseconds(2.0)  # it was taken up then
+    assert (alone["parentSpanId"], batch["parentSpanId"], run["parentSpanId"]) == (
+        own["spanId"],
+        own["spanId"],
+        batch["spanId"],
+    )
+    assert own["status"] == {"code": 2}
+    said = {each["key"]: each["value"]["intValue"] for each in batch["attributes"]}
+    assert said == {"wye.batch.requests": "2", "wye.batch.rows": "5"}
+    assert "links" not in batch  # the other request was not sampled
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_of_three_points_at_the_other_two(at_once) -> None:
+    """However they come to be written: in one message, or each in one of its own."""
+    watches = [Watch(Context(trace(n), PARENT)) for n in (1, 2, 3)]
+    share(watches, (2.0, 3.0), [1, 1, 1], [(2.0, 2.5)])
+    ended = [over(watch) for watch in watches]
+    spans = written(*ended) if at_once else [span for each in ended for span in written(each)]
+    batches = {span["traceId"]: span for span in spans if span["name"] == "batch"}
+    assert len({span["spanId"] for span in batches.values()}) == 3
+    for number, own in batches.items():
+        links = {link["traceId"]: link["spanId"] for link in own["links"]}
+        assert links == {other: span["spanId"] for other, span in batches.items() if other != number}
+
+
 def test_a_collector_that_is_behind_is_not_waited_for() -> None:
     exporter = Exporter("127.0.0.1", 1, {})
     for _ in range(MOST_WAITING + 5):
@@ -211,7 +276,7 @@ def test_no_more_requests_are_watched_than_a_second_has_room_for() -> None:
 def test_what_became_of_a_request_that_is_over_is_forgotten() -> None:
     tracer = Tracer(Exporter("127.0.0.1", 1, {}))
     watch, job = Watch(Context(trace(1), PARENT)), object()
-    tracer.ended(Ended(watch, "/score", 0.0, 0.1, 200, "1", is_copy=False))
+    tracer.ended(over(watch))
     tracer.became(watch, job)  # by a thread, after its caller left
     assert not tracer.jobs
 

@@ -101,7 +101,9 @@ def _inside(share: int, headers: Sequence[Json], removed: Sequence[str], idle_ms
 
 
 def _unchecked() -> Json:
-    """A cluster by its name is looked for, and a router of before, which does not have it, would refuse all routes."""
+    """The way inside by a matcher: a cluster that the route itself names is looked for, and a router of before, which
+    does not have it, would refuse all routes.
+    """
     action = extension(CLUSTER, f"{BY_MATCHER}.ClusterAction", {"cluster": CLUSTER})
     always = {"cluster_matcher": {"on_no_match": {"action": action}}}
     return extension("envoy.router.cluster_specifier_plugin.matcher", f"{BY_MATCHER}.MatcherClusterSpecifier", always)

@@ -44,7 +44,7 @@ class Ledger:
         requests = self.metrics.copies if entry.is_copy else self.metrics.requests
         if is_check(entry.route):
             requests = self.metrics.checks
-        requests.ended(entry.route, status, seconds, "" if entry.context is None else self.seen(entry, status, now))
+        requests.ended(entry.route, status, seconds, "" if entry.context is None else self.seen(entry, status))
         if seconds > self.slow or status >= 500 or unforeseen:
             self.log(entry, status, seconds, unforeseen)
 
@@ -52,11 +52,12 @@ class Ledger:
         """What is to be seen of a request of that trace."""
         return context if self.tracer is None or context is None else self.tracer.watch(context) or context
 
-    def seen(self, entry: "Entry", status: int, now: float) -> str:
+    def seen(self, entry: "Entry", status: int) -> str:
         """The trace of a sampled request, which has its answer."""
         context = entry.context
         if self.tracer is not None and isinstance(context, Watch):
-            self.tracer.ended(Ended(context, entry.route, entry.began, now, status, entry.id, entry.is_copy))
+            now = time.perf_counter(), time.time_ns()
+            self.tracer.ended(Ended(context, entry.route, entry.began, *now, status, entry.id, is_copy=entry.is_copy))
         return context.trace if context else ""
 
     def log(self, entry: "Entry", status: int, seconds: float, unforeseen: Exception | None) -> None:

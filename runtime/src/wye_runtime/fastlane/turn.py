@@ -5,7 +5,8 @@ import time
 
 from wye_runtime.endpoints.ledger import Entry
 from wye_runtime.fastlane.targets import Target
-from wye_runtime.protocol import RawRequest, RawResponse, raw_request
+from wye_runtime.protocol import RawRequest, RawResponse
+from wye_runtime.protocol import raw_request as raw_of
 from wye_runtime.service import Ticket
 from wye_runtime.tracing import Watch
 
@@ -31,4 +32,4 @@ class Turn(Entry):
         """It is whole: whoever watches it hears of it."""
         if self.raw is not None and isinstance(self.context, Watch):
             self.context.arrived(time.perf_counter())
-            self.raw = raw_request((*self.raw[:-1], self.context))
+            self.raw = raw_of((*self.raw[:-1], self.context))  # `watch` is the last

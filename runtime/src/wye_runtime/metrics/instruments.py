@@ -72,13 +72,13 @@ class Requests:
         self.traces: dict[str, dict[int, tuple[str, float]]] = {}
         self.route, self.status = "", 0  # of the last one: mostly the next is like it
         self.latest = Tally()  # where it was counted
-        self.waiting = self.latest.waiting
+        self.waiting = self.latest.waiting  # the same list, which is emptied and never replaced
 
     def ended(self, route: str, status: int, seconds: float, trace: str = "") -> None:
         """One more, which was seen in a trace or not."""
         if route is not self.route or status != self.status:
             self.turn_to(route, status)
-        waiting = self.waiting
+        waiting = self.waiting  # not `latest.observe`: a call more costs as much as all of this
         waiting.append(seconds)
         if len(waiting) >= AT_ONCE:
             self.latest.settle()
@@ -86,10 +86,11 @@ class Requests:
             self.traces.setdefault(route, {})[bisect_left(BUCKETS, seconds)] = trace, seconds
 
     def turn_to(self, route: str, status: int) -> None:
-        self.route, self.status = route, status
+        """Others like it will follow."""
         by_status = self.tallies.setdefault(route, {})
         self.latest = by_status.get(status) or by_status.setdefault(status, Tally())
         self.waiting = self.latest.waiting
+        self.route, self.status = route, status
 
     @property
     def counts(self) -> dict[tuple[int, str], int]:

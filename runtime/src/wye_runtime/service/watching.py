@@ -76,7 +76,7 @@ class WatchedRunner(Runner):
 
     def outputs(self, feeds: Tensors, names: Sequence[str], run: Run | None) -> Tensors:
         """One run of the model."""
-        runs: list[Times] | None = getattr(self.here, "runs", None) if self.tracer.jobs else None
+        runs: list[Times] | None = getattr(self.here, "runs", None)
         if runs is None:
             return super().outputs(feeds, names, run)
         began = time.perf_counter()

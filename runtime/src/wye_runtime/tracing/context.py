@@ -21,8 +21,10 @@ def context_of(traceparent: bytes) -> Context | None:
 
     Without a regular expression: for one request of a hundred its machine is never in the processor's caches.
     """
+    if len(traceparent) < PARENT_LENGTH or traceparent[PARENT_LENGTH - 1] in NOT_SAMPLED:
+        return None
     plain, more = traceparent[:PARENT_LENGTH], traceparent[PARENT_LENGTH:]
-    if len(plain) != PARENT_LENGTH or plain[-1] in NOT_SAMPLED or plain.translate(None, HEX) != b"---":
+    if plain.translate(None, HEX) != b"---":
         return None
     version, trace, span, _ = plain.split(DASH)
     if (len(version), len(trace), len(span)) != (2, 32, 16) or version == b"ff":

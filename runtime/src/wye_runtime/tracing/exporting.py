@@ -16,7 +16,7 @@ from wye_runtime.tracing.watch import Ended
 log = logging.getLogger("wye")
 PATH = "/v1/traces"
 JSON = {"content-type": "application/json"}
-MOST_WAITING = 1000  # requests that are not sent yet; the memory of about three megabytes
+MOST_WAITING = 1000  # requests that are not sent yet; the memory of about one and a half megabytes
 AT_ONCE = 200  # requests of one message
 EVERY = 1.0  # seconds
 PATIENCE = 5.0  # for a collector that does not answer

@@ -1,13 +1,12 @@
-"""Of what was seen of requests to OTLP's spans, as JSON."""
+"""From what was seen of requests to OTLP's spans as JSON: by the exporter's thread, of many requests at once."""
 
 import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from wye_runtime.tracing.watch import Batch, Ended, Times, Watch
+from wye_runtime.tracing.watch import Batch, Ended, Times
 
 Attributes = Mapping[str, str | int | bool]
 Span = dict[str, Any]
@@ -18,24 +17,23 @@ NOTHING: Attributes = {}
 
 def message(resource: Mapping[str, Any], requests: Sequence[Ended]) -> bytes:
     """OTLP's ExportTraceServiceRequest."""
-    now = time.perf_counter()
-    epoch = time.time_ns() - int(now * 1e9)
-    spans = [span for request in requests for span in Writer(request.watch, epoch).spans(request)]
+    spans = [span for request in requests for span in Writer(request).spans()]
     scope = {"scope": {"name": "wye-runtime"}, "spans": spans}
     return orjson.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]})
 
 
 class Writer:
-    """Of one request; `epoch`: nanoseconds to add to its times."""
+    """What one request's spans have in common."""
 
-    def __init__(self, watch: Watch, epoch: int) -> None:
-        self.watch = watch
-        self.epoch = epoch
+    def __init__(self, request: Ended) -> None:
+        self.request = request
+        self.trace = request.watch.trace
+        self.epoch = request.clock - int(request.ended * 1e9)  # to add to its times
         self.own = new_span()
 
-    def spans(self, request: Ended) -> Iterator[Span]:
+    def spans(self) -> Iterator[Span]:
         """The request's own span, and those of its parts."""
-        watch = self.watch
+        request, watch = self.request, self.request.watch
         own = self.span(request.route, (request.began, request.ended), watch.parent, said_of(request), self.own)
         yield own | {"kind": SERVER, **({"status": {"code": FAILED}} if request.status >= 500 else {})}
         if watch.since and watch.until > watch.since:  # in between nothing was done for it
@@ -59,22 +57,20 @@ class Writer:
             for trace, span in zip(batch.traces, batch.spans, strict=True)
             if span != own
         ]
-        yield self.part("batch", batch.times, attributes=about, named=own) | ({"links": links} if links else {})
+        yield self.part("batch", batch.times, attributes=about, span=own) | ({"links": links} if links else {})
         for times in batch.runs:
             yield self.part("run", times, own)
 
-    def part(
-        self, name: str, times: Times, parent: str = "", attributes: Attributes = NOTHING, named: str = ""
-    ) -> Span:
+    def part(self, name: str, times: Times, parent: str = "", attributes: Attributes = NOTHING, span: str = "") -> Span:
         """A part of the request's time, or of the part that `parent` is."""
-        return self.span(name, times, parent or self.own, attributes, named or new_span()) | {"kind": INTERNAL}
+        return self.span(name, times, parent or self.own, attributes, span or new_span()) | {"kind": INTERNAL}
 
-    def span(self, name: str, times: Times, parent: str, attributes: Attributes, named: str) -> Span:
-        """64-bit numbers are strings in protobuf's JSON."""
+    def span(self, name: str, times: Times, parent: str, attributes: Attributes, span: str) -> Span:
+        """One span by its id; 64-bit numbers are strings in protobuf's JSON."""
         began, ended = times
         return {
-            "traceId": self.watch.trace,
-            "spanId": named,
+            "traceId": self.trace,
+            "spanId": span,
             "parentSpanId": parent,
             "name": name,
             "startTimeUnixNano": str(self.epoch + int(began * 1e9)),

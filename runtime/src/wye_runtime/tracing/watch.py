@@ -27,7 +27,11 @@ class Batch(NamedTuple):
 
 
 class Watch:
-    """One sampled request; the times are `perf_counter`'s. Threads write to it one after the other."""
+    """One sampled request; the times are `perf_counter`'s.
+
+    Threads write to it one after the other, but where its caller left, or waited no longer, one may still write when it
+    is read: so each writes once, and a whole thing.
+    """
 
     __slots__ = ("batches", "decoding", "home", "is_over", "job", "parent", "runs", "since", "trace", "until")
 
@@ -80,6 +84,7 @@ class Ended(NamedTuple):
     route: str
     began: float
     ended: float
+    clock: int  # what the clock said then, in nanoseconds since 1970
     status: int
     id: str
     is_copy: bool
