@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
@@ -14,19 +17,23 @@ import pytest
 from render import plans
 from render.greedy import ATTACKS, HEAD, Attack, Crowd, Multiplexed, Neighbour, crowd
 from render.model import Exchange, Model, ignore, serve
-from render.router import ALL_TRACED, Running, is_ready, serving
+from render.router import ALL_TRACED, Running, is_ready, serving, wait_for
 from render.upstream import Upstream
 from wye_operator.plan.shares import WHOLE
 from wye_operator.plan.wanted import Auth, Hosts, Listener, RouterPlan, Routes, Share
 from wye_operator.plan.world import Address
+from wye_operator.render import stats
 from wye_operator.render.memory import connections
 
 TIMEOUT_MS = 10_000
 MEBIBYTE = 2**20
 MEMORY = 96 * MEBIBYTE
+LIBC = ctypes.CDLL(None, use_errno=True)
+SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17  # of ptrace,
+WAIT_ALL = 0x40000000  # and of waitpid
 
 
-def plan_for(model: Model, health: Upstream, memory: int | None) -> RouterPlan:
+def plan_for(model: Model, health: Upstream, memory: int | None, timeout_ms: int) -> RouterPlan:
     """Health has a thread of its own: on a busy machine one that hundreds of connections are read in looks dead."""
     address = Address("127.0.0.1", model.port, check=health.port)
     return replace(
@@ -34,16 +41,18 @@ def plan_for(model: Model, health: Upstream, memory: int | None) -> RouterPlan:
         clusters=(plans.BLUE,),
         hosts=(Hosts("blue", (address,), None),),
         listener=Listener(64 * MEBIBYTE, access_log=True, most_memory_bytes=memory),
-        routes=Routes("Split", (Share("blue", 10_000),), (), (), TIMEOUT_MS, 1000),
+        routes=Routes("Split", (Share("blue", 10_000),), (), (), timeout_ms, 1000),
         auth=Auth(open=True, keys=None, version="open"),
     )
 
 
 @contextmanager
-def running(model: Model, folder: Path, memory: int | None = 512 * MEBIBYTE) -> Iterator[Running]:
+def running(
+    model: Model, folder: Path, memory: int | None = 512 * MEBIBYTE, timeout_ms: int = TIMEOUT_MS
+) -> Iterator[Running]:
     health = Upstream("blue")
     try:
-        with model.in_a_thread(), serving(plan_for(model, health, memory), folder, "blue") as router:
+        with model.in_a_thread(), serving(plan_for(model, health, memory, timeout_ms), folder, "blue") as router:
             yield router
     finally:
         health.stop()
@@ -170,17 +179,89 @@ def standing_still(router: Running) -> Iterator[None]:
         router.process.send_signal(SIGCONT)
 
 
+@contextmanager
+def kept_from_looking(router: Running) -> Iterator[None]:
+    """Its main thread stands still, as where that processor is taken from the machine; the one that serves goes on."""
+    pid = router.process.pid
+    trace(SEIZE, pid)
+    try:
+        trace(INTERRUPT, pid)
+        os.waitpid(pid, WAIT_ALL)
+        yield
+    finally:
+        trace(DETACH, pid)
+
+
+def trace(request: int, thread: int) -> None:
+    """Linux' ptrace, which the threads of a child allow."""
+    if LIBC.ptrace(ctypes.c_long(request), ctypes.c_long(thread), None, None) < 0:
+        raise OSError(ctypes.get_errno(), f"ptrace: {os.strerror(ctypes.get_errno())}")
+
+
+async def test_a_router_that_was_kept_from_looking_frees_itself(tmp_path: Path) -> None:
+    """Nothing is reset meanwhile. Whoever holds all of it then moves no more, and does not go."""
+    memory = 64 * MEBIBYTE
+    with running(Model("blue", way=choosy), tmp_path, memory, timeout_ms=120_000) as router:
+        port = router.place.listen.port
+        neighbour = Neighbour(port)
+        async with crowd(port) as those, multiplexed(those, 10) as callers, neighbour.calling():
+            with kept_from_looking(router):
+                for caller in callers:
+                    caller.refuse_answers()
+                    caller.begin("/large", 0, {})
+                    await asyncio.sleep(0)
+                await neighbour.answered(neighbour.statuses.total() + 10)
+            async with asyncio.timeout(30):
+                while not neighbour.statuses["IncompleteReadError"]:  # more is held than may be
+                    await neighbour.answered(neighbour.statuses.total() + 1)
+                before = neighbour.statuses["200"]
+                while neighbour.statuses["200"] < before + 10:
+                    await neighbour.answered(neighbour.statuses.total() + 1)
+        print(f"{dict(neighbour.statuses)}, {router.memory() // MEBIBYTE} MiB of {memory // MEBIBYTE}")
+
+
+LOOKS = "overload.refresh_interval_delay"
+LATE_MS = "50"  # of a look at the memory: more than two are left out then
+
+
+def late_looks(router: Running) -> int:
+    """How many looks came so late; Envoy tells of them every five seconds."""
+    metric = f"envoy_{LOOKS.replace('.', '_')}_bucket"
+    wait_for(lambda: router.figure(metric, "+Inf") > 0, "nothing is told of looks")
+    return router.figure(metric, "+Inf") - router.figure(metric, LATE_MS)
+
+
 @pytest.mark.parametrize("what", STREAMS)
-async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(tmp_path: Path, what: str) -> None:
-    """Streams that hold most are reset, then requests are refused, then connections closed; afterwards all is well."""
+async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams that hold most are reset, then requests are refused, then connections closed; afterwards all is well.
+
+    What a router holds is bounded by its looks: where the machine keeps it from them, it is asked once more.
+    """
+    monkeypatch.setattr(stats, "OF_THE_PROCESS", (*stats.OF_THE_PROCESS, re.escape(LOOKS)))
+    most = 64 * MEBIBYTE * (0.95 if ALL_TRACED else 0.85)  # what goes inside is held twice
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        held, late = await held_by_streams(folder, what, most)
+        if held < most:
+            return
+        # one that was made to stand still looks late in any case, and is to hold no more for it
+        assert late and not STREAMS[what][-1], f"{held // MEBIBYTE} MiB, and the machine had no part in it"  # noqa: PT018
+    pytest.fail(f"this machine kept the router from looking each time: {held // MEBIBYTE} MiB")
+
+
+async def held_by_streams(folder: Path, what: str, expected: float) -> tuple[int, int]:
+    """The most that a router held, in bytes; where that is more than is expected, how many of its looks were late."""
     path, size, more, may_answer, count, at_once = STREAMS[what]
-    memory, most = 64 * MEBIBYTE, 0
+    memory, most, late = 64 * MEBIBYTE, 0, 0
     steps = [
         *([] if may_answer else [lambda caller: caller.refuse_answers()]),
         lambda caller: caller.begin(path, size, more),
         lambda caller: caller.send(),
     ]
-    with running(Model("blue", way=choosy), tmp_path, memory) as router:
+    with running(Model("blue", way=choosy), folder, memory) as router:
         port = router.place.listen.port
         neighbour, after = Neighbour(port), Neighbour(port)
         async with crowd(port) as those, neighbour.calling(), multiplexed(those, count) as callers:
@@ -193,8 +274,10 @@ async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(tmp_pat
                 await neighbour.answered(neighbour.statuses.total() + 10)
                 most = max(most, router.memory())
         print(f"{what}: {dict(neighbour.statuses)}, {most // MEBIBYTE} MiB of {memory // MEBIBYTE}")
-        assert most < memory * (0.95 if ALL_TRACED else 0.85)  # what goes inside is held twice
+        if most >= expected:
+            late = await asyncio.to_thread(late_looks, router)
         async with asyncio.timeout(60):
             while after.statuses["200"] < 10:
                 await after.call()
         after.hang_up()
+    return most, late

@@ -6,7 +6,7 @@ Measured, and why so: docs/decisions/0010-what-a-caller-can-make-a-router-hold.m
 from __future__ import annotations
 
 from wye_operator.plan.shares import WHOLE
-from wye_operator.render.resources import Json, extension
+from wye_operator.render.resources import Json, extension, typed
 
 # For what Envoy does not count as its heap: its program, its stacks, the kernel's buffers of sockets.
 ASIDE = 24 * 2**20
@@ -23,6 +23,7 @@ RESETS_BY = "wye.heap_to_reset_by"  # the same in percent of where resets would 
 # What a router does from which share of its room on: streams of HTTP/2 are reset, those first that hold most; then
 # requests are refused; and at last who sends anything at all costs it its connection, as refusals are held, too.
 RESET, REFUSE, CLOSE = (0.62, 1.1), 0.8, 0.9
+HURRIED = "1s"  # from there on, for streams in which nothing moves; up to REFUSE they have what their route says
 SMALLEST_RESET = 10  # as a power of two: bytes that a stream holds; the largest class is 128 times as much
 LOOKS_EVERY = "0.02s"  # a connection brings a hundred streams in one packet
 # What is freed stays in the allocator's caches, and would count as used for ever if no thread gave it back.
@@ -54,6 +55,8 @@ def overload(memory: int | None, traced: int = 0) -> Json:
     # the same: with one that is reached, whoever is there then stays. On the way there smaller and smaller ones are
     # reset: those of 16 KiB, a refusal that nobody reads, before requests are refused
     scaled = {"scaling_threshold": round(RESET[0] / RESET[1], 3), "saturation_threshold": 1}
+    # a heap that stands still resets nothing: then streams in which nothing moves end by the clock
+    hurried = {"scaling_threshold": REFUSE, "saturation_threshold": CLOSE}
     return {
         "refresh_interval": LOOKS_EVERY,
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": SMALLEST_RESET},
@@ -62,11 +65,19 @@ def overload(memory: int | None, traced: int = 0) -> Json:
             _when("overload_actions.shrink_heap", {"threshold": {"value": RESET[0]}}),
             _when("overload_actions.reset_high_memory_stream", {"scaled": scaled}, RESETS_BY),
             _when("overload_actions.stop_accepting_requests", {"threshold": {"value": REFUSE}}),
+            _when("overload_actions.reduce_timeouts", {"scaled": hurried}) | {"typed_config": _timers()},
         ],
         "loadshed_points": [
             _when("load_shed_points.http2_server_go_away_and_close_on_dispatch", {"threshold": {"value": CLOSE}})
         ],
     }
+
+
+def _timers() -> Json:
+    """Of streams in which nothing moves, and of answers that are whole and that nobody reads."""
+    ends = ("HTTP_DOWNSTREAM_STREAM_IDLE", "HTTP_DOWNSTREAM_STREAM_FLUSH")
+    factors = [{"timer": timer, "min_timeout": HURRIED} for timer in ends]
+    return typed("envoy.config.overload.v3.ScaleTimersOverloadActionConfig", {"timer_scale_factors": factors})
 
 
 def _room(memory: int, traced: int) -> int:
