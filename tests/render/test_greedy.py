@@ -27,7 +27,7 @@ from wye_operator.render.memory import connections
 
 TIMEOUT_MS = 10_000
 MEBIBYTE = 2**20
-MEMORY = 96 * MEBIBYTE
+MEMORY, SMALL = 96 * MEBIBYTE, 64 * MEBIBYTE
 LIBC = ctypes.CDLL(None, use_errno=True)
 SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17  # of ptrace,
 WAIT_ALL = 0x40000000  # and of waitpid
@@ -200,8 +200,7 @@ def trace(request: int, thread: int) -> None:
 
 async def test_a_router_that_was_kept_from_looking_frees_itself(tmp_path: Path) -> None:
     """Nothing is reset meanwhile. Whoever holds all of it then moves no more, and does not go."""
-    memory = 64 * MEBIBYTE
-    with running(Model("blue", way=choosy), tmp_path, memory, timeout_ms=120_000) as router:
+    with running(Model("blue", way=choosy), tmp_path, SMALL, timeout_ms=120_000) as router:
         port = router.place.listen.port
         neighbour = Neighbour(port)
         async with crowd(port) as those, multiplexed(those, 10) as callers, neighbour.calling():
@@ -217,7 +216,7 @@ async def test_a_router_that_was_kept_from_looking_frees_itself(tmp_path: Path) 
                 before = neighbour.statuses["200"]
                 while neighbour.statuses["200"] < before + 10:
                     await neighbour.answered(neighbour.statuses.total() + 1)
-        print(f"{dict(neighbour.statuses)}, {router.memory() // MEBIBYTE} MiB of {memory // MEBIBYTE}")
+        print(f"{dict(neighbour.statuses)}, {router.memory() // MEBIBYTE} MiB of {SMALL // MEBIBYTE}")
 
 
 LOOKS = "overload.refresh_interval_delay"
@@ -240,7 +239,7 @@ async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(
     What a router holds is bounded by its looks: where the machine keeps it from them, it is asked once more.
     """
     monkeypatch.setattr(stats, "OF_THE_PROCESS", (*stats.OF_THE_PROCESS, re.escape(LOOKS)))
-    most = 64 * MEBIBYTE * (0.95 if ALL_TRACED else 0.85)  # what goes inside is held twice
+    most = SMALL * (0.95 if ALL_TRACED else 0.85)  # what goes inside is held twice
     for attempt in range(3):
         folder = tmp_path / str(attempt)
         folder.mkdir()
@@ -255,13 +254,13 @@ async def test_no_number_of_streams_makes_a_router_hold_more_than_it_has(
 async def held_by_streams(folder: Path, what: str, expected: float) -> tuple[int, int]:
     """The most that a router held, in bytes; where that is more than is expected, how many of its looks were late."""
     path, size, more, may_answer, count, at_once = STREAMS[what]
-    memory, most, late = 64 * MEBIBYTE, 0, 0
+    most = late = 0
     steps = [
         *([] if may_answer else [lambda caller: caller.refuse_answers()]),
         lambda caller: caller.begin(path, size, more),
         lambda caller: caller.send(),
     ]
-    with running(Model("blue", way=choosy), folder, memory) as router:
+    with running(Model("blue", way=choosy), folder, SMALL) as router:
         port = router.place.listen.port
         neighbour, after = Neighbour(port), Neighbour(port)
         async with crowd(port) as those, neighbour.calling(), multiplexed(those, count) as callers:
@@ -273,7 +272,7 @@ async def held_by_streams(folder: Path, what: str, expected: float) -> tuple[int
                         most = max(most, router.memory())
                 await neighbour.answered(neighbour.statuses.total() + 10)
                 most = max(most, router.memory())
-        print(f"{what}: {dict(neighbour.statuses)}, {most // MEBIBYTE} MiB of {memory // MEBIBYTE}")
+        print(f"{what}: {dict(neighbour.statuses)}, {most // MEBIBYTE} MiB of {SMALL // MEBIBYTE}")
         if most >= expected:
             late = await asyncio.to_thread(late_looks, router)
         async with asyncio.timeout(60):
